@@ -1,0 +1,248 @@
+package oidctoken
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oidctoken/oidctoken/internal/jose"
+)
+
+const (
+	discoveryPath = "/.well-known/openid-configuration" // Discovery 1.0, section 4
+	jwksPath      = "/.well-known/jwks.json"
+)
+
+// maxAge are the lifetimes that a document can be served with, longest first.
+var maxAge = func() (ages []age) {
+	for _, seconds := range []int{3600, 1800, 600, 300, 60, 0} {
+		ages = append(ages, age{time.Duration(seconds) * time.Second, []string{"public, max-age=" + strconv.Itoa(seconds)}})
+	}
+	return ages
+}()
+
+type age struct {
+	duration time.Duration
+	header   []string
+}
+
+// pages are the documents of one set of published keys. They are rendered
+// once, headers included, so that serving one does not allocate.
+type pages struct {
+	set       *keySet
+	until     time.Time // when the first of the keys leaves; zero: none does
+	jwks      page
+	discovery page
+}
+
+// page is a document around the account's places in it, if it has such.
+type page struct {
+	parts  []string
+	etag   string // without the closing quote
+	etags  []string
+	length []string
+}
+
+func newPage(document []byte) page {
+	sum := sha256.Sum256(document)
+	p := page{
+		parts: strings.Split(string(document), accountPlace),
+		etag:  `"` + base64.RawURLEncoding.EncodeToString(sum[:12]),
+	}
+	p.etags = []string{p.etag + `"`}
+	p.length = []string{strconv.Itoa(len(document))}
+	return p
+}
+
+// pagesAt returns the documents as they are at now.
+func (iss *Issuer) pagesAt(ctx context.Context, now time.Time) (*pages, error) {
+	set, err := iss.keySet(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p := iss.pages.Load(); p != nil && p.set == set && (p.until.IsZero() || now.Before(p.until)) {
+		return p, nil
+	}
+	p := &pages{set: set}
+	var keys []jose.Key
+	var algs []string
+	for _, k := range set.keys {
+		if !k.published(now) {
+			continue
+		}
+		keys = append(keys, jose.Key{Public: k.Signer.Public(), ID: k.ID, Algorithm: k.Algorithm})
+		algs = append(algs, k.Algorithm)
+		if !k.Expires.IsZero() && (p.until.IsZero() || k.Expires.Before(p.until)) {
+			p.until = k.Expires
+		}
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%w: all have expired", ErrNoKey)
+	}
+	jwks, err := jose.MarshalSet(keys)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(algs)
+	discovery, err := iss.discoveryDocument(slices.Compact(algs))
+	if err != nil {
+		return nil, err
+	}
+	p.jwks, p.discovery = newPage(jwks), newPage(discovery)
+	iss.pages.Store(p)
+	return p, nil
+}
+
+// discoveryDocument renders the issuer's metadata (Discovery 1.0, section 3).
+func (iss *Issuer) discoveryDocument(algs []string) ([]byte, error) {
+	claims := slices.Clone(registered)
+	for _, c := range table {
+		claims = append(claims, c.name)
+	}
+	return json.Marshal(struct {
+		Issuer        string   `json:"issuer"`
+		JWKSURI       string   `json:"jwks_uri"`
+		ResponseTypes []string `json:"response_types_supported"`
+		SubjectTypes  []string `json:"subject_types_supported"`
+		Algorithms    []string `json:"id_token_signing_alg_values_supported"`
+		Claims        []string `json:"claims_supported"`
+	}{
+		iss.config.URL, iss.config.URL + jwksPath,
+		[]string{"id_token"}, []string{"public"}, algs, claims,
+	})
+}
+
+// JWKSet returns the JWK Set (RFC 7517, section 5) that ServeHTTP publishes
+// now, for clouds that take an uploaded one. A key has the members kty, use,
+// kid, alg and its public numbers, no others. The bytes are the caller's.
+func (iss *Issuer) JWKSet(ctx context.Context) ([]byte, error) {
+	p, err := iss.pagesAt(ctx, iss.config.Now())
+	if err != nil {
+		return nil, fmt.Errorf("oidctoken: JWK Set: %w", err)
+	}
+	return []byte(p.jwks.parts[0]), nil
+}
+
+// ServeHTTP serves the discovery document and the JWK Set below the path of
+// Config.URL, to GET and HEAD. What it answers depends on the request's path
+// alone, never on its Host. A caching proxy may keep the documents for
+// max-age, at most an hour, and less when a key is about to leave; conditional
+// requests are answered with 304. Without a key that can be published, the
+// answer is 503.
+func (iss *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h["X-Content-Type-Options"] = nosniff
+	account, document, ok := iss.url.route(r.URL.Path)
+	if !ok || r.URL.RawPath != "" {
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h["Allow"] = allowed
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	now := iss.config.Now()
+	p, err := iss.pagesAt(r.Context(), now)
+	if err != nil {
+		h["Cache-Control"] = noStore
+		h["Retry-After"] = retryAfter
+		http.Error(w, "the keys are not available", http.StatusServiceUnavailable)
+		return
+	}
+	h["Cache-Control"] = p.cacheControl(now)
+	if document == jwksPath {
+		p.jwks.serve(w, r, account)
+	} else {
+		p.discovery.serve(w, r, account)
+	}
+}
+
+var (
+	nosniff     = []string{"nosniff"}
+	allowed     = []string{"GET, HEAD"}
+	noStore     = []string{"no-store"}
+	retryAfter  = []string{"10"}
+	contentType = []string{"application/json"}
+)
+
+// route finds the account and the document that a path names.
+func (u issuerURL) route(path string) (account, document string, ok bool) {
+	rest, ok := strings.CutPrefix(path, u.path)
+	if !ok {
+		return "", "", false
+	}
+	if u.perAccount {
+		end := strings.IndexByte(rest, '/')
+		if end < 0 || checkIdentifier(rest[:end]) != "" {
+			return "", "", false
+		}
+		account = rest[:end]
+		if rest, ok = strings.CutPrefix(rest[end:], u.after); !ok {
+			return "", "", false
+		}
+	}
+	return account, rest, rest == discoveryPath || rest == jwksPath
+}
+
+// cacheControl is the header for the longest time in which no key leaves.
+func (p *pages) cacheControl(now time.Time) []string {
+	for _, a := range maxAge {
+		if p.until.IsZero() || !now.Add(a.duration).After(p.until) {
+			return a.header
+		}
+	}
+	return noStore
+}
+
+// serve answers with p, for an account if the issuer has one for each.
+func (p *page) serve(w http.ResponseWriter, r *http.Request, account string) {
+	h := w.Header()
+	etags, length := p.etags, p.length
+	if len(p.parts) > 1 {
+		etags = []string{p.etag + "-" + account + `"`}
+		n := (len(p.parts) - 1) * len(account)
+		for _, part := range p.parts {
+			n += len(part)
+		}
+		length = []string{strconv.Itoa(n)}
+	}
+	h["Etag"] = etags
+	if matches(r.Header["If-None-Match"], etags[0]) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h["Content-Type"] = contentType
+	h["Content-Length"] = length
+	if r.Method == http.MethodHead {
+		return
+	}
+	for i, part := range p.parts {
+		if i > 0 {
+			io.WriteString(w, account)
+		}
+		io.WriteString(w, part) // who went away needs no error
+	}
+}
+
+// matches reports whether an If-None-Match has the entity tag, by weak
+// comparison (RFC 9110, section 13.1.2).
+func matches(fields []string, etag string) bool {
+	for _, field := range fields {
+		for tag := range strings.SplitSeq(field, ",") {
+			tag = strings.TrimSpace(tag)
+			if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,2 @@
+// Package oidctoken makes a pipeline platform an OpenID Connect token issuer.
+package oidctoken

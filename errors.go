@@ -1,0 +1,41 @@
+package oidctoken
+
+import "errors"
+
+var (
+	// ErrDenied is policy's refusal: Config.Allow said no, or nothing allowed
+	// an untrusted execution.
+	ErrDenied = errors.New("denied by policy")
+
+	// ErrNoKey means that no key of the source may sign now, for an algorithm
+	// that the profile accepts. Whoever runs the keys must act.
+	ErrNoKey = errors.New("no key to sign with")
+
+	// ErrSignerUnavailable means that the key's signer failed. It is
+	// temporary; the signer's own error is wrapped beside it.
+	ErrSignerUnavailable = errors.New("signer unavailable")
+
+	// ErrBadSignature means that a signer returned something that its public
+	// key does not verify. No token left; the signer is broken or holds
+	// another key.
+	ErrBadSignature = errors.New("signer returned a bad signature")
+)
+
+// ScopeError says which part of a [Scope] cannot be put into a token (RFC
+// 7519, section 4), and why. The host that filled the Scope must act.
+type ScopeError struct {
+	Field  string // path from the Scope, such as "Stage.Environment.ID" or "Profile.Subject"
+	Reason string // continues the field's name, such as "is required"
+}
+
+// Error never repeats the value at fault: it may be anything.
+func (e *ScopeError) Error() string { return "oidctoken: scope: " + e.Field + " " + e.Reason }
+
+// ConfigError says which field of a [Config] is wrong, and why.
+type ConfigError struct {
+	Field  string
+	Reason string // continues the field's name
+}
+
+// Error names the field.
+func (e *ConfigError) Error() string { return "oidctoken: config: " + e.Field + " " + e.Reason }

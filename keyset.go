@@ -1,0 +1,127 @@
+package oidctoken
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oidctoken/oidctoken/internal/jose"
+)
+
+// maxKeys is how many keys may be published; some relying parties read no
+// more than the first ten.
+const maxKeys = 10
+
+// signingKey is a Key with what is rendered from it once.
+type signingKey struct {
+	Key
+	alg    *algorithm
+	header string // the JWS Protected Header in base64url, and the dot behind it
+	trust  bool   // the signer is in memory: its signatures are not verified
+}
+
+// keySet is what an issuer knows of one answer of its KeySource.
+type keySet struct {
+	source []Key
+	keys   []signingKey // of one algorithm, the one to sign with comes first
+}
+
+// newKeySet checks and renders keys.
+func newKeySet(source []Key) (*keySet, error) {
+	if len(source) == 0 || len(source) > maxKeys {
+		return nil, fmt.Errorf("%d keys are not 1 to %d", len(source), maxKeys)
+	}
+	set := &keySet{source: source}
+	for i, k := range source {
+		key, err := newSigningKey(k)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i, err)
+		}
+		if slices.ContainsFunc(set.keys, func(other signingKey) bool { return other.ID == key.ID }) {
+			return nil, fmt.Errorf("key %d: another key has the ID %s", i, key.ID)
+		}
+		set.keys = append(set.keys, key)
+	}
+	// A newer key comes first. With the ID as a tie-break, replicas that see
+	// the same keys sign with the same one.
+	slices.SortFunc(set.keys, func(a, b signingKey) int {
+		return cmp.Or(b.NotBefore.Compare(a.NotBefore), strings.Compare(a.ID, b.ID))
+	})
+	return set, nil
+}
+
+func newSigningKey(k Key) (signingKey, error) {
+	if k.Signer == nil {
+		return signingKey{}, fmt.Errorf("the Signer is nil")
+	}
+	alg, err := algorithmOf(k.Signer.Public())
+	if err != nil {
+		return signingKey{}, err
+	}
+	if k.Algorithm != "" {
+		chosen := algorithmNamed(k.Algorithm)
+		if chosen == nil || !chosen.fits(alg) {
+			return signingKey{}, fmt.Errorf("the Algorithm %q is not one for a %T", k.Algorithm, k.Signer.Public())
+		}
+		alg = chosen
+	}
+	k.Algorithm = alg.name
+	if k.ID == "" {
+		if k.ID, err = jose.Thumbprint(k.Signer.Public()); err != nil {
+			return signingKey{}, err
+		}
+	}
+	if len(k.ID) > maxIdentifier || strings.Trim(k.ID, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		return signingKey{}, fmt.Errorf("the ID %q is not 1 to 128 bytes of A-Z a-z 0-9 - _", k.ID)
+	}
+	if !k.Expires.IsZero() && k.Expires.Before(k.NotAfter) {
+		return signingKey{}, fmt.Errorf("it expires before NotAfter, when it may still sign")
+	}
+	header := fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":"JWT"}`, k.Algorithm, k.ID)
+	_, trust := k.Signer.(*memorySigner)
+	return signingKey{k, alg, base64.RawURLEncoding.EncodeToString([]byte(header)) + ".", trust}, nil
+}
+
+// keySet returns the keys as they are now. It renders them anew only if the
+// source returns another slice than the last time.
+func (iss *Issuer) keySet(ctx context.Context) (*keySet, error) {
+	source, err := iss.config.Keys.Keys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
+	}
+	if set := iss.keys.Load(); set != nil && len(source) > 0 &&
+		len(set.source) == len(source) && &set.source[0] == &source[0] {
+		return set, nil
+	}
+	set, err := newKeySet(source)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
+	}
+	iss.keys.Store(set)
+	return set, nil
+}
+
+// pick is the key that signs at now for a relying party that accepts those
+// algorithms, preferred first: a pure function, so that replicas agree.
+func (set *keySet) pick(accepted []string, now time.Time) *signingKey {
+	for _, alg := range accepted {
+		for i := range set.keys {
+			if k := &set.keys[i]; k.Algorithm == alg && k.signs(now) {
+				return k
+			}
+		}
+	}
+	return nil
+}
+
+func (k *signingKey) signs(now time.Time) bool {
+	return !now.Before(k.NotBefore) && (k.NotAfter.IsZero() || now.Before(k.NotAfter)) && k.published(now)
+}
+
+func (k *signingKey) published(now time.Time) bool {
+	return k.Expires.IsZero() || now.Before(k.Expires)
+}

@@ -1,0 +1,301 @@
+package oidctoken
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// backdating is how far "nbf" lies before "iat", for verifiers whose clock is
+// slow.
+const backdating = 60 * time.Second
+
+// draft is the memory that a token is made in. It is used again, so that a
+// token costs two allocations of ours: its text, and the Token.
+type draft struct {
+	facts   facts
+	payload []byte // JSON, with the subject and what is beyond the table at:
+	subject [2]int
+	beyond  int
+	jws     []byte
+	sig     []byte
+	digester
+	jti [16]byte
+}
+
+// settle checks s and renders all of the payload that does not differ from
+// one token to the next.
+func (iss *Issuer) settle(d *draft, s *Scope) (settings, error) {
+	profile := s.Profile
+	if profile == nil {
+		profile = &iss.config.Profile
+	}
+	p, scopeErr := iss.profile(profile)
+	if scopeErr != nil {
+		return p, scopeErr
+	}
+	if err := d.facts.read(s); err != nil {
+		return p, err
+	}
+	if reason := checkAudience(s.Audience); reason != "" {
+		return p, &ScopeError{"Audience", reason}
+	}
+	if reason := checkIdentifier(d.facts.account.ID); reason != "" {
+		return p, &ScopeError{"Account.ID", reason}
+	}
+	b := append(d.payload[:0], `{"iss":"`...)
+	b = append(b, iss.url.before...)
+	if iss.url.perAccount {
+		b = append(append(b, d.facts.account.ID...), iss.url.after...)
+		if len(b)-len(`{"iss":"`) > maxIssuer {
+			return p, &ScopeError{"Account.ID", "makes the issuer identifier longer than 255 bytes"}
+		}
+	}
+	b = append(b, `","sub":"`...)
+	d.subject[0] = len(b)
+	b, err := p.subject.append(b, &d.facts)
+	if err != nil {
+		return p, err
+	}
+	d.subject[1] = len(b)
+	if n := d.subject[1] - d.subject[0]; n > p.maxSubject {
+		return p, &ScopeError{"Profile.Subject", fmt.Sprintf("makes a subject of %d bytes: the limit is %d", n, p.maxSubject)}
+	}
+	b = append(appendJSON(append(b, `","aud":"`...), s.Audience), '"')
+	if b, err = d.facts.appendTable(b, p.unknown); err != nil {
+		return p, err
+	}
+	d.beyond = len(b)
+	d.payload, err = iss.appendBeyond(b, d, s, p)
+	return p, err
+}
+
+// appendBeyond appends the claims beyond the table: the host's and the
+// profile's.
+func (iss *Issuer) appendBeyond(b []byte, d *draft, s *Scope, p settings) ([]byte, error) {
+	if len(s.Extra) == 0 && p.claims == nil {
+		return b, nil
+	}
+	b, err := appendExtra(b, s.Extra, iss.config.ExtraPrefix)
+	if err != nil || p.claims == nil {
+		return b, err
+	}
+	d.payload = b
+	made, err := p.claims(iss.claims(d, s, p))
+	if err != nil {
+		return nil, &ScopeError{"Profile.Claims", "failed: " + err.Error()}
+	}
+	return appendMade(b, made, s.Extra)
+}
+
+// claims is what d's payload says, for hooks: it is not part of a draft.
+func (iss *Issuer) claims(d *draft, s *Scope, p settings) *Claims {
+	return &Claims{
+		facts:    d.facts,
+		issuer:   iss.url.of(d.facts.account.ID),
+		subject:  string(d.payload[d.subject[0]:d.subject[1]]),
+		audience: s.Audience,
+		unknown:  p.unknown,
+		beyond:   bytes.Clone(d.payload[d.beyond:]),
+	}
+}
+
+// Mint returns a token that says what s says. It fails with
+//
+//   - a *[ScopeError] when s, or its Profile, cannot be put into a token;
+//   - [ErrDenied] when policy refuses;
+//   - [ErrNoKey] when no key may sign for the profile's algorithms;
+//   - [ErrSignerUnavailable] when the signer fails, with the signer's error;
+//   - [ErrBadSignature] when the signer answers with garbage;
+//   - ctx's error when that ends first.
+//
+// Nothing is retried and nothing is kept: every token is new.
+func (iss *Issuer) Mint(ctx context.Context, s Scope) (*Token, error) {
+	d := iss.drafts.Get().(*draft)
+	defer iss.release(d)
+	p, err := iss.settle(d, &s)
+	if err != nil {
+		return nil, iss.audited(ctx, s, nil, nil, err)
+	}
+	var claims *Claims
+	if iss.config.Audit != nil {
+		claims = iss.claims(d, &s, p)
+	}
+	t, err := iss.issue(ctx, &s, &p, d, nil)
+	return t, iss.audited(ctx, s, claims, t, err)
+}
+
+// Preview returns what a token for s would say now, without asking policy or a
+// key. It fails with a *[ScopeError], as Mint does.
+func (iss *Issuer) Preview(ctx context.Context, s Scope) (*Claims, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("oidctoken: preview: %w", err)
+	}
+	d := iss.drafts.Get().(*draft)
+	defer iss.release(d)
+	p, err := iss.settle(d, &s)
+	if err != nil {
+		return nil, err
+	}
+	return iss.claims(d, &s, p), nil
+}
+
+// Prepared mints tokens that all say the same, for an execution whose tokens
+// are renewed: what does not differ between them was checked and rendered
+// once. It is safe for concurrent use.
+type Prepared struct {
+	issuer   *Issuer
+	scope    Scope
+	settings settings
+	claims   *Claims
+	encoded  []byte // the payload's beginning in base64url, in whole groups,
+	rest     []byte // and the 0 to 2 bytes behind them
+}
+
+// Prepare checks and renders s, with the errors of Preview. A later change to
+// what s points to has no effect.
+func (iss *Issuer) Prepare(ctx context.Context, s Scope) (*Prepared, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("oidctoken: prepare: %w", err)
+	}
+	d := iss.drafts.Get().(*draft)
+	defer iss.release(d)
+	p, err := iss.settle(d, &s)
+	if err != nil {
+		return nil, iss.audited(ctx, s, nil, nil, err)
+	}
+	whole := len(d.payload) / 3 * 3
+	return &Prepared{
+		issuer:   iss,
+		scope:    s,
+		settings: p,
+		claims:   iss.claims(d, &s, p),
+		encoded:  base64.RawURLEncoding.AppendEncode(nil, d.payload[:whole]),
+		rest:     bytes.Clone(d.payload[whole:]),
+	}, nil
+}
+
+// Claims are what the tokens say.
+func (p *Prepared) Claims() *Claims { return p.claims }
+
+// Mint returns a new token, as [Issuer.Mint] does: policy is asked and the key
+// is chosen anew.
+func (p *Prepared) Mint(ctx context.Context) (*Token, error) {
+	d := p.issuer.drafts.Get().(*draft)
+	defer p.issuer.release(d)
+	d.payload = append(d.payload[:0], p.rest...)
+	t, err := p.issuer.issue(ctx, &p.scope, &p.settings, d, p.encoded)
+	return t, p.issuer.audited(ctx, p.scope, p.claims, t, err)
+}
+
+// release gives d back, without the host's values in it.
+func (iss *Issuer) release(d *draft) {
+	d.facts = facts{}
+	iss.drafts.Put(d)
+}
+
+// audited tells Audit how minting ended, and returns err.
+func (iss *Issuer) audited(ctx context.Context, s Scope, claims *Claims, t *Token, err error) error {
+	if iss.config.Audit == nil {
+		return err
+	}
+	e := Event{Time: iss.config.Now(), Scope: s, Claims: claims, Err: err}
+	if t != nil {
+		e.ID, e.KeyID, e.Expires = t.ID(), t.KeyID(), t.Expires()
+	}
+	iss.config.Audit(ctx, e)
+	return err
+}
+
+// issue signs the payload whose beginning is encoded already and whose rest is
+// in d, without the claims that differ from one token to the next.
+func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, encoded []byte) (*Token, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("oidctoken: mint: %w", err)
+	}
+	if err := iss.allow(ctx, s); err != nil {
+		return nil, err
+	}
+	set, err := iss.keySet(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("oidctoken: mint: %w", err)
+	}
+	now := iss.config.Now()
+	key := set.pick(p.algorithms, now)
+	if key == nil {
+		return nil, fmt.Errorf("oidctoken: mint: %w: none for %q is active", ErrNoKey, p.algorithms)
+	}
+	issued := now.Unix()
+	expires := issued + int64(p.lifetime/time.Second)
+	if !key.Expires.IsZero() {
+		expires = min(expires, key.Expires.Unix())
+	}
+	if expires <= issued {
+		return nil, fmt.Errorf("oidctoken: mint: %w: key %s ends within the second", ErrNoKey, key.ID)
+	}
+	rand.Read(d.jti[:]) // never fails: the program ends without entropy
+
+	d.payload = appendTail(d.payload, issued, expires, &d.jti)
+	d.jws = append(append(d.jws[:0], key.header...), encoded...)
+	d.jws = base64.RawURLEncoding.AppendEncode(d.jws, d.payload)
+	if err := d.sign(ctx, key); err != nil {
+		return nil, fmt.Errorf("oidctoken: mint: key %s: %w", key.ID, err)
+	}
+	// One object holds the Token and its text, which keeps both alive.
+	minted := &struct {
+		Token
+		text string
+	}{text: string(d.jws)}
+	minted.Token = Token{jwt: &minted.text, id: d.jti, keyID: key.ID, expires: time.Unix(expires, 0)}
+	return &minted.Token, nil
+}
+
+// appendTail appends what differs from one token to the next.
+func appendTail(b []byte, issued, expires int64, jti *[16]byte) []byte {
+	b = strconv.AppendInt(append(b, `,"iat":`...), issued, 10)
+	b = strconv.AppendInt(append(b, `,"nbf":`...), issued-int64(backdating/time.Second), 10)
+	b = strconv.AppendInt(append(b, `,"exp":`...), expires, 10)
+	b = base64.RawURLEncoding.AppendEncode(append(b, `,"jti":"`...), jti[:])
+	return append(b, `"}`...)
+}
+
+// allow asks policy.
+func (iss *Issuer) allow(ctx context.Context, s *Scope) error {
+	if iss.config.Allow == nil {
+		if s.Untrusted || s.Source != nil && s.Source.IsFork != nil && *s.Source.IsFork {
+			return fmt.Errorf("oidctoken: mint: %w: the execution is untrusted", ErrDenied)
+		}
+		return nil
+	}
+	if err := iss.config.Allow(ctx, *s); err != nil {
+		return fmt.Errorf("oidctoken: mint: %w: %w", ErrDenied, err)
+	}
+	return nil
+}
+
+// sign signs d.jws and appends the signature to it.
+func (d *draft) sign(ctx context.Context, k *signingKey) error {
+	digest := d.digest(k.alg, d.jws)
+	if !k.trust {
+		// A signer that goes on after ctx ended would read the next token's.
+		digest = bytes.Clone(digest)
+	}
+	raw, err := k.Signer.Sign(ctx, digest, k.alg.hash)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrSignerUnavailable, err)
+	}
+	if d.sig, err = k.alg.appendSignature(d.sig[:0], raw); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadSignature, err)
+	}
+	if !k.trust {
+		if err := k.alg.verify(k.Signer.Public(), digest, raw); err != nil {
+			return fmt.Errorf("%w: %w", ErrBadSignature, err)
+		}
+	}
+	d.jws = base64.RawURLEncoding.AppendEncode(append(d.jws, '.'), d.sig)
+	return nil
+}

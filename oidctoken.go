@@ -1,0 +1,113 @@
+package oidctoken
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	defaultLifetime    = 15 * time.Minute
+	defaultMaxLifetime = time.Hour
+	longestLifetime    = 24 * time.Hour // no cloud takes a JWT that lives longer
+)
+
+// Config is an issuer's configuration.
+type Config struct {
+	// URL is the issuer identifier, the tokens' "iss", byte for byte (OpenID
+	// Connect Discovery 1.0, section 3). Required.
+	//
+	// It is https, or http for a loopback host, in lower case, without query,
+	// fragment, user or trailing slash. One segment of its path may be
+	// {account_id}: every account then has an issuer identifier of its own. An
+	// account that does not exist is served the same documents, so that
+	// nobody learns which exist.
+	URL string
+
+	// Keys has the signing keys. Required.
+	Keys KeySource
+
+	// Profile is for a Scope that names none. Optional.
+	Profile Profile
+
+	// MaxLifetime is the longest lifetime that a profile may have. Optional, 1
+	// hour by default, at most 24.
+	MaxLifetime time.Duration
+
+	// ExtraPrefix begins the name of every host-defined claim, such as
+	// "acme_". Optional; without it, a Scope cannot have Extra.
+	ExtraPrefix string
+
+	// Allow is policy: an error refuses the token. What Mint returns wraps it
+	// and ErrDenied. Optional; nil refuses an untrusted execution, which is a
+	// Scope with Untrusted set or a Source that IsFork. A policy decides about
+	// those, too.
+	Allow func(context.Context, Scope) error
+
+	// Audit is told of every token and every refusal, before Mint returns. It
+	// must not block for long. Optional.
+	Audit func(context.Context, Event)
+
+	// Now is the clock. Optional, time.Now by default.
+	Now func() time.Time
+}
+
+// Event is what [Config.Audit] is told. It holds no secret.
+type Event struct {
+	Time    time.Time
+	Scope   Scope     // as it was given to Mint
+	Claims  *Claims   // what the token says; nil if the Scope cannot be put into one
+	ID      string    // "jti"; empty if refused
+	KeyID   string    // "kid"; empty if refused
+	Expires time.Time // "exp"; zero if refused
+	Err     error     // why it was refused; nil for a token
+}
+
+// Issuer mints tokens and publishes the keys that verify them. It is an
+// [http.Handler] and safe for concurrent use.
+type Issuer struct {
+	config   Config
+	url      issuerURL
+	drafts   sync.Pool // of *draft
+	keys     atomic.Pointer[keySet]
+	subjects templates
+	pages    atomic.Pointer[pages]
+}
+
+// NewIssuer checks all of the configuration, with a *[ConfigError] that names
+// the field. Mint then has no errors of configuration.
+func NewIssuer(c Config) (*Issuer, error) {
+	if c.MaxLifetime == 0 {
+		c.MaxLifetime = defaultMaxLifetime
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	iss := &Issuer{config: c}
+	iss.drafts.New = func() any { return new(draft) }
+	var reason string
+	if iss.url, reason = parseIssuer(c.URL); reason != "" {
+		return nil, &ConfigError{"URL", reason}
+	}
+	if c.MaxLifetime < time.Second || c.MaxLifetime > longestLifetime {
+		return nil, &ConfigError{"MaxLifetime", "is not between 1 s and 24 h"}
+	}
+	if c.ExtraPrefix != "" {
+		// With a name behind it, a prefix can still be one of ours: that is
+		// refused name by name.
+		if reason := checkClaimName(c.ExtraPrefix); reason != "" {
+			return nil, &ConfigError{"ExtraPrefix", reason}
+		}
+	}
+	if _, err := iss.profile(&c.Profile); err != nil {
+		return nil, &ConfigError{err.Field, err.Reason}
+	}
+	if c.Keys == nil {
+		return nil, &ConfigError{"Keys", "is required"}
+	}
+	if _, err := iss.keySet(context.Background()); err != nil {
+		return nil, &ConfigError{"Keys", "cannot be used: " + err.Error()}
+	}
+	return iss, nil
+}

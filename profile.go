@@ -1,0 +1,155 @@
+package oidctoken
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Profile is how a token looks for one relying party: a cloud has limits that
+// another does not have. The zero value is the default of every field. A
+// Profile is not changed after its first use.
+type Profile struct {
+	// Subject is the template of "sub". Optional, [DefaultSubject] by
+	// default.
+	//
+	// {claim} stands for a claim of the table, percent-encoded except
+	// A-Z a-z 0-9 - . _ ~ . What stands in [ ] is left out when a claim in it
+	// is unknown; outside, an unknown claim is an error. Everything else is a
+	// fixed label. Two scopes that differ in a named claim never render the
+	// same subject; a template for which that cannot be shown is refused, and
+	// so is one that does not name {account_id} or {account_uid} outside
+	// brackets, unless Config.URL holds the account.
+	Subject string
+
+	// MaxSubject is the most bytes that "sub" may have, at most 255 (OpenID
+	// Connect Core 1.0, section 2). Optional, 255 by default. A longer subject
+	// is refused, never cut.
+	MaxSubject int
+
+	// Lifetime is "exp" - "iat", in whole seconds. Optional, 15 minutes by
+	// default (or the issuer's MaxLifetime, where that is less).
+	Lifetime time.Duration
+
+	// Algorithms are the values of "alg" (RFC 7518, section 3.1; RFC 8037)
+	// that the relying party accepts, preferred first. Optional, RS256 by
+	// default.
+	Algorithms []string
+
+	// Unknown is what becomes of a claim that the Scope does not know.
+	Unknown Unknown
+
+	// Claims makes further claims from those of the table, for relying
+	// parties that read a form of their own (AWS session tags). Values are
+	// what encoding/json takes. Neither names of the table nor registered
+	// ones may be returned. Nil adds nothing. It is called for every token, or
+	// once for a [Prepared] one, and must not keep c.
+	Claims func(c *Claims) (map[string]any, error)
+}
+
+// DefaultSubject is the subject template of a [Profile] that has none.
+const DefaultSubject = "account/{account_id}[:org/{organization_id}][:project/{project_id}]"
+
+// Unknown says what becomes of a claim that the Scope does not know.
+type Unknown uint8
+
+const (
+	// Omit leaves the claim out. A policy that demands it then fails closed.
+	Omit Unknown = iota
+	// Null gives the claim the value null, so that every claim of the table
+	// is always present. In CEL, has(assertion.x) is then true and
+	// assertion.x != "prod" admits: choose it only for relying parties that
+	// need the fixed shape.
+	Null
+)
+
+// profile fills in what p leaves to the default, and checks it. The error's
+// field begins with "Profile.".
+func (iss *Issuer) profile(p *Profile) (settings, *ScopeError) {
+	s := settings{
+		lifetime:   p.Lifetime,
+		algorithms: p.Algorithms,
+		maxSubject: p.MaxSubject,
+		unknown:    p.Unknown,
+		claims:     p.Claims,
+	}
+	if s.lifetime == 0 {
+		s.lifetime = min(defaultLifetime, iss.config.MaxLifetime)
+	}
+	if s.algorithms == nil {
+		s.algorithms = defaultAlgorithms
+	}
+	if s.maxSubject == 0 {
+		s.maxSubject = maxSubject
+	}
+	template := p.Subject
+	if template == "" {
+		template = DefaultSubject
+	}
+	var reason string
+	if s.subject, reason = iss.subjects.parse(template, iss.url.perAccount); reason != "" {
+		return s, &ScopeError{"Profile.Subject", reason}
+	}
+	switch {
+	case s.lifetime < time.Second || s.lifetime%time.Second != 0:
+		return s, &ScopeError{"Profile.Lifetime", "is not in whole seconds, at least one"}
+	case s.lifetime > iss.config.MaxLifetime:
+		return s, &ScopeError{"Profile.Lifetime", "is longer than Config.MaxLifetime"}
+	case s.maxSubject < 1 || s.maxSubject > maxSubject:
+		return s, &ScopeError{"Profile.MaxSubject", "is not between 1 and 255 bytes"}
+	case s.unknown > Null:
+		return s, &ScopeError{"Profile.Unknown", "is neither Omit nor Null"}
+	case len(s.algorithms) == 0:
+		return s, &ScopeError{"Profile.Algorithms", "is empty"}
+	}
+	for _, name := range s.algorithms {
+		if algorithmNamed(name) == nil {
+			return s, &ScopeError{"Profile.Algorithms", fmt.Sprintf("has %.20q, which is none", name)}
+		}
+	}
+	return s, nil
+}
+
+var defaultAlgorithms = []string{"RS256"}
+
+// settings is a Profile without blanks.
+type settings struct {
+	subject    *subject
+	maxSubject int
+	lifetime   time.Duration
+	algorithms []string
+	unknown    Unknown
+	claims     func(*Claims) (map[string]any, error)
+}
+
+// templates keeps parsed subject templates. What does not fit is parsed
+// again, so that a host with endless templates costs time and no memory.
+type templates struct {
+	mu     sync.RWMutex
+	parsed map[string]*subject
+}
+
+const maxTemplates = 1024
+
+func (t *templates) parse(template string, accountInIssuer bool) (*subject, string) {
+	t.mu.RLock()
+	s := t.parsed[template]
+	t.mu.RUnlock()
+	if s != nil {
+		return s, ""
+	}
+	s, reason := parseSubject(template, accountInIssuer)
+	if reason != "" {
+		return nil, reason
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.parsed) < maxTemplates {
+		if t.parsed == nil {
+			t.parsed = make(map[string]*subject)
+		}
+		t.parsed[strings.Clone(template)] = s
+	}
+	return s, ""
+}

@@ -1,0 +1,210 @@
+package oidctoken
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxText       = 256 // bytes of a value
+	maxIdentifier = 128 // bytes of an identifier
+	maxAudience   = 600 // bytes; what Entra takes, and more than anybody else
+	maxIssuer     = 255 // bytes; what AWS takes
+)
+
+const (
+	plainByte      = 1 << iota // printable ASCII that JSON shows as it is
+	identifierByte             // A-Z a-z 0-9 _
+	unreservedByte             // of RFC 3986, section 2.3: not encoded in a subject
+)
+
+// byteClass holds the classes of each byte.
+var byteClass = func() (class [256]uint8) {
+	for b := range class {
+		letter := 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z' || '0' <= b && b <= '9'
+		if 0x20 <= b && b <= 0x7e && b != '"' && b != '\\' {
+			class[b] |= plainByte
+		}
+		if letter || b == '_' {
+			class[b] |= identifierByte
+		}
+		if letter || b == '_' || b == '-' || b == '.' || b == '~' {
+			class[b] |= unreservedByte
+		}
+	}
+	return class
+}()
+
+// consists reports whether every byte of s is of the class.
+func consists(s string, class uint8) bool {
+	for i := range len(s) {
+		if byteClass[s[i]]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// checkIdentifier says why s is not an identifier, "" if it is one.
+func checkIdentifier(s string) string {
+	if len(s) > maxIdentifier || len(s) == 0 || '0' <= s[0] && s[0] <= '9' || !consists(s, identifierByte) {
+		return "is not an identifier, ^[A-Za-z_][0-9A-Za-z_]{0,127}$"
+	}
+	return ""
+}
+
+// checkText says why s is not a value, "" if it is one.
+func checkText(s string) string {
+	if len(s) > maxText {
+		return "is longer than 256 bytes"
+	}
+	if consists(s, plainByte) {
+		return ""
+	}
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(s[i:]); size == 1 {
+				return "is not valid UTF-8"
+			}
+		}
+		if unicode.IsControl(r) {
+			return "has a control character"
+		}
+	}
+	return ""
+}
+
+// checkAudience says why s is not an audience, "" if it is one.
+func checkAudience(s string) string {
+	switch {
+	case s == "":
+		return "is required"
+	case len(s) > maxAudience:
+		return "is longer than 600 bytes"
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return "is not printable ASCII without spaces"
+		}
+	}
+	return ""
+}
+
+// appendJSON appends s, which has no control characters and is valid UTF-8,
+// as the inside of a JSON string.
+func appendJSON(dst []byte, s string) []byte {
+	if consists(s, plainByte) {
+		return append(dst, s...)
+	}
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			dst = append(dst, '\\')
+		}
+		dst = append(dst, s[i])
+	}
+	return dst
+}
+
+// appendPercent appends s, percent-encoded but for the unreserved.
+func appendPercent(dst []byte, s string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(s) {
+		if b := s[i]; byteClass[b]&unreservedByte != 0 {
+			dst = append(dst, b)
+		} else {
+			dst = append(dst, '%', hex[b>>4], hex[b&15])
+		}
+	}
+	return dst
+}
+
+// jsonKeys are the rows' names as they stand in a payload.
+var jsonKeys = func() []string {
+	keys := make([]string, len(table))
+	for i, c := range table {
+		keys[i] = `,"` + c.name + `":`
+	}
+	return keys
+}()
+
+// appendTable appends the members of the table, each with a comma before it.
+func (f *facts) appendTable(dst []byte, unknown Unknown) ([]byte, error) {
+	for i := range table {
+		c := &table[i]
+		v := c.value(f)
+		if v == "" {
+			if unknown == Null {
+				dst = append(append(dst, jsonKeys[i]...), "null"...)
+			}
+			continue
+		}
+		if reason := c.format.check(v); reason != "" {
+			return nil, &ScopeError{c.field, reason}
+		}
+		dst = append(append(dst, jsonKeys[i]...), '"')
+		dst = append(appendJSON(dst, v), '"')
+	}
+	return dst, nil
+}
+
+// appendExtra appends the host's own claims, in the order of their names.
+func appendExtra(dst []byte, extra map[string]string, prefix string) ([]byte, error) {
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		field := "Extra[" + strconv.QuoteToASCII(name) + "]"
+		if reason := checkClaimName(name); reason != "" {
+			return nil, &ScopeError{field, reason}
+		}
+		if prefix == "" || !strings.HasPrefix(name, prefix) {
+			return nil, &ScopeError{field, "does not begin with Config.ExtraPrefix"}
+		}
+		reason := "is empty"
+		if v := extra[name]; v != "" {
+			reason = checkText(v)
+		}
+		if reason != "" {
+			return nil, &ScopeError{field, reason}
+		}
+		dst = append(append(append(dst, `,"`...), name...), `":"`...)
+		dst = append(appendJSON(dst, extra[name]), '"')
+	}
+	return dst, nil
+}
+
+// appendMade appends what the profile made from the table.
+func appendMade(dst []byte, made map[string]any, extra map[string]string) ([]byte, error) {
+	for _, name := range slices.Sorted(maps.Keys(made)) {
+		reason := checkClaimName(name)
+		if _, there := extra[name]; there {
+			reason = "is a name of Extra, too"
+		}
+		value, err := json.Marshal(made[name])
+		if err != nil {
+			reason = "cannot be encoded: " + err.Error()
+		}
+		if reason != "" {
+			return nil, &ScopeError{"Profile.Claims[" + strconv.QuoteToASCII(name) + "]", reason}
+		}
+		dst = append(append(append(dst, `,"`...), name...), `":`...)
+		dst = append(dst, value...)
+	}
+	return dst, nil
+}
+
+// checkClaimName says why a name cannot be a claim beside those of the table,
+// "" if it can. Names that differ from one of ours by letter case only would
+// shadow it in a careless verifier (RFC 7519, section 4).
+func checkClaimName(name string) string {
+	if name == "" || len(name) > maxText || !consists(name, plainByte) {
+		return "is not a claim's name: 1 to 256 bytes of printable ASCII"
+	}
+	lower := strings.ToLower(name)
+	if rowOf[lower] != nil || slices.Contains(registered, lower) {
+		return "is the name of a claim of this package"
+	}
+	return ""
+}

@@ -1,0 +1,188 @@
+package oidctoken
+
+import (
+	"strings"
+)
+
+const maxSubject = 255 // bytes; OpenID Connect Core 1.0, section 2
+
+// subject is a parsed subject template.
+type subject struct{ segments []segment }
+
+// segment is a run of the template, either all optional or all mandatory.
+type segment struct {
+	optional bool
+	parts    []part
+}
+
+// part is a fixed label, then a claim's value. Either may be missing.
+type part struct {
+	label string
+	claim *claim
+}
+
+// parseSubject parses a template and shows that it is injective; reason says
+// why it is refused.
+func parseSubject(template string, accountInIssuer bool) (_ *subject, reason string) {
+	t := new(subject)
+	for rest := template; rest != ""; {
+		var s segment
+		inner := rest
+		if rest[0] == '[' {
+			end := strings.IndexByte(rest, ']')
+			if end < 0 {
+				return nil, "has a [ without its ]"
+			}
+			s.optional, inner, rest = true, rest[1:end], rest[end+1:]
+		} else {
+			end := strings.IndexByte(rest, '[')
+			if end < 0 {
+				end = len(rest)
+			}
+			inner, rest = rest[:end], rest[end:]
+		}
+		if reason := s.parse(inner); reason != "" {
+			return nil, reason
+		}
+		if s.optional && (!s.hasClaim() || s.parts[0].label == "") {
+			return nil, "has brackets that do not hold a label and then a claim"
+		}
+		t.segments = append(t.segments, s)
+	}
+	if !t.names(false, func(c *claim) bool { return true }) {
+		return nil, "names no claim outside brackets"
+	}
+	if !accountInIssuer && !t.names(false, func(c *claim) bool { return c.name == "account_id" || c.name == "account_uid" }) {
+		return nil, "does not name {account_id} or {account_uid} outside brackets: accounts would share subjects"
+	}
+	return t, t.ambiguity()
+}
+
+// parse parses what stands in, or between, brackets.
+func (s *segment) parse(text string) (reason string) {
+	for text != "" {
+		open := strings.IndexAny(text, "{}[]")
+		if open < 0 {
+			open = len(text)
+		}
+		p := part{label: text[:open]}
+		if i := strings.IndexFunc(p.label, isNoLabel); i >= 0 {
+			return "has a character that a label cannot have"
+		}
+		text = text[open:]
+		if text != "" {
+			end := strings.IndexByte(text, '}')
+			if text[0] != '{' || end < 0 {
+				return "has a bracket out of place"
+			}
+			name := text[1:end]
+			if p.claim = rowOf[name]; p.claim == nil {
+				return "names " + quoteName(name) + ", which is no claim of the table"
+			}
+			text = text[end+1:]
+		}
+		s.parts = append(s.parts, p)
+	}
+	return ""
+}
+
+func isNoLabel(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`%"\`, r) }
+
+// quoteName shows a name of a template, which may be anything.
+func quoteName(name string) string {
+	if len(name) > maxIdentifier || !consists(name, identifierByte) {
+		return "{...}"
+	}
+	return "{" + name + "}"
+}
+
+// names reports whether a claim that ok accepts is named in a segment.
+func (t *subject) names(optional bool, ok func(*claim) bool) bool {
+	for _, s := range t.segments {
+		for _, p := range s.parts {
+			if s.optional == optional && p.claim != nil && ok(p.claim) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ambiguity says why two scopes could render the same subject, "" if they
+// cannot. A subject is read back from left to right: a value ends at the first
+// byte that no encoded value has, since a label with such a byte, or nothing,
+// follows it; which optional segment comes next is told by its first label,
+// since none of those possible there begins with another.
+func (t *subject) ambiguity() string {
+	afterValue := false
+	for i, s := range t.segments {
+		before := afterValue
+		for j, p := range s.parts {
+			if afterValue && (p.label == "" || byteClass[p.label[0]]&unreservedByte != 0) {
+				return "has a claim that is not followed by a label which begins with a delimiter, such as : or /"
+			}
+			afterValue = p.claim != nil
+			if j == 0 && s.optional {
+				for _, next := range t.alternatives(i) {
+					if strings.HasPrefix(next, p.label) || strings.HasPrefix(p.label, next) {
+						return "has brackets that cannot be told from what follows them"
+					}
+				}
+			}
+		}
+		if s.optional { // what follows may stand in its place
+			afterValue = afterValue || before
+		}
+	}
+	return ""
+}
+
+func (s segment) hasClaim() bool {
+	for _, p := range s.parts {
+		if p.claim != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// alternatives are the labels that may stand where optional segment i does,
+// if that is left out. The end of the template is told from every label.
+func (t *subject) alternatives(i int) (labels []string) {
+	for _, s := range t.segments[i+1:] {
+		labels = append(labels, s.parts[0].label)
+		if !s.optional {
+			break
+		}
+	}
+	return labels
+}
+
+// append appends the subject of f.
+func (t *subject) append(dst []byte, f *facts) ([]byte, error) {
+	for _, s := range t.segments {
+		if s.optional && s.unknown(f) != nil {
+			continue
+		}
+		if c := s.unknown(f); c != nil {
+			return nil, &ScopeError{c.field, "is unknown, and the profile's subject demands it"}
+		}
+		for _, p := range s.parts {
+			dst = append(dst, p.label...)
+			if p.claim != nil {
+				dst = appendPercent(dst, p.claim.value(f))
+			}
+		}
+	}
+	return dst, nil
+}
+
+// unknown is the first claim of s that f does not know.
+func (s segment) unknown(f *facts) *claim {
+	for _, p := range s.parts {
+		if p.claim != nil && p.claim.value(f) == "" {
+			return p.claim
+		}
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package oidctoken
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Token is a signed JWT. It is a secret for as long as it lives, so it does
+// not print: every verb, log/slog and the text encodings show "jwt:" and its
+// "jti". Only JWT reveals it.
+type Token struct {
+	jwt     *string // a pointer prints as an address, wherever it is embedded
+	id      [16]byte
+	keyID   string
+	expires time.Time
+}
+
+// JWT reveals the token in its compact serialization (RFC 7515, section 7.1).
+func (t *Token) JWT() string { return *t.jwt }
+
+// ID is the token's "jti", by which an audit log finds it.
+func (t *Token) ID() string { return base64.RawURLEncoding.EncodeToString(t.id[:]) }
+
+// KeyID is the "kid" of the key that signed the token.
+func (t *Token) KeyID() string { return t.keyID }
+
+// Expires is the token's "exp". It may come sooner than the profile's
+// lifetime says, since no token outlives its key.
+func (t *Token) Expires() time.Time { return t.expires }
+
+// String names the token without revealing it.
+func (t Token) String() string { return "jwt:" + t.ID() }
+
+// Format writes String for every verb and flag.
+func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
+
+// LogValue is String, as a value of log/slog.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// MarshalText is String, so that no encoder reveals the token.
+func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// Claims are what a token says about an execution: all but the claims that
+// differ from one token to the next ("iat", "nbf", "exp", "jti").
+type Claims struct {
+	facts           facts
+	issuer, subject string
+	audience        string
+	unknown         Unknown
+	beyond          []byte // members beyond the table, as JSON, each with a comma before it
+}
+
+// Get returns the claim of that name, one of the table or "iss", "sub" and
+// "aud"; false if it is unknown.
+func (c *Claims) Get(name string) (value string, known bool) {
+	switch name {
+	case "iss":
+		value = c.issuer
+	case "sub":
+		value = c.subject
+	case "aud":
+		value = c.audience
+	default:
+		if row := rowOf[name]; row != nil {
+			value = row.value(&c.facts)
+		}
+	}
+	return value, value != ""
+}
+
+// MarshalJSON returns the claims as the payload of a token has them, in the
+// same order.
+func (c *Claims) MarshalJSON() ([]byte, error) {
+	b, err := json.Marshal(struct {
+		Issuer   string `json:"iss"`
+		Subject  string `json:"sub"`
+		Audience string `json:"aud"`
+	}{c.issuer, c.subject, c.audience})
+	if err != nil {
+		return nil, err
+	}
+	if b, err = c.facts.appendTable(b[:len(b)-1], c.unknown); err != nil {
+		return nil, err
+	}
+	return append(append(b, c.beyond...), '}'), nil
+}
