@@ -1,0 +1,120 @@
+package expr_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/oidctoken/oidctoken/expr"
+)
+
+// stage returns a reader of variables that are all in one map.
+func stage(variables map[string]string) map[string]func(string) (string, bool) {
+	return map[string]func(string) (string, bool){
+		"stage": func(path string) (string, bool) { v, ok := variables[path]; return v, ok },
+	}
+}
+
+func ExampleExpand() {
+	env := expr.Env{
+		Functions: map[string]expr.Func{
+			"secrets.getJWT": {MinArgs: 1, MaxArgs: 2, Secret: true, Call: func(_ context.Context, c expr.Call) (string, error) {
+				return "(JWT for " + c.Args[0] + ")", nil
+			}},
+		},
+		Variables: stage(map[string]string{"variables.tier": "prod"}),
+	}
+	text := `TOKEN=<+secrets.getJWT("account.gcp_" + <+stage.variables.tier>)> # of <+pipeline.name>`
+	got, err := expr.Expand(context.Background(), text, env)
+	fmt.Println(got, err)
+	// Output: TOKEN=(JWT for account.gcp_prod) # of <+pipeline.name> <nil>
+}
+
+// Brackets that do not close are found by Parse, whatever can be called.
+func ExampleParse() {
+	_, err := expr.Parse("set -e\ncurl <+secrets.getJWT(\"account.vault\")")
+	fmt.Println(err)
+	// Output: expr: line 2, column 6: secrets.getJWT: the expression that begins here is not closed
+}
+
+// What is wrong with a text is found before anything is called or started.
+func ExampleTemplate_Check() {
+	env := expr.Env{Functions: map[string]expr.Func{
+		"secrets.getJWT": {MinArgs: 1, MaxArgs: 2, Secret: true, Call: func(context.Context, expr.Call) (string, error) {
+			panic("not called by Check")
+		}},
+	}}
+	for _, text := range []string{
+		`<+secrets.getJwt("account.vault")>`,
+		`<+secrets.getJWT("account.vault").split(".")[1]>`,
+		`<+pipeline.name>`,
+	} {
+		t, err := expr.Parse(text)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(t.Check(env))
+	}
+	// Output:
+	// expr: line 1, column 3: secrets.getJwt: unknown function; the nearest is secrets.getJWT
+	// expr: line 1, column 3: secrets.getJWT: the result is a secret: it may be placed into text, but not given a method, because what is made of it could not be masked any more
+	// <nil>
+}
+
+// A rehearsal: the functions of the first Env only look at their arguments, so
+// that an unknown connector is reported, with its place, before one is asked for
+// a token. As no argument or condition can depend on a secret, the same calls
+// follow with the real functions.
+func ExampleTemplate_Expand() {
+	connectors := map[string]bool{"account.vault": true}
+	bind := func(call func(context.Context, expr.Call) (string, error)) expr.Env {
+		return expr.Env{Functions: map[string]expr.Func{
+			"secrets.getJWT": {MinArgs: 1, MaxArgs: 2, Secret: true, Call: call},
+		}}
+	}
+	rehearsal := bind(func(_ context.Context, c expr.Call) (string, error) {
+		if !connectors[c.Args[0]] {
+			return "", errors.New("no connector " + c.Args[0])
+		}
+		return "", nil
+	})
+	mint := bind(func(context.Context, expr.Call) (string, error) { return "eyJ...", nil })
+
+	ctx := context.Background()
+	for _, text := range []string{`A=<+secrets.getJWT("account.vault")>`, `B=<+secrets.getJWT("account.gcp")>`} {
+		t, err := expr.Parse(text)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		if _, err := t.Expand(ctx, rehearsal); err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(t.Expand(ctx, mint))
+	}
+	// Output:
+	// A=eyJ... <nil>
+	// expr: line 1, column 5: secrets.getJWT: failed: no connector account.gcp
+}
+
+// Err tells a text at fault from a call that failed.
+func ExampleError() {
+	refused := errors.New("policy refuses")
+	env := expr.Env{Functions: map[string]expr.Func{
+		"secrets.getJWT": {MinArgs: 1, MaxArgs: 2, Secret: true, Call: func(context.Context, expr.Call) (string, error) {
+			return "", refused
+		}},
+	}}
+	for _, text := range []string{"\n  <+secrets.getJWT('c')>", "<+secrets.getJWT()>"} {
+		_, err := expr.Expand(context.Background(), text, env)
+		var e *expr.Error
+		if errors.As(err, &e) {
+			fmt.Println(e.Line, e.Column, e.Function, e.Reason, e.Err == nil, errors.Is(err, refused))
+		}
+	}
+	// Output:
+	// 2 5 secrets.getJWT failed false true
+	// 1 3 secrets.getJWT takes 1 to 2 arguments, has 0 true false
+}

@@ -1,0 +1,76 @@
+package expr_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/oidctoken/oidctoken/expr"
+)
+
+// FuzzExpand looks for panics, results along with errors, errors without a type
+// or with a place outside the text, and for Check and Expand to disagree.
+func FuzzExpand(f *testing.F) {
+	for _, text := range passing {
+		f.Add(text, false)
+	}
+	for _, text := range []string{
+		"", "<+", "<+>", "a\r\n<+stage.name>é", `<+secrets.getJWT("c", 'a')>`, `{"a": "<+secrets.getJWT(\"c\\\"\")>"}`,
+		`<+secrets.getAWSCredentials(<+stage.variables.conn>).sessionToken>`, `<+stage.name=="a"&&!(true||false)?"<+path.join()>":'b'>`,
+		`<+"a".concat("b" + path.join(stage.name))>`, `<+<+secrets.getJWT("c")>.split(".")[1]>`, "<+<+<+<+", `<+'\''>`,
+		`<+path.fail()>`, `<+path.hostile()>`, `<+a.b("\">")`, `<+stage.variables.yes ? <+input>.regex([(\)]) : "">`,
+	} {
+		f.Add(text, true)
+		f.Add(text, false)
+	}
+	f.Fuzz(func(t *testing.T, text string, strict bool) {
+		var h host
+		env := h.env()
+		env.Strict = strict
+		tmpl, parseErr := expr.Parse(text)
+		got, err := expr.Expand(t.Context(), text, env)
+		if err != nil {
+			checkPlace(t, text, got, err)
+		}
+		if parseErr != nil {
+			if err == nil || parseErr.Error() != err.Error() {
+				t.Errorf("Parse: %v, Expand: %v", parseErr, err)
+			}
+			return
+		}
+		calls := len(h.calls)
+		checkErr := tmpl.Check(env)
+		if len(h.calls) != calls {
+			t.Error("Check has called a function")
+		}
+		if checkErr != nil && (err == nil || checkErr.Error() != err.Error() || calls > 0) {
+			t.Errorf("Check: %v, Expand: %v, with %d calls", checkErr, err, calls)
+		}
+		if !strings.Contains(text, "<+") && got != text {
+			t.Errorf("a text without expressions becomes %q", got)
+		}
+		if unbound, err := tmpl.Expand(t.Context(), expr.Env{}); err == nil && tmpl.Check(expr.Env{Strict: true}) != nil &&
+			strings.Count(text, "<+") == 1 && unbound != text {
+			t.Errorf("an expression that passes through becomes %q", unbound)
+		}
+	})
+}
+
+// checkPlace fails unless err is an *Error within text, and got empty.
+func checkPlace(t *testing.T, text, got string, err error) {
+	t.Helper()
+	if got != "" {
+		t.Errorf("a result %q along with %v", got, err)
+	}
+	var e *expr.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("%T: %v", err, err)
+	}
+	lines := strings.Split(text, "\n")
+	if e.Line < 1 || e.Line > len(lines) || e.Column < 1 || e.Column > len(lines[e.Line-1])+1 {
+		t.Errorf("place %d:%d is not in %q", e.Line, e.Column, text)
+	}
+	if e.Reason == "" {
+		t.Error("an error without a reason")
+	}
+}

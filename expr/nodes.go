@@ -1,0 +1,249 @@
+package expr
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// node is a part of a parsed expression. The two methods agree: what check lets
+// pass can be evaluated, and what it refuses is refused by eval as well.
+type node interface {
+	// check finds what is wrong without calling a function. A value that may
+	// only be placed into text comes back as opaque, any other as nil.
+	check(b *binding) (*opaque, *fault)
+	eval(ctx context.Context, b *binding) (string, *fault)
+	offset() int
+}
+
+// expression is one "<+...>".
+type expression struct {
+	start, end int    // text[start:end] is all of it, with the suffixes of <+input>
+	name       string // the first path in it; "" if there is none
+	input      bool   // it is <+input>, and has neither body nor fault
+	body       node
+	fault      *fault // why body is incomplete
+}
+
+func (e *expression) offset() int { return e.start }
+
+func (e *expression) check(b *binding) (*opaque, *fault) {
+	if b.passes(e) {
+		if b.Strict {
+			return nil, &fault{at: e.start, name: e.name, reason: "nothing here resolves this expression, and strict mode lets none pass"}
+		}
+		return &opaque{name: e.name}, nil
+	}
+	if e.fault != nil {
+		return nil, e.fault
+	}
+	return e.body.check(b)
+}
+
+func (e *expression) eval(ctx context.Context, b *binding) (string, *fault) {
+	if b.passes(e) {
+		return b.text[e.start:e.end], nil
+	}
+	return e.body.eval(ctx, b)
+}
+
+// literal is a string or a part of one, or true or false.
+type literal struct {
+	at   int
+	text string
+}
+
+func (l *literal) offset() int { return l.at }
+
+func (l *literal) check(*binding) (*opaque, *fault) { return nil, l.bounded() }
+
+func (l *literal) eval(context.Context, *binding) (string, *fault) { return l.text, nil }
+
+func (l *literal) bounded() *fault { return bounded(l.text, l.at, "") }
+
+// joined is a string with expressions in it, or adjacent expressions: a text
+// within the text, into which opaque values may be placed.
+type joined struct {
+	at    int
+	parts []node
+}
+
+func (j *joined) offset() int { return j.at }
+
+func (j *joined) check(b *binding) (*opaque, *fault) { return checkAll(b, j.parts) }
+
+func (j *joined) eval(ctx context.Context, b *binding) (string, *fault) {
+	return join(ctx, b, j.at, j.parts)
+}
+
+// variable is a path that is read.
+type variable struct {
+	at   int
+	path string
+}
+
+func (v *variable) offset() int { return v.at }
+
+func (v *variable) check(b *binding) (*opaque, *fault) {
+	_, f := b.variable(v.path, v.at)
+	return nil, f
+}
+
+func (v *variable) eval(_ context.Context, b *binding) (string, *fault) {
+	value, f := b.variable(v.path, v.at)
+	if f != nil {
+		return "", f
+	}
+	return value, bounded(value, v.at, v.path)
+}
+
+// choice is condition ? result : condition ? result : ... : result.
+type choice struct {
+	conditions []node
+	results    []node // one more than conditions
+}
+
+func (c *choice) offset() int { return c.conditions[0].offset() }
+
+func (c *choice) check(b *binding) (*opaque, *fault) {
+	if f := plain(b, c.conditions, "made a condition"); f != nil {
+		return nil, f
+	}
+	return checkAll(b, c.results)
+}
+
+func (c *choice) eval(ctx context.Context, b *binding) (string, *fault) {
+	for i, condition := range c.conditions {
+		yes, f := truth(ctx, b, condition)
+		if f != nil {
+			return "", f
+		}
+		if yes {
+			return c.results[i].eval(ctx, b)
+		}
+	}
+	return c.results[len(c.conditions)].eval(ctx, b)
+}
+
+// chain is two or more operands with the same operator, +, && or ||.
+type chain struct {
+	operator string
+	operands []node
+}
+
+func (c *chain) offset() int { return c.operands[0].offset() }
+
+func (c *chain) check(b *binding) (*opaque, *fault) {
+	use := "made a condition"
+	if c.operator == "+" {
+		use = "joined with +"
+	}
+	return nil, plain(b, c.operands, use)
+}
+
+func (c *chain) eval(ctx context.Context, b *binding) (string, *fault) {
+	if c.operator == "+" {
+		return join(ctx, b, c.offset(), c.operands)
+	}
+	for _, operand := range c.operands {
+		yes, f := truth(ctx, b, operand)
+		if f != nil {
+			return "", f
+		}
+		if yes == (c.operator == "||") {
+			return boolean(yes), nil
+		}
+	}
+	return boolean(c.operator == "&&"), nil
+}
+
+// comparison is left == right or left != right.
+type comparison struct {
+	left, right node
+	unequal     bool
+}
+
+func (c *comparison) offset() int { return c.left.offset() }
+
+func (c *comparison) check(b *binding) (*opaque, *fault) {
+	return nil, plain(b, []node{c.left, c.right}, "compared")
+}
+
+func (c *comparison) eval(ctx context.Context, b *binding) (string, *fault) {
+	left, f := c.left.eval(ctx, b)
+	if f != nil {
+		return "", f
+	}
+	right, f := c.right.eval(ctx, b)
+	if f != nil {
+		return "", f
+	}
+	return boolean((left == right) != c.unequal), nil
+}
+
+// negation is any number of "!" before an operand.
+type negation struct {
+	at      int
+	odd     bool
+	operand node
+}
+
+func (n *negation) offset() int { return n.at }
+
+func (n *negation) check(b *binding) (*opaque, *fault) {
+	return nil, plain(b, []node{n.operand}, "made a condition")
+}
+
+func (n *negation) eval(ctx context.Context, b *binding) (string, *fault) {
+	yes, f := truth(ctx, b, n.operand)
+	if f != nil {
+		return "", f
+	}
+	return boolean(yes != n.odd), nil
+}
+
+func boolean(yes bool) string {
+	if yes {
+		return "true"
+	}
+	return "false"
+}
+
+// truth evaluates a condition.
+func truth(ctx context.Context, b *binding, n node) (bool, *fault) {
+	value, f := n.eval(ctx, b)
+	if f != nil {
+		return false, f
+	}
+	if value != "true" && value != "false" {
+		return false, &fault{at: n.offset(), reason: "a condition is neither true nor false"}
+	}
+	return value == "true", nil
+}
+
+// join evaluates the parts, in order, into one value.
+func join(ctx context.Context, b *binding, at int, parts []node) (string, *fault) {
+	var out strings.Builder
+	for _, part := range parts {
+		value, f := part.eval(ctx, b)
+		if f != nil {
+			return "", f
+		}
+		if out.Len()+len(value) > MaxResult {
+			return "", tooLong(at, "")
+		}
+		out.WriteString(value)
+	}
+	return out.String(), nil
+}
+
+func bounded(value string, at int, name string) *fault {
+	if len(value) > MaxResult {
+		return tooLong(at, name)
+	}
+	return nil
+}
+
+func tooLong(at int, name string) *fault {
+	return &fault{at: at, name: name, reason: fmt.Sprintf("the result has more than %d bytes", MaxResult)}
+}

@@ -1,0 +1,365 @@
+package expr
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxOperands is how many strings, paths, calls, methods and fields an outermost
+// expression has at most. It bounds the memory of a Template: a node is many
+// times larger than the shortest operand.
+const maxOperands = 1000
+
+// parser reads one expression by recursive descent. What is nested in it has a
+// parser of its own: an expression that passes through must not make the one
+// that holds it malformed.
+type parser struct {
+	t        *Template
+	e        *expression
+	pos, end int // what is still to read
+	nest     int // parentheses, arguments and branches around pos
+	operands *int
+	fault    *fault // the first; from then on there are no tokens
+
+	token string // an operator, "name", "number", "string" or, at the end, ""
+	at    int    // its offset
+	quote quote  // of a "string", whose inside is still to read
+}
+
+// operators, the longer before those that they begin with.
+var operators = [...]string{"<+", "==", "!=", "&&", "||", "!", "+", "?", ":", "(", ")", ",", ".", "[", "]"}
+
+// parse gives e, and the expressions in it, a body or a fault.
+func (t *Template) parse(e *expression, operands *int) {
+	if e.input {
+		return
+	}
+	p := parser{t: t, e: e, pos: e.start + len("<+"), end: e.end - len(">"), operands: operands}
+	p.next()
+	if p.token == "" {
+		p.fail(e.start, "the expression is empty")
+	}
+	e.body = p.choice()
+	if p.token != "" {
+		p.fail(p.at, "unexpected "+p.found())
+	}
+	e.fault = p.fault
+}
+
+// fail keeps the first fault and ends the tokens, so that every loop and every
+// recursion ends as well.
+func (p *parser) fail(at int, reason string) {
+	if p.fault == nil {
+		p.fault = &fault{at: at, name: p.e.name, reason: reason}
+	}
+	p.token, p.at, p.pos = "", p.end, p.end
+}
+
+// next reads the token at pos.
+func (p *parser) next() {
+	before := p.pos
+	p.lex()
+	p.t.steps += p.pos - before
+}
+
+func (p *parser) lex() {
+	text := p.t.text[:p.end]
+	p.at = skipSpace(text, p.pos)
+	p.pos = p.at
+	if p.at == p.end {
+		p.token = ""
+		return
+	}
+	for _, op := range operators {
+		if strings.HasPrefix(text[p.at:], op) {
+			p.token = op
+			p.pos += len(op)
+			return
+		}
+	}
+	c := text[p.at]
+	if p.quote = quoteAt(text[p.at:]); p.quote != "" {
+		p.token = "string"
+		p.pos += len(p.quote)
+		return
+	}
+	switch {
+	case startsName(c):
+		p.token = "name"
+		p.pos = skipName(text, p.at)
+	case isDigit(c):
+		p.token = "number"
+		p.pos = skipName(text, p.at)
+	case c == '<':
+		p.fail(p.at, "there are no ordering operators")
+	default:
+		p.fail(p.at, fmt.Sprintf("unexpected %q", c))
+	}
+}
+
+// found describes the token. It never shows what a string holds.
+func (p *parser) found() string {
+	switch p.token {
+	case "":
+		return "end of the expression"
+	case "name":
+		return fmt.Sprintf("name %q", clip(p.t.text[p.at:p.pos]))
+	case "number", "string":
+		return p.token
+	}
+	return fmt.Sprintf("%q", p.token)
+}
+
+func (p *parser) expect(token string) {
+	if p.token != token {
+		p.fail(p.at, fmt.Sprintf("expected %q, found %s", token, p.found()))
+		return
+	}
+	p.next()
+}
+
+func (p *parser) enter() {
+	if p.nest++; p.nest > MaxDepth {
+		p.fail(p.at, fmt.Sprintf("parentheses and branches nest more than %d deep", MaxDepth))
+	}
+}
+
+func (p *parser) leave() { p.nest-- }
+
+// operand counts one and returns its offset.
+func (p *parser) operand() int {
+	if *p.operands++; *p.operands > maxOperands {
+		p.fail(p.at, fmt.Sprintf("more than %d operands in the expression", maxOperands))
+	}
+	return p.at
+}
+
+func (p *parser) choice() node {
+	var c choice
+	for {
+		n := p.either()
+		if p.token != "?" {
+			if c.conditions == nil {
+				return n
+			}
+			c.results = append(c.results, n)
+			return &c
+		}
+		c.conditions = append(c.conditions, n)
+		p.enter()
+		p.next()
+		c.results = append(c.results, p.choice())
+		p.leave()
+		p.expect(":")
+	}
+}
+
+func (p *parser) either() node { return p.chain("||", p.both) }
+
+func (p *parser) both() node { return p.chain("&&", p.equality) }
+
+func (p *parser) sum() node { return p.chain("+", p.unary) }
+
+// chain reads operands between the same operators into one node, so that a long
+// chain is not a deep one.
+func (p *parser) chain(operator string, operand func() node) node {
+	n := operand()
+	if p.token != operator {
+		return n
+	}
+	c := chain{operator: operator, operands: []node{n}}
+	for p.token == operator {
+		p.next()
+		c.operands = append(c.operands, operand())
+	}
+	return &c
+}
+
+func (p *parser) equality() node {
+	n := p.sum()
+	if p.token != "==" && p.token != "!=" {
+		return n
+	}
+	c := comparison{left: n, unequal: p.token == "!="}
+	p.next()
+	c.right = p.sum()
+	if p.token == "==" || p.token == "!=" {
+		p.fail(p.at, "a comparison of a comparison needs parentheses")
+	}
+	return &c
+}
+
+func (p *parser) unary() node {
+	if p.token != "!" {
+		return p.postfix()
+	}
+	n := negation{at: p.at}
+	for i := 0; p.token == "!"; i++ {
+		if i == MaxDepth {
+			p.fail(p.at, fmt.Sprintf("more than %d negations follow one another", MaxDepth))
+			break
+		}
+		n.odd = !n.odd
+		p.next()
+	}
+	n.operand = p.postfix()
+	return &n
+}
+
+func (p *parser) postfix() node {
+	n := p.primary()
+	for i := 0; p.token == "." || p.token == "["; i++ {
+		if i == MaxDepth {
+			p.fail(p.at, fmt.Sprintf("more than %d methods and fields follow one another", MaxDepth))
+			return n
+		}
+		n = p.member(n)
+	}
+	return n
+}
+
+// member reads ".name", ".name(...)" or "[...]". Other methods than concat, and
+// indexes, are read in order to refuse them for the right reason.
+func (p *parser) member(of node) node {
+	if p.token == "[" {
+		n := &index{at: p.operand(), of: of}
+		p.enter()
+		if p.next(); p.token == "number" {
+			p.next()
+		} else {
+			p.choice()
+		}
+		p.leave()
+		p.expect("]")
+		return n
+	}
+	p.next()
+	if p.token != "name" {
+		p.fail(p.at, "expected a name, found "+p.found())
+		return of
+	}
+	name := p.t.text[p.at:p.pos]
+	at := p.operand()
+	if p.next(); p.token != "(" {
+		return &field{at: at, of: of, name: name}
+	}
+	return &method{at: at, of: of, name: name, args: p.arguments()}
+}
+
+// arguments reads what begins with the token "(".
+func (p *parser) arguments() []node {
+	p.enter()
+	defer p.leave()
+	var args []node
+	if p.next(); p.token != ")" {
+		args = append(args, p.choice())
+	}
+	for p.token == "," {
+		p.next()
+		args = append(args, p.choice())
+	}
+	p.expect(")")
+	return args
+}
+
+func (p *parser) primary() node {
+	switch p.token {
+	case "string":
+		return p.string()
+	case "name":
+		return p.path()
+	case "<+":
+		return p.expressions()
+	case "(":
+		p.enter()
+		p.next()
+		n := p.choice()
+		p.leave()
+		p.expect(")")
+		return n
+	case "number":
+		p.fail(p.at, "a number has to be quoted")
+	default:
+		p.fail(p.at, "expected a value, found "+p.found())
+	}
+	return &literal{at: p.at}
+}
+
+// path reads a constant, a variable, a call, or a variable with its method.
+func (p *parser) path() node {
+	at := p.operand()
+	if p.fault != nil {
+		return &literal{at: at}
+	}
+	path, end := readPath(p.t.text[:p.end], at)
+	p.pos = end
+	p.t.steps += end - at
+	if p.next(); p.token != "(" {
+		if path == "true" || path == "false" {
+			return &literal{at: at, text: path}
+		}
+		return &variable{at: at, path: path}
+	}
+	if of, ok := strings.CutSuffix(path, "."+concat); ok {
+		return &method{at: at, of: &variable{at: at, path: of}, name: concat, args: p.arguments()}
+	}
+	return &call{at: at, path: path, args: p.arguments()}
+}
+
+// expressions reads adjacent expressions, whose results are joined.
+func (p *parser) expressions() node {
+	at := p.at
+	var parts []node
+	for p.token == "<+" {
+		e := p.nested(p.at)
+		parts = append(parts, e)
+		p.pos = e.end
+		p.next()
+	}
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return &joined{at: at, parts: parts}
+}
+
+// nested parses the expression that begins at offset at.
+func (p *parser) nested(at int) *expression {
+	i, _ := slices.BinarySearchFunc(p.t.all, at, func(e *expression, at int) int { return e.start - at })
+	e := p.t.all[i]
+	p.t.parse(e, p.operands)
+	return e
+}
+
+// string reads the inside of a string. The scanner has seen its end.
+func (p *parser) string() node {
+	at := p.operand()
+	if p.fault != nil {
+		return &literal{at: at}
+	}
+	var parts []node
+	var text strings.Builder
+	for {
+		rest := p.t.text[p.pos:p.end]
+		if strings.HasPrefix(rest, "<+") {
+			e := p.nested(p.pos)
+			parts = append(parts, &literal{at: at, text: text.String()}, e)
+			text.Reset()
+			p.pos = e.end
+			continue
+		}
+		n, skip, end := p.quote.unit(rest)
+		p.pos += n
+		p.t.steps += n
+		if end {
+			break
+		}
+		text.WriteString(rest[skip:n])
+	}
+	p.next()
+	last := &literal{at: at, text: text.String()}
+	if parts == nil {
+		return last
+	}
+	return &joined{at: at, parts: append(parts, last)}
+}

@@ -1,0 +1,172 @@
+package expr_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidctoken/oidctoken/expr"
+)
+
+// passing are texts of which every expression passes through.
+var passing = []string{
+	// <+input> and its suffixes, whose arguments follow rules of their own.
+	`<+input>`,
+	`<+ input >`,
+	`<+input>.allowedValues(a,b,<+secrets.getJWT("c")>)`,
+	`<+input>.allowedValues("a)", 'b)', \"c)\")`,
+	`<+input>.allowedValues("<+secrets.getJWT(")")>)")`,
+	`<+input>.allowedValues(a,")<+secrets.getJWT("c")>")`,
+	`<+input>.allowedValues(a, ')<+secrets.getJWT("c")>')`,
+	`<+input>.default("a"'s)`,
+	`<+input>.regex(^(dev|qa)-[a-z(]+\)$)`,
+	`<+input>.regex(^\<+$)`,
+	`<+input>.default(it's <+secrets.getJWT("c")>)`,
+	`<+input>.default("<+secrets.getJWT(\"c\")>")`,
+	`<+input>.default(<+f.x(")")>)`,
+	`<+input>.default(f(x) <+secrets.getJWT("c")>)`,
+	`<+input>.default([a <+secrets.getJWT("c")>)`,
+	`<+input>.executionInput()`,
+	`<+input>.selectOneFrom(a,b).executionInput()`,
+	`<+input>.selectManyFrom(a,b).default(a).regex(.*).allowedValues(<+secrets.getJWT("c")>)`,
+	`<+input>.default()`,
+
+	// secrets.getValue.
+	`<+secrets.getValue("account.password")>`,
+	`<+secrets.getValue('a_<+stage.name>')>`,
+	"<+ secrets\n.getValue( \"c\" ) >",
+	`<+secrets.getValue("c").split(".")[0]>`,
+	`<+!secrets.getValue("c") == <+secrets.getJWT("c")>>`,
+
+	// Unknown roots, with any grammar.
+	`<+pipeline.name>`,
+	`<+pipeline.stages.build.spec.x["a>b"][0].f('>', <+secrets.getJWT(">")>) - 3 * 7>`,
+	`<+pipeline.x < 3 ? 1 : <+secrets.getJWT("c")>>`,
+	`<+<+pipeline.x>.y == "a" ? secrets.getJWT("c") : "">`,
+	`<+"<+pipeline.x>" == "a" ? secrets.getJWT("c") : "">`,
+	`<+"a" == pipeline.x ? secrets.getJWT("c") : "">`,
+	`<+true && !(pipeline.x) ? secrets.getJWT("c") : "">`,
+	`<+"a".concat(pipeline.x)>`,
+	`<+"a".concat pipeline.x <+secrets.getJWT("c")>>`,
+	`<+"a"."b" pipeline.x <+secrets.getJWT("c")>>`,
+	`<+größe.wert>`,
+	`<+Secrets.getJWT("c")>`,
+	`<+secretsX.getJWT("c")>`,
+	`<+secrets-x.getJWT("c")>`,
+	`<+input.x>`,
+	`<+stage2>`,
+	`<+$.x>`,
+	"<+unknown\r\n.x>",
+	`<+unknown \"a>\" x>`,
+	`<+unknown ((((((((((((((((((((((((((((((((((((((((>`,
+}
+
+func TestPassThrough(t *testing.T) {
+	t.Parallel()
+	for _, text := range passing {
+		for _, around := range []struct{ before, want, after string }{
+			{},
+			{before: "a ", want: "a ", after: " b"},
+			{before: text, want: text},
+			{before: "<+stage.name>", want: "deploy", after: "x>"},
+		} {
+			got, calls, err := expand(t, around.before+text+around.after)
+			if err != nil {
+				t.Errorf("Expand(%q): %v", text, err)
+				continue
+			}
+			if diff := cmp.Diff(around.want+text+around.after, got); diff != "" {
+				t.Errorf("Expand(%q) (-want +got):\n%s", text, diff)
+			}
+			if calls != nil {
+				t.Errorf("Expand(%q) calls %q", text, calls)
+			}
+		}
+	}
+}
+
+func TestStrictLetsNothingPass(t *testing.T) {
+	t.Parallel()
+	for _, text := range passing {
+		var h host
+		env := h.env()
+		env.Strict = true
+		got := mustFail(t, "é\n <+stage.name>"+text, env)
+		if got.Line != 2 || got.Column != len(" <+stage.name>")+1 || !strings.Contains(got.Reason, "strict mode") {
+			t.Errorf("Expand(%q) strictly: %+v", text, got)
+		}
+		if h.calls != nil {
+			t.Errorf("Expand(%q) strictly calls %q", text, h.calls)
+		}
+	}
+}
+
+// What ends a suffix ends what passes through.
+func TestAfterInput(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown suffix", `<+input>.other(<+stage.name>)`, `<+input>.other(deploy)`},
+		{"after a suffix", `<+input>.default(a) <+stage.name>`, `<+input>.default(a) deploy`},
+		{"space before a suffix", `<+input> .default(<+stage.name>)`, `<+input> .default(deploy)`},
+		{"no parenthesis", `<+input>.default <+stage.name>`, `<+input>.default deploy`},
+		{"not the input", `<+input.x>.default(<+stage.name>)`, `<+input.x>.default(deploy)`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, _, err := expand(t, tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("Expand (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Inside an expression that is resolved, what passes through is a text like any
+// other, as long as nobody has to know its value.
+func TestPassThroughIsPlaced(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, text, want string }{
+		{"branch", `<+stage.variables.yes ? <+secrets.getValue("a")> : <+secrets.getJWT("b")>>`, `<+secrets.getValue("a")>`},
+		{"unknown root", `<+stage.variables.no ? "x" : <+pipeline.x < 3>>`, `<+pipeline.x < 3>`},
+		{"input", `<+stage.variables.yes ? <+input>.default("a>b") : "x">`, `<+input>.default("a>b")`},
+		{"in a string", `<+stage.variables.yes ? "a <+input>.default(b) c" : "x">`, `a <+input>.default(b) c`},
+		{"beside another", `<+<+stage.name><+pipeline.x>>`, `deploy<+pipeline.x>`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, calls, err := expand(t, tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("Expand (-want +got):\n%s", diff)
+			}
+			if calls != nil {
+				t.Errorf("calls %q", calls)
+			}
+		})
+	}
+}
+
+// A host that binds secrets.getValue itself gets its calls, and an Env that
+// knows no roots passes everything that has one.
+func TestBindingDecidesWhatPasses(t *testing.T) {
+	t.Parallel()
+	var h host
+	env := h.env()
+	env.Functions["secrets.getValue"] = expr.Func{MinArgs: 1, MaxArgs: 1, Secret: true, Call: h.record("getValue")}
+	got, err := expr.Expand(t.Context(), `<+secrets.getValue("a")>`, env)
+	if err != nil || got != "getValue[a]" {
+		t.Errorf("bound getValue: %q, %v", got, err)
+	}
+	for _, text := range append(slices.Clone(passing), `<+secrets.getJWT("c")>`, `<+stage.name>`, `<+secrets.nothing()>`) {
+		if got, err := expr.Expand(t.Context(), text, expr.Env{}); err != nil || got != text {
+			t.Errorf("Expand(%q) with no roots: %q, %v", text, got, err)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package expr_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/oidctoken/oidctoken/expr"
+)
+
+// A text without "<+" is its own expansion, whatever else is in it.
+func TestTextWithoutExpressions(t *testing.T) {
+	t.Parallel()
+	piece := rapid.SampledFrom([]string{"<", "+", ">", `"`, "'", `\`, "\r\n", "é", "\xff", "\x00", "secrets.getJWT(", "<input>.default("})
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOf(rapid.OneOf(piece, rapid.String())).Draw(t, "text"), "")
+		text = strings.ReplaceAll(text, "<+", "+<")
+		if strings.Contains(text, "<+") {
+			text = strings.ReplaceAll(text, "+", "")
+		}
+		var h host
+		got, err := expr.Expand(t.Context(), text, h.env())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(text, got); diff != "" {
+			t.Fatalf("Expand (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Whatever functions and variables return, it is placed as it is and nothing in
+// it is evaluated, alone or together with what is around it.
+//
+// E01
+func TestResultsAreNotScanned(t *testing.T) {
+	t.Parallel()
+	hostile := rapid.OneOf(
+		rapid.SampledFrom([]string{`<+secrets.getJWT("x")>`, "<+", "<", `"`, `'`, `\"`, ">", "<+f.x()>", "<+input>.default("}),
+		rapid.String(),
+	)
+	rapid.Check(t, func(t *rapid.T) {
+		result, value := hostile.Draw(t, "result"), hostile.Draw(t, "value")
+		calls := 0
+		env := expr.Env{
+			Functions: map[string]expr.Func{
+				"f.x": {MaxArgs: 1, Secret: true, Call: func(_ context.Context, c expr.Call) (string, error) {
+					calls++
+					return result + strings.Join(c.Args, ""), nil
+				}},
+				"secrets.getJWT": {MaxArgs: 1, Call: func(context.Context, expr.Call) (string, error) {
+					t.Fatal("a result has been evaluated")
+					return "", nil
+				}},
+			},
+			Variables: map[string]func(string) (string, bool){
+				"v": func(string) (string, bool) { return value, true },
+			},
+		}
+		got, err := expr.Expand(t.Context(), `+<+f.x()><+v.x>+ <+f.x(<+v.x>)>.<+"<+v.x>" + 'f.x()' + v.x>>`, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "+" + result + value + "+ " + result + value + "." + value + "f.x()" + value + ">"
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("Expand (-want +got):\n%s", diff)
+		}
+		if calls != 2 {
+			t.Fatalf("f.x has been called %d times", calls)
+		}
+	})
+}
+
+// drawBody draws what an expression may hold besides its first path, in any
+// order that closes quotes and nested expressions.
+func drawBody(t *rapid.T, depth int) string {
+	bare := rapid.SampledFrom([]string{
+		" ", "\r\n", ".", ",", "(", ")", "[", "]", "?", ":", "==", "!=", "&&", "||", "!", "+ ", "-", "*", "/", "=",
+		"&", "|", "< ", "{", "}", ";", "#", "é", "\xff", "\x00", "0", "a", "true", `\`, "secrets.getJWT(", "stage.name", "input",
+	})
+	inside := rapid.SampledFrom([]string{
+		" ", "\n", ">", "(", ")", "a", "é", "secrets.getJWT()", "+", "< ", `\\\\`,
+	})
+	var b strings.Builder
+	quoted := func(quote string) {
+		b.WriteString(" " + quote)
+		for range rapid.IntRange(0, 3).Draw(t, "parts") {
+			b.WriteString(inside.Draw(t, "inside"))
+			if depth > 0 && rapid.Bool().Draw(t, "nested") {
+				b.WriteString("<+" + drawBody(t, depth-1) + ">")
+			}
+		}
+		b.WriteString(quote)
+	}
+	for range rapid.IntRange(0, 6).Draw(t, "pieces") {
+		switch rapid.IntRange(0, 6).Draw(t, "kind") {
+		case 0:
+			quoted(`"`)
+		case 1:
+			quoted(`'`)
+		case 2:
+			quoted(`\"`)
+		case 3:
+			if depth > 0 {
+				b.WriteString("<+" + drawBody(t, depth-1) + ">")
+			}
+		default:
+			b.WriteString(bare.Draw(t, "bare"))
+		}
+	}
+	return b.String()
+}
+
+// An expression of an unknown root is kept byte for byte, and what follows it is
+// still evaluated: its end has been found.
+func TestUnknownRootsPass(t *testing.T) {
+	t.Parallel()
+	before := rapid.SampledFrom([]string{"", " ", "\n", "!", "(", `"a>" + `, `'' == `, "true ? "})
+	root := rapid.SampledFrom([]string{"pipeline", "secret", "secretss", "Stage", "getClass", "_", "été", "a-b", "input"})
+	rapid.Check(t, func(t *rapid.T) {
+		text := "<+" + before.Draw(t, "before") + root.Draw(t, "root") + "." + drawBody(t, 2) + ">"
+		if strings.HasPrefix(text, "<+input>") {
+			t.Skip("is <+input> itself")
+		}
+		var h host
+		got, err := expr.Expand(t.Context(), text+".<+stage.name>"+text, h.env())
+		if err != nil {
+			t.Fatalf("Expand(%q): %v", text, err)
+		}
+		if diff := cmp.Diff(text+".deploy"+text, got); diff != "" {
+			t.Fatalf("Expand (-want +got):\n%s", diff)
+		}
+		if h.calls != nil {
+			t.Fatalf("Expand(%q) calls %q", text, h.calls)
+		}
+	})
+}
+
+// Any string can be written in each of the three kinds of quotes.
+func TestQuotedStrings(t *testing.T) {
+	t.Parallel()
+	plain := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `'`, `\'`)
+	piece := rapid.SampledFrom([]string{`\`, `"`, `'`, `\"`, ">", "<", "n", "\n", "é", "\xff"})
+	rapid.Check(t, func(t *rapid.T) {
+		want := strings.Join(rapid.SliceOf(piece).Draw(t, "pieces"), "")
+		inJSON := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(plain.Replace(want))
+		for _, text := range []string{
+			`<+"` + plain.Replace(want) + `">`,
+			`<+'` + plain.Replace(want) + `'>`,
+			`<+\"` + inJSON + `\">`,
+		} {
+			got, err := expr.Expand(t.Context(), text, expr.Env{})
+			if err != nil {
+				t.Fatalf("Expand(%q): %v", text, err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("Expand(%q) (-want +got):\n%s", text, diff)
+			}
+		}
+	})
+}

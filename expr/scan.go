@@ -1,0 +1,226 @@
+package expr
+
+import (
+	"fmt"
+	"strings"
+)
+
+// scanner finds where the expressions of a text begin and end, in one pass that
+// never goes back. It needs no grammar, as what passes through follows none: it
+// knows nesting, quotes, and the suffixes of <+input>.
+type scanner struct {
+	text  string
+	pos   int
+	steps int
+	depth int     // expressions in stack
+	stack []frame // what is open, outermost first
+	outer []*expression
+	all   []*expression
+}
+
+// frame is something that has been opened.
+type frame struct {
+	open int         // offset of its first byte
+	in   *expression // the expression that it is, or belongs to
+	kind frameKind
+
+	quote quote // of a string
+
+	afterDot bool // of an expression: a name that follows continues a path
+
+	parentheses int  // of a suffix: those open
+	regex       bool // of a suffix: brackets are a character class
+	class       bool // of a suffix: inside such brackets
+	start       bool // of a suffix: an argument begins here, so a quote is one
+}
+
+type frameKind int
+
+const (
+	inExpression frameKind = iota
+	inString
+	inSuffix
+)
+
+func (s *scanner) scan() *fault {
+	for {
+		i := strings.Index(s.text[s.pos:], "<+")
+		if i < 0 {
+			s.steps += len(s.text) - s.pos
+			return nil
+		}
+		s.steps += i
+		s.pos += i
+		if f := s.outermost(); f != nil {
+			return f
+		}
+	}
+}
+
+// outermost goes from the "<+" at pos to the end of its expression.
+func (s *scanner) outermost() *fault {
+	if f := s.openExpression(); f != nil {
+		return f
+	}
+	s.steps += len("<+")
+	s.outer = append(s.outer, s.all[len(s.all)-1])
+	for len(s.stack) > 0 {
+		if s.pos == len(s.text) {
+			return s.unclosed()
+		}
+		before := s.pos
+		top := &s.stack[len(s.stack)-1]
+		switch {
+		case strings.HasPrefix(s.text[s.pos:], "<+"):
+			if f := s.openExpression(); f != nil {
+				return f
+			}
+		case top.kind == inString:
+			s.stepString(top)
+		case top.kind == inSuffix:
+			s.stepSuffix(top)
+		default:
+			s.stepExpression(top)
+		}
+		s.steps += s.pos - before
+	}
+	return nil
+}
+
+func (s *scanner) openExpression() *fault {
+	if s.depth == MaxDepth {
+		return &fault{at: s.pos, reason: fmt.Sprintf("more than %d expressions within one another", MaxDepth)}
+	}
+	if len(s.all) == MaxExpressions {
+		return &fault{at: s.pos, reason: fmt.Sprintf("more than %d expressions in the text", MaxExpressions)}
+	}
+	e := &expression{start: s.pos}
+	s.all = append(s.all, e)
+	s.depth++
+	s.push(frame{kind: inExpression, open: s.pos, in: e})
+	s.pos += len("<+")
+	return nil
+}
+
+// push opens f. What holds it has something behind its last dot then.
+func (s *scanner) push(f frame) {
+	if n := len(s.stack); n > 0 {
+		s.stack[n-1].afterDot = false
+		s.stack[n-1].start = false
+	}
+	s.stack = append(s.stack, f)
+}
+
+func (s *scanner) pop() { s.stack = s.stack[:len(s.stack)-1] }
+
+func (s *scanner) stepExpression(top *frame) {
+	c := s.text[s.pos]
+	if q := quoteAt(s.text[s.pos:]); q != "" {
+		s.push(frame{kind: inString, open: s.pos, in: top.in, quote: q})
+		s.pos += len(q)
+		return
+	}
+	switch {
+	case c == '>':
+		s.closeExpression(top.in)
+	case continuesName(c):
+		s.word(top)
+	case isSpace(c):
+		s.pos++
+	default:
+		top.afterDot = c == '.'
+		s.pos++
+	}
+}
+
+func (s *scanner) closeExpression(e *expression) {
+	e.input = strings.Trim(s.text[e.start+len("<+"):s.pos], " \t\r\n") == "input"
+	s.pos++
+	e.end = s.pos
+	s.depth--
+	s.pop()
+	if e.input {
+		s.suffix(e)
+	}
+}
+
+// word passes over a name or a number. A name that begins a path is the name of
+// every expression around it that has none yet; those are the innermost ones.
+func (s *scanner) word(top *frame) {
+	start := s.pos
+	s.pos = skipName(s.text, s.pos)
+	word := s.text[start:s.pos]
+	begins := startsName(word[0]) && !top.afterDot && word != "true" && word != "false"
+	top.afterDot = false
+	if !begins || top.in.name != "" {
+		return
+	}
+	path, end := readPath(s.text, start)
+	s.steps += end - start
+	for i := len(s.stack) - 1; i >= 0 && s.stack[i].in.name == ""; i-- {
+		s.stack[i].in.name = path
+	}
+}
+
+func (s *scanner) stepString(top *frame) {
+	n, _, end := top.quote.unit(s.text[s.pos:])
+	s.pos += n
+	if end {
+		s.pop()
+	}
+}
+
+// suffix opens the suffix of the <+input> e at pos, if there is one.
+func (s *scanner) suffix(e *expression) {
+	rest := s.text[s.pos:]
+	for _, name := range []string{"allowedValues", "regex", "default", "executionInput", "selectOneFrom", "selectManyFrom"} {
+		if head := "." + name + "("; strings.HasPrefix(rest, head) {
+			s.push(frame{kind: inSuffix, open: s.pos, in: e, parentheses: 1, regex: name == "regex", start: true})
+			s.pos += len(head)
+			return
+		}
+	}
+}
+
+// stepSuffix looks for the parenthesis that closes the suffix. Arguments are
+// often bare words or patterns, so a quote counts only where an argument begins.
+func (s *scanner) stepSuffix(top *frame) {
+	if q := quoteAt(s.text[s.pos:]); q != "" && top.start {
+		s.push(frame{kind: inString, open: s.pos, in: top.in, quote: q})
+		s.pos += len(q)
+		return
+	}
+	c := s.text[s.pos]
+	s.pos++
+	top.start = c == '(' || c == ',' || top.start && isSpace(c)
+	switch {
+	case c == '\\' && s.pos < len(s.text):
+		s.pos++
+	case c == '[':
+		top.class = top.regex
+	case c == ']':
+		top.class = false
+	case c == '(' && !top.class:
+		top.parentheses++
+	case c == ')' && !top.class:
+		top.parentheses--
+	}
+	if top.parentheses == 0 {
+		e := top.in
+		e.end = s.pos
+		s.pop()
+		s.suffix(e)
+	}
+}
+
+func (s *scanner) unclosed() *fault {
+	top := s.stack[len(s.stack)-1]
+	what := "expression"
+	switch top.kind {
+	case inString:
+		what = "string"
+	case inSuffix:
+		what = "suffix"
+	}
+	return &fault{at: top.open, name: top.in.name, reason: "the " + what + " that begins here is not closed"}
+}
