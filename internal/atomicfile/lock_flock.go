@@ -1,0 +1,35 @@
+//go:build darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd
+
+package atomicfile
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// lock marks f as being written. The mark goes when f is closed, also by the
+// death of the process. It waits for a Sweep that holds f for a moment.
+func lock(f *os.File) error { return flock(f, syscall.LOCK_EX) }
+
+// tryLock says whether nobody is writing f.
+func tryLock(f *os.File) (bool, error) {
+	err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// flock treats a file system without locks as one where nobody holds any.
+func flock(f *os.File, how int) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), how)
+		switch {
+		case err == nil || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.ENOLCK):
+			return nil
+		case !errors.Is(err, syscall.EINTR):
+			return os.NewSyscallError("flock", err)
+		}
+	}
+}

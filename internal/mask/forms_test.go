@@ -1,0 +1,304 @@
+package mask_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"html"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidctoken/oidctoken/internal/mask"
+)
+
+// awkward has all that any encoder escapes.
+const awkward = "pa<ss>&'w\"or\\d/+%20~!#$`(é)\u2028 {x}\tend=="
+
+// D07
+func TestForms(t *testing.T) {
+	const lines = "first line = 'of the secret'\nsecond"
+	for _, tt := range []struct{ name, secret, form string }{
+		{"exact", awkward, awkward},
+		{"JSON of Go", awkward, `pa\u003css\u003e\u0026'w\"or\\d/+%20~!#$` + "`(é)\\u2028 {x}\\tend=="},
+		{"JSON of Go without HTML", awkward, `pa<ss>&'w\"or\\d/+%20~!#$` + "`(é)\\u2028 {x}\\tend=="},
+		{"JSON of Python", awkward, `pa<ss>&'w\"or\\d/+%20~!#$` + "`(\\u00e9)\\u2028 {x}\\tend=="},
+		{"JSON of PHP", awkward, `pa<ss>&'w\"or\\d\/+%20~!#$` + "`(\\u00e9)\\u2028 {x}\\tend=="},
+		{"JSON of ECMAScript", awkward, `pa<ss>&'w\"or\\d/+%20~!#$` + "`(é)\u2028 {x}\\tend=="},
+		{"JSON of .NET", awkward, `pa\u003Css\u003E\u0026\u0027w\u0022or\\d/\u002B%20~!#$` + "\\u0060(\\u00E9)\\u2028 {x}\\tend=="},
+		{"JSON in JSON", `top"secret"\1`, `top\\\"secret\\\"\\\\1`},
+		{"JSON beyond the BMP", "emoji\U0001F511key", `emoji\ud83d\udd11key`},
+		{"JSON of a control character", "abcd\x01\x7fefgh", "abcd\\u0001\x7fefgh"},
+		{"Python's repr", "it's\\a\nsecret é", `it\'s\\a\nsecret é`},
+		{"Python's repr in double quotes", "it's\\a\nsecret é", `it's\\a\nsecret é`},
+		{"Python's repr of bytes", "it's\\a\nsecret é", `it\'s\\a\nsecret \xc3\xa9`},
+		{"query", awkward, "pa%3Css%3E%26%27w%22or%5Cd%2F%2B%2520~%21%23%24%60%28%C3%A9%29%E2%80%A8+%7Bx%7D%09end%3D%3D"},
+		{"query, lower hex", awkward, "pa%3css%3e%26%27w%22or%5cd%2f%2b%2520~%21%23%24%60%28%c3%a9%29%e2%80%a8+%7bx%7d%09end%3d%3d"},
+		{"RFC 3986", awkward, "pa%3Css%3E%26%27w%22or%5Cd%2F%2B%2520~%21%23%24%60%28%C3%A9%29%E2%80%A8%20%7Bx%7D%09end%3D%3D"},
+		{"encodeURIComponent", awkward, "pa%3Css%3E%26'w%22or%5Cd%2F%2B%2520~!%23%24%60(%C3%A9)%E2%80%A8%20%7Bx%7D%09end%3D%3D"},
+		{"Java", awkward, "pa%3Css%3E%26%27w%22or%5Cd%2F%2B%2520%7E%21%23%24%60%28%C3%A9%29%E2%80%A8+%7Bx%7D%09end%3D%3D"},
+		{"Python's quote", awkward, "pa%3Css%3E%26%27w%22or%5Cd/%2B%2520~%21%23%24%60%28%C3%A9%29%E2%80%A8%20%7Bx%7D%09end%3D%3D"},
+		{"single quotes", awkward, `pa<ss>&'\''w"or\d/+%20~!#$` + "`(é)\u2028 {x}\tend=="},
+		{"shlex.quote", awkward, `pa<ss>&'"'"'w"or\d/+%20~!#$` + "`(é)\u2028 {x}\tend=="},
+		{"double quotes", awkward, `pa<ss>&'w\"or\\d/+%20~!#\$` + "\\`(é)\u2028 {x}\tend=="},
+		{"bash's %q", "#a ,b'c\"d\\e~f#g!h^i{j}k%l@m+n=o:p;q<r>s&t|u*v?w[x]y$z`(A)-_./",
+			"\\#a\\ \\,b\\'c\\\"d\\\\e~f#g\\!h\\^i\\{j\\}k%l@m+n=o:p\\;q\\<r\\>s\\&t\\|u\\*v\\?w\\[x\\]y\\$z\\`\\(A\\)-_./"},
+		{"bash's %q of control characters", "a'\nb\x01\x1b\\é secret", `a\'\nb\001\E\\é secret`},
+		{"quotemeta", "a-b/c.d_e f", `a\-b\/c\.d_e\ f`},
+		{"hex", "0123secret", "30313233736563726574"},
+		{"upper hex", "~secret~\xff", "7E7365637265747EFF"},
+		{"HTML", `<secret>&'"`, "&lt;secret&gt;&amp;&#39;&#34;"},
+		{"XML", `<secret>&'"`, "&lt;secret&gt;&amp;&apos;&quot;"},
+		{"CRLF", lines, strings.ReplaceAll(lines, "\n", "\r\n")},
+		{"CR", lines, strings.ReplaceAll(lines, "\n", "\r")},
+		{"a line alone", lines, "first line = 'of the secret'"},
+		{"a line in JSON", lines + "\"", `first line = 'of the secret'`},
+		{"CRLF in JSON", lines, `first line = 'of the secret'\r\nsecond`},
+		{"LF in base64", strings.ReplaceAll(lines, "\n", "\r\n"), base64.StdEncoding.EncodeToString([]byte(lines + "."))[:8*len(lines)/6]},
+		{"white space around it", "  \n" + lines + "\n", lines},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := newSet(tt.secret).Text("before [" + tt.form + "] after")
+			if diff := cmp.Diff("before [***] after", got); diff != "" {
+				t.Errorf("Text (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// D07
+func TestFormsOfStandardLibrary(t *testing.T) {
+	var jsonText, xmlText, slogText, slogJSON bytes.Buffer
+	if err := json.NewEncoder(&jsonText).Encode(awkward); err != nil {
+		t.Fatal(err)
+	}
+	if err := xml.EscapeText(&xmlText, []byte(awkward)); err != nil {
+		t.Fatal(err)
+	}
+	slog.New(slog.NewTextHandler(&slogText, nil)).Info("m", "k", awkward)
+	slog.New(slog.NewJSONHandler(&slogJSON, nil)).Info("m", "k", awkward)
+	for name, form := range map[string]string{
+		"json": jsonText.String(), "xml": xmlText.String(), "slog text": slogText.String(), "slog JSON": slogJSON.String(),
+		"query": url.QueryEscape(awkward), "path": url.PathEscape(awkward),
+		"url": (&url.URL{Path: awkward}).String(), "user": url.UserPassword("u", awkward).String(),
+		"quote": strconv.Quote(awkward), "ASCII": strconv.QuoteToASCII(awkward), "html": html.EscapeString(awkward),
+		"%x": fmt.Sprintf("%x", awkward), "%X": fmt.Sprintf("%X", awkward),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newSet(awkward).Text(form)
+			if !strings.Contains(got, "***") || len(got) > len(form)-len(awkward)+len("***") || strings.Contains(got, "end") {
+				t.Errorf("Text(%q) = %q, want the secret masked", form, got)
+			}
+		})
+	}
+}
+
+// leftOf takes the line breaks out of out.
+func leftOf(out string) string {
+	return strings.NewReplacer("\r", "", "\n", "").Replace(out)
+}
+
+// hasWindow says whether out has n bytes in a row of form.
+func hasWindow(out, form string, n int) bool {
+	for i := 0; i+n <= len(form); i++ {
+		if strings.Contains(out, form[i:i+n]) {
+			return true
+		}
+	}
+	return false
+}
+
+// D07
+func TestBase64AnywhereAndWrapped(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	secret := "\xff\xfe~?" + randomText(r, 90) // with digits in which base64 and base64url differ
+	set := newSet(secret)
+	for before := range 80 {
+		plain := randomText(r, before) + secret + randomText(r, 50)
+		for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+			whole := enc.EncodeToString([]byte(plain))
+			core := whole[(8*before+5)/6 : 8*(before+len(secret))/6]
+			for _, width := range []int{60, 64, 76, 10000} {
+				for _, lineBreak := range []string{"\n", "\r\n"} {
+					text := "data:\n" + wrap(whole, width, lineBreak) + "\n"
+					got := writeChunks(t, set, text, []int{1 + r.IntN(50), 1 + r.IntN(50)})
+					want := strings.Replace(whole, core, "***", 1)
+					if diff := cmp.Diff("data:"+want, leftOf(got)); diff != "" {
+						t.Fatalf("%d bytes before, lines of %d (-want +got):\n%s", before, width, diff)
+					}
+				}
+			}
+		}
+	}
+}
+
+func randomText(r *rand.Rand, n int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = letters[r.IntN(len(letters))]
+	}
+	return string(b)
+}
+
+// encoder returns s in some form as a step may print it, and that part of the form
+// which holds s alone, without line breaks.
+type encoder func(s string) (printed, core string)
+
+// encoders has a program's view of each form; it shares nothing with the package.
+func encoders() map[string]encoder {
+	whole := func(encode func(string) string) encoder {
+		return func(s string) (string, string) { return encode(s), encode(s) }
+	}
+	all := map[string]encoder{
+		"exact": whole(func(s string) string { return s }),
+		"JSON":  whole(func(s string) string { return strings.Trim(mustJSON(s), `"`) }),
+		"query": whole(url.QueryEscape),
+		"path":  whole(url.PathEscape),
+		"shell": whole(func(s string) string { return strings.ReplaceAll(s, `'`, `'\''`) }),
+		"hex":   whole(func(s string) string { return fmt.Sprintf("%x", s) }),
+		"HEX":   whole(func(s string) string { return fmt.Sprintf("%X", s) }),
+		"xxd": func(s string) (string, string) {
+			return wrap(fmt.Sprintf("%x", "some text "+s), 60, "\n"), fmt.Sprintf("%x", s)
+		},
+	}
+	for offset := range 3 {
+		for name, enc := range map[string]*base64.Encoding{"base64": base64.StdEncoding, "base64url": base64.RawURLEncoding} {
+			for _, width := range []int{64, 76, 10000} {
+				for _, lineBreak := range []string{"\n", "\r\n"} {
+					all[fmt.Sprintf("%s %d %d %q", name, offset, width, lineBreak)] = func(s string) (string, string) {
+						encoded := enc.EncodeToString([]byte("xy"[:offset] + s + "tail"))
+						return wrap(encoded, width, lineBreak), encoded[(8*offset+5)/6 : 8*(offset+len(s))/6]
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+func mustJSON(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string has always a JSON form
+	}
+	return string(b)
+}
+
+// canaries returns forty secrets: tokens, keys, passwords and the shortest there are.
+func canaries(r *rand.Rand) []string {
+	var all []string
+	for range 10 {
+		all = append(all, fakeJWT(r), randomText(r, 40)+"/+", "p&'"+randomText(r, 12)+"\"\\.", randomText(r, 8))
+	}
+	return all
+}
+
+// D06
+// D07
+func TestNoCanaryReadable(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	secrets := canaries(r)
+	set := newSet(secrets...)
+	for name, encode := range encoders() {
+		t.Run(name, func(t *testing.T) {
+			var text strings.Builder
+			var cores []string
+			for _, canary := range secrets {
+				for _, secret := range append(jwtSegments(canary), canary) {
+					printed, core := encode(secret)
+					cores = append(cores, core)
+					fmt.Fprintf(&text, "2026-01-02 INFO value=%s done\n", printed)
+				}
+			}
+			out := writeChunks(t, set, text.String(), []int{1 + r.IntN(100), 1 + r.IntN(1000), 1 + r.IntN(7)})
+			for _, core := range cores {
+				if hasWindow(leftOf(out), core, 8) {
+					t.Errorf("a part of %q is readable in\n%s", core, out)
+				}
+			}
+			want := [2]int{len(cores), len(cores)} // nothing else is masked
+			if got := [2]int{strings.Count(out, "***"), strings.Count(out, " done\n")}; got != want {
+				t.Errorf("masks and ends of lines = %v, want %v, in\n%s", got, want, out)
+			}
+		})
+	}
+}
+
+// jwtSegments returns payload and signature of a token, nothing of other texts.
+func jwtSegments(s string) []string {
+	all := strings.Split(s, ".")
+	if len(all) != 3 {
+		return nil
+	}
+	return all[1:]
+}
+
+func TestHeaderOfJWTIsNotMasked(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	token, other := fakeJWT(r), fakeJWT(r)
+	set := newSet(token)
+	header, _, _ := strings.Cut(token, ".")
+	for text, want := range map[string]string{
+		token:                  "***",
+		header + ".":           header + ".",
+		other:                  other, // agrees with token far into the payload
+		token + "." + token:    "***.***",
+		token + token:          "***",
+		header + "." + token:   header + ".***",
+		strings.ToLower(token): strings.ToLower(token),
+	} {
+		if diff := cmp.Diff(want, set.Text(text)); diff != "" {
+			t.Errorf("Text(%.40q...) (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
+// D07
+func TestLinesOfPEM(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	body := wrap(randomText(r, 150), 64, "\n")
+	key := "-----BEGIN SECRET-----\n" + body + "\n-----END SECRET-----\n"
+	lines := strings.Split(body, "\n")
+	set := newSet(key)
+	for text, want := range map[string]string{
+		key:                                   "***\n",
+		strings.ReplaceAll(key, "\n", "\r\n"): "***\r\n",
+		strings.ReplaceAll(key, "\n", `\n`):   `***\n`,
+		"  " + lines[1] + "\n":                "  ***\n",
+		lines[2]:                              "***",
+		"-----BEGIN SECRET-----\n":            "-----BEGIN SECRET-----\n",
+		"-----END SECRET-----\n":              "-----END SECRET-----\n",
+	} {
+		if diff := cmp.Diff(want, set.Text(text)); diff != "" {
+			t.Errorf("Text(%q) (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
+// D07
+func TestShortSecrets(t *testing.T) {
+	for _, tt := range []struct {
+		secret string
+		want   bool
+	}{
+		{"", false}, {"prod", false}, {"1234567", false}, {"        ", false}, {" 1234567\n", false},
+		{"12345678", true}, {"\t12345678 ", true},
+	} {
+		var set mask.Set
+		if got := set.Add(tt.secret); got != tt.want {
+			t.Errorf("Add(%q) = %v, want %v", tt.secret, got, tt.want)
+		}
+		const text = "prod 1234567         prod"
+		if got := set.Text(text); got != text {
+			t.Errorf("with %q: Text(%q) = %q, want it unchanged", tt.secret, text, got)
+		}
+	}
+}

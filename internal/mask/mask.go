@@ -1,0 +1,127 @@
+// Package mask replaces secrets in what a step prints, in every form in which
+// common programs print them, and in any division of the output into writes.
+//
+// # What is masked
+//
+// A secret of at least [MinLength] bytes is masked as it is; escaped for JSON, Go,
+// Python, HTML or XML; percent-encoded; quoted for a shell; in hexadecimal; and in
+// base64 and base64url, also as a part of a longer encoded text, whose position
+// makes three encodings of the same bytes. Of these only the characters that the
+// secret alone determines are matched: one that it shares with a neighbour, at
+// either end, stays. A secret of which only a part is printed is not masked, with
+// two exceptions that are secrets of their own: the lines of at least 16 bytes of a
+// secret with several lines (but not the "-----BEGIN ...-----" of PEM), and the segments of a JWT (RFC 7519) other than its header. The header is
+// the same for all tokens of a key and says nothing that the JWK Set does not say,
+// so masking it alone would only spoil ordinary text.
+//
+// Line breaks are LF, CRLF or CR, and equal to each other. A break inside a long
+// run of the characters of base64, hexadecimal and JWTs (at least 48 since the
+// last break) is taken for one that a line-wrapping encoder has put there, and does
+// not keep a secret from being found, wherever it falls.
+//
+// # How it works
+//
+// Patterns are kept in a compressed trie, which shares equal beginnings: a thousand
+// tokens of one issuer differ only after some hundred bytes. A bitmap of hashes of
+// the first eight bytes of all patterns keeps nearly every position of ordinary
+// text away from the trie. A match that is still open at the end of a write is
+// a node of the trie and goes on with the next one; nothing is scanned twice.
+// The cost is linear in the output for high-entropy secrets; for secrets that
+// repeat themselves it is at worst the output times the length of a pattern.
+//
+// An Aho-Corasick automaton would be the textbook way. But in the forms above a
+// thousand tokens make some twenty megabytes of patterns; with a state for each byte
+// it would take hundreds of megabytes, and it would have to be built again for each
+// secret that is added while output flows.
+package mask
+
+import (
+	"io"
+	"strings"
+	"sync"
+)
+
+// MinLength is the length in bytes of the shortest secret that is masked, without
+// white space around it. Shorter ones are too likely to be a part of ordinary
+// words and numbers.
+const MinLength = 8
+
+// replacement stands in the output for a masked range.
+const replacement = "***"
+
+// A Set is a set of secrets to mask, which are replaced by "***". The zero Set is
+// empty and ready for use. It may be used by several goroutines, and must not be
+// copied.
+type Set struct {
+	mu       sync.RWMutex
+	patterns func() *patterns // nil while the Set is empty; a func, since print verbs show what a pointer leads to
+}
+
+// Add masks secret, without white space around it, in what is written from now on
+// to all Writers of the set, those that exist included. What they hold back is
+// masked as well if it turns out to begin with the secret; what they have passed on is not.
+//
+// Add returns false, and does nothing, if secret is shorter than [MinLength]: such a
+// secret will be readable in the output, and the caller must decide whether to
+// accept that.
+func (s *Set) Add(secret string) bool {
+	secret = strings.TrimSpace(secret)
+	if len(secret) < MinLength {
+		return false
+	}
+	if s.has(secret) {
+		return true
+	}
+	found := patternsOf(secret) // without the lock, as it takes a while
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.patterns == nil {
+		p := newPatterns()
+		s.patterns = func() *patterns { return p }
+	}
+	s.patterns().add(secret, found)
+	return true
+}
+
+func (s *Set) has(secret string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.patterns == nil {
+		return false
+	}
+	_, isKnown := s.patterns().secrets[secret]
+	return isKnown
+}
+
+// Text returns text with all secrets masked.
+func (s *Set) Text(text string) string {
+	var b strings.Builder
+	b.Grow(len(text))
+	w := s.Writer(&b)
+	// A strings.Builder accepts everything.
+	_, _ = io.WriteString(w, text)
+	_ = w.Close()
+	return b.String()
+}
+
+// patterns is what a Set looks for.
+type patterns struct {
+	secrets map[string]struct{} // added already
+	root    node
+	filter  filter
+	version int // counts additions
+}
+
+func newPatterns() *patterns {
+	return &patterns{secrets: make(map[string]struct{}), filter: newFilter()}
+}
+
+func (p *patterns) add(secret string, all []string) {
+	p.secrets[secret] = struct{}{}
+	p.version++
+	for _, one := range all {
+		pattern := []byte(one)
+		p.root.insert(pattern)
+		p.filter.add(pattern)
+	}
+}

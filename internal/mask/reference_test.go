@@ -1,0 +1,185 @@
+package mask_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/oidctoken/oidctoken/internal/mask"
+)
+
+var (
+	anyBreak    = regexp.MustCompile(`\r\n|\r|\n`)
+	wrappedLine = regexp.MustCompile(`[A-Za-z0-9+/_.-]{48}\z`)
+)
+
+// reference masks text in the plainest way: it looks at the whole of it, searches
+// for each pattern at each place and marks what belongs to a match.
+func reference(text string, secrets []string) string {
+	var folded []byte
+	var at []int // the index in text of each byte of folded
+	add := func(s string, from int) {
+		for i := range len(s) {
+			folded, at = append(folded, s[i]), append(at, from+i)
+		}
+	}
+	start := 0
+	for _, b := range anyBreak.FindAllStringIndex(text, -1) {
+		line := text[start:b[0]]
+		add(line, start)
+		if !wrappedLine.MatchString(line) {
+			add("\n", b[0])
+		}
+		start = b[1]
+	}
+	add(text[start:], start)
+
+	isMasked := make([]bool, len(text)+1)
+	for _, secret := range secrets {
+		for _, pattern := range mask.PatternsOf(secret) {
+			for i := 0; i+len(pattern) <= len(folded); i++ {
+				if string(folded[i:i+len(pattern)]) != pattern {
+					continue
+				}
+				for k := at[i]; k <= at[i+len(pattern)-1]; k++ {
+					isMasked[k] = true
+				}
+			}
+		}
+	}
+	var out strings.Builder
+	for i := range len(text) {
+		if !isMasked[i] {
+			out.WriteByte(text[i])
+		} else if !isMasked[i+1] {
+			out.WriteString("***")
+		}
+	}
+	return out.String()
+}
+
+// writeChunks writes text in pieces of the given sizes, again and again.
+func writeChunks(t rapid.TB, set *mask.Set, text string, sizes []int) string {
+	t.Helper()
+	var out strings.Builder
+	w := set.Writer(&out)
+	for i := 0; len(text) > 0; i++ {
+		n := min(sizes[i%len(sizes)], len(text))
+		if got, err := w.Write([]byte(text[:n])); err != nil || got != n {
+			t.Fatalf("Write = %d, %v, want %d, nil", got, err, n)
+		}
+		text = text[n:]
+	}
+	if err := w.Close(); err != nil {
+		t.Fatalf("Close = %v", err)
+	}
+	return out.String()
+}
+
+func newSet(secrets ...string) *mask.Set {
+	var set mask.Set
+	for _, secret := range secrets {
+		set.Add(secret)
+	}
+	return &set
+}
+
+// secretGenerator makes secrets that overlap with themselves and each other, and
+// some of many lines or with characters that are escaped.
+func secretGenerator() *rapid.Generator[string] {
+	return rapid.OneOf(
+		rapid.StringMatching(`[ab]{8,12}`),
+		rapid.StringMatching(`[abc\n]{8,40}`),
+		rapid.StringMatching(`[a-z&<>"'/%+ é\n\r]{8,30}`),
+		rapid.StringMatching(`[A-Za-z0-9+/]{60,90}`),
+		rapid.StringMatching(`[a-z]{20,50}(\r?\n[a-z]{20,60}){1,3}`),
+		rapid.StringMatching(`eyJhIjoiYiJ9\.[a-z]{14,20}\.[A-Z]{14,20}`),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 8, 30), func(b []byte) string { return string(b) }),
+	)
+}
+
+// textGenerator makes text in which forms of the secrets, parts of them and line
+// breaks at any place are frequent.
+func textGenerator(secrets []string) *rapid.Generator[string] {
+	var patterns []string
+	for _, secret := range secrets {
+		patterns = append(patterns, secret)
+		patterns = append(patterns, mask.PatternsOf(secret)...)
+	}
+	piece := rapid.Custom(func(t *rapid.T) string {
+		p := rapid.SampledFrom(patterns).Draw(t, "pattern")
+		switch rapid.IntRange(0, 4).Draw(t, "kind") {
+		case 0:
+			return rapid.StringMatching(`[ab\r\n -]{0,8}`).Draw(t, "noise")
+		case 1:
+			return p[:rapid.IntRange(0, len(p)).Draw(t, "cut")]
+		case 2:
+			return p[rapid.IntRange(0, len(p)).Draw(t, "cut"):]
+		case 3:
+			return wrap(p, rapid.IntRange(40, 80).Draw(t, "width"), rapid.SampledFrom([]string{"\n", "\r\n", "\r"}).Draw(t, "break"))
+		}
+		return p
+	})
+	return rapid.Map(rapid.SliceOfN(piece, 0, 12), func(pieces []string) string { return strings.Join(pieces, "") })
+}
+
+// wrap puts a line break behind every width bytes of s.
+func wrap(s string, width int, lineBreak string) string {
+	var b strings.Builder
+	for ; len(s) > width; s = s[width:] {
+		b.WriteString(s[:width] + lineBreak)
+	}
+	return b.String() + s
+}
+
+// D07
+func TestMatchesReference(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		secrets := rapid.SliceOfN(secretGenerator(), 1, 4).Draw(t, "secrets")
+		text := textGenerator(secrets).Draw(t, "text")
+		sizes := rapid.SliceOfN(rapid.IntRange(1, 40), 1, 10).Draw(t, "sizes")
+		var long []string
+		for _, secret := range secrets {
+			if len(strings.TrimSpace(secret)) >= mask.MinLength {
+				long = append(long, strings.TrimSpace(secret))
+			}
+		}
+		set := newSet(secrets...)
+		want := reference(text, long)
+		if diff := cmp.Diff(want, writeChunks(t, set, text, sizes)); diff != "" {
+			t.Errorf("in chunks of %v, output (-want +got):\n%s", sizes, diff)
+		}
+		if diff := cmp.Diff(want, set.Text(text)); diff != "" {
+			t.Errorf("Text (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// D07
+func FuzzWriter(f *testing.F) {
+	f.Add("the secret is s3cr3t-t0ken!", "s3cr3t-t0ken!", "other secret", uint8(3))
+	f.Add("aaaaaaaaaaaaaaaaaaaaaaab", "aaaaaaaa", "aaaaaaaab", uint8(1))
+	f.Add("x\r\ny\r\nz line one\r\rline two", "line one\nline two", "z line one\n\nline", uint8(7))
+	f.Fuzz(func(t *testing.T, text, secret, other string, size uint8) {
+		if len(text) > 4<<10 || len(secret) > 256 || len(other) > 256 {
+			t.Skip("the reference is slow")
+		}
+		var set mask.Set
+		var secrets []string
+		for _, s := range []string{secret, other} {
+			if set.Add(s) {
+				secrets = append(secrets, strings.TrimSpace(s))
+			}
+		}
+		want := reference(text, secrets)
+		if diff := cmp.Diff(want, writeChunks(t, &set, text, []int{int(size) + 1})); diff != "" {
+			t.Errorf("output (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(want, set.Text(text)); diff != "" {
+			t.Errorf("Text (-want +got):\n%s", diff)
+		}
+	})
+}
