@@ -1,0 +1,83 @@
+// Package exchange holds what the clouds' packages share: how a JWT that an
+// issuer minted becomes a credential of a cloud.
+//
+// A host makes one [Exchanger] per identity that its pipelines may take on, in
+// the package of that cloud, and calls it with a function that mints:
+//
+//	cred, err := exchanger.Exchange(ctx, exchange.Request{
+//		Subject: func(ctx context.Context, audience string) (string, error) {
+//			// ... mint for audience, with exchanger.Profile()
+//		},
+//	})
+//
+// What comes back is a [Credential] or, if the cloud said no or could not be
+// reached, an [*Error] that says who must change what. Neither ever shows a
+// secret when printed.
+package exchange
+
+import (
+	"context"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// Exchanger trades a JWT for a credential of one cloud, for one configured
+// identity there. It is safe for concurrent use.
+//
+// Abilities that not every cloud has are interfaces of their own, such as
+// [FileSourced], which an Exchanger may implement too.
+type Exchanger interface {
+	// Profile is how the JWT must look for this cloud. It does not change.
+	Profile() oidctoken.Profile
+	// Audience is the "aud" that the cloud expects in the JWT. It does not
+	// change.
+	Audience() string
+	// Exchange gets a JWT from r.Subject and trades it. It fails with an
+	// [*Error] when the cloud refuses or cannot be reached, with the error of
+	// r.Subject, or with that of ctx; errors.Is and errors.As find each.
+	//
+	// It retries by itself what a retry can mend, and returns once ctx has
+	// ended. The Credential is the caller's; nothing keeps it.
+	Exchange(ctx context.Context, r Request) (*Credential, error)
+}
+
+// Request is what one exchange needs besides the Exchanger's configuration.
+type Request struct {
+	// Subject mints the JWT. Required.
+	Subject SubjectToken
+	// SessionName names the execution in the cloud's audit log, where the
+	// cloud takes one (AWS: the RoleSessionName, 2 to 64 bytes of letters,
+	// digits and _+=,.@-). It is unique per execution, since clients cache
+	// by it. Empty: the Exchanger derives none and refuses if its cloud needs
+	// one.
+	SessionName string
+	// Scopes are OAuth scopes (RFC 6749, section 3.3). Nil means the
+	// configured ones.
+	Scopes []string
+}
+
+// SubjectToken returns a fresh JWT, the subject token of RFC 8693, for the
+// audience. An Exchanger calls it again before each retry, so that a retry
+// never sends a token that expired while it waited. It may be called
+// concurrently when exchanges are.
+type SubjectToken func(ctx context.Context, audience string) (string, error)
+
+// FileSourced is an [Exchanger] whose cloud's own tools can trade the JWT
+// themselves, from a file that is kept fresh.
+type FileSourced interface {
+	// Bundle returns the files and variables that these tools need. dir is an
+	// absolute, private directory of one step, tokenFile the absolute path of
+	// the JWT. Nothing is written.
+	Bundle(dir, tokenFile string) (*Bundle, error)
+}
+
+// Bundle is what a step is given so that a cloud's tools find a credential.
+type Bundle struct {
+	// Files are contents by path, relative to the directory that Bundle was
+	// called with, with forward slashes. They hold no secret by themselves.
+	Files map[string][]byte
+	// Dirs are directories, by relative path, that must exist.
+	Dirs []string
+	// Env are variables by name, with absolute paths in them.
+	Env map[string]string
+}
