@@ -1,0 +1,62 @@
+package gcp
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google/externalaccount"
+
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+// refreshEarly is when before its end the source of TokenSource drops a token.
+const refreshEarly = time.Minute
+
+// TokenSource returns a source of access tokens, as [Exchanger.Exchange] gets
+// them, for clients that take one. It keeps the last token until a minute
+// before its end, because gRPC asks for one at every call; callers wait for one
+// another while a new one is got. Every exchange has the ctx given here, whose
+// end ends the source; its errors are those of Exchange. An [oauth2.Token]
+// prints as what it is, a secret.
+func (e *Exchanger) TokenSource(ctx context.Context, r exchange.Request) oauth2.TokenSource {
+	return oauth2.ReuseTokenSourceWithExpiry(nil, tokenSource(func() (*oauth2.Token, error) {
+		t, err := e.accessToken(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		return &oauth2.Token{AccessToken: t.value, TokenType: "Bearer", Expiry: t.expires}, nil
+	}), refreshEarly)
+}
+
+// tokenSource lets a func be one: its interface has no ctx to pass.
+type tokenSource func() (*oauth2.Token, error)
+
+func (f tokenSource) Token() (*oauth2.Token, error) { return f() }
+
+// SubjectTokenSupplier adapts the source of JWTs for an [externalaccount.Config],
+// whose user trades them without this package: golang.org/x/oauth2 then follows
+// redirects and repeats answers in its errors. It asks subject for a JWT with
+// [Exchanger.Audience], checks it as Exchange does, and refuses with a
+// [*ConfigError] if the configuration names another provider or another type
+// than a JWT. A nil subject is refused then, too.
+func (e *Exchanger) SubjectTokenSupplier(subject exchange.SubjectToken) externalaccount.SubjectTokenSupplier {
+	return subjectTokenSupplier{e, subject}
+}
+
+type subjectTokenSupplier struct {
+	e       *Exchanger
+	subject exchange.SubjectToken
+}
+
+func (s subjectTokenSupplier) SubjectToken(ctx context.Context, o externalaccount.SupplierOptions) (string, error) {
+	switch {
+	case s.subject == nil:
+		return "", &ConfigError{"SubjectToken", "is required"}
+	case o.Audience != s.e.resource():
+		return "", &ConfigError{"SupplierOptions.Audience", "is not that of the Exchanger's provider"}
+	case o.SubjectTokenType != tokenTypeJWT && o.SubjectTokenType != tokenTypeID:
+		return "", &ConfigError{"SupplierOptions.SubjectTokenType", "is not that of a JWT"}
+	}
+	return s.e.subjectToken(ctx, s.subject)
+}

@@ -1,0 +1,261 @@
+package gcp
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+)
+
+// Config says as what pipelines come to Google Cloud. It holds no secret.
+type Config struct {
+	// Provider is the workload identity pool provider's full name,
+	// projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER,
+	// with the project's number, not its id. Required.
+	Provider string
+
+	// Audience is the JWT's "aud": one of the provider's allowed audiences, of
+	// at most 256 printable ASCII characters without spaces. Optional, "https://iam.googleapis.com/"
+	// and Provider by default, which a provider without allowed audiences takes.
+	Audience string
+
+	// ServiceAccount is the e-mail address of the service account to
+	// impersonate. Optional; by default the federated token is used directly.
+	ServiceAccount string
+
+	// Delegates are e-mail addresses of service accounts, each of which may
+	// make tokens for the next, the last one for ServiceAccount. Optional.
+	// Without ServiceAccount they are refused, and so are they by [Exchanger.Bundle]
+	// and [Exchanger.CredentialFile], since a file cannot name them.
+	Delegates []string
+
+	// Scopes are the access token's OAuth scopes. Optional, cloud-platform by
+	// default. A file names no scopes: its reader chooses them.
+	Scopes []string
+
+	// Lifetime is that of the service account's access token, in whole seconds,
+	// 10 minutes to 12 hours; more than 1 hour needs the organization policy
+	// constraints/iam.allowServiceAccountCredentialLifetimeExtension. Optional,
+	// 1 hour by default. Without ServiceAccount it is checked and has no
+	// effect, because a federated token's lifetime cannot be asked for.
+	Lifetime time.Duration
+
+	// TokenURL is the whole address of the STS token endpoint, https, or http
+	// for a loopback host. Optional, https://sts.googleapis.com/v1/token by
+	// default.
+	TokenURL string
+
+	// TokenInfoURL is the address of the token introspection endpoint, which
+	// gcloud calls for a federated token. Optional, /v1/introspect of the host
+	// of TokenURL by default.
+	TokenInfoURL string
+
+	// ImpersonationURL is the base of the IAM Credentials API, before "/v1/".
+	// Optional, https://iamcredentials.googleapis.com by default.
+	ImpersonationURL string
+
+	// Subject is the template of the JWT's "sub", for [Exchanger.Profile].
+	// Optional, oidctoken.DefaultSubject by default. It is checked when a JWT
+	// is minted.
+	Subject string
+
+	// Transport makes the requests, one for each attempt; it must not follow
+	// redirects. Optional; the default demands TLS 1.2 and takes proxies from
+	// the environment.
+	Transport http.RoundTripper
+
+	// Timeout bounds one attempt of one request. Optional, 10 s by default.
+	Timeout time.Duration
+
+	// Now is the clock. Optional, time.Now by default.
+	Now func() time.Time
+}
+
+const (
+	defaultTokenURL         = "https://sts.googleapis.com/v1/token"
+	defaultImpersonationURL = "https://iamcredentials.googleapis.com"
+	cloudPlatform           = "https://www.googleapis.com/auth/cloud-platform"
+
+	maxAudience = 256 // characters, per allowed audience of a provider
+	minLifetime = 10 * time.Minute
+	maxLifetime = 12 * time.Hour
+)
+
+// check reports the first rule that c breaks.
+func (c *Config) check() error {
+	if reason := checkProvider(c.Provider); reason != "" {
+		return &ConfigError{"Provider", reason}
+	}
+	switch {
+	case len(c.Audience) > maxAudience:
+		return &ConfigError{"Audience", "is longer than 256 characters"}
+	case !consists(c.Audience, visible):
+		return &ConfigError{"Audience", "is not printable ASCII without spaces"}
+	case c.ServiceAccount != "" && !isEmail(c.ServiceAccount):
+		return &ConfigError{"ServiceAccount", "is not the e-mail address of a service account"}
+	case len(c.Delegates) > 0 && c.ServiceAccount == "":
+		return &ConfigError{"Delegates", "lead to no ServiceAccount"}
+	case c.Lifetime%time.Second != 0:
+		return &ConfigError{"Lifetime", "is not in whole seconds"}
+	case c.Lifetime != 0 && (c.Lifetime < minLifetime || c.Lifetime > maxLifetime):
+		return &ConfigError{"Lifetime", "is not between 10 minutes and 12 hours"}
+	case c.Timeout < 0:
+		return &ConfigError{"Timeout", "is negative"}
+	}
+	for i, d := range c.Delegates {
+		if !isEmail(d) {
+			return &ConfigError{indexed("Delegates", i), "is not the e-mail address of a service account"}
+		}
+	}
+	if err := checkScopes("Scopes", c.Scopes); err != nil {
+		return err
+	}
+	for _, u := range []struct{ field, value string }{
+		{"TokenURL", c.TokenURL},
+		{"TokenInfoURL", c.TokenInfoURL},
+		{"ImpersonationURL", c.ImpersonationURL},
+	} {
+		if u.value == "" {
+			continue
+		}
+		if reason := checkEndpoint(u.value); reason != "" {
+			return &ConfigError{u.field, reason}
+		}
+	}
+	return nil
+}
+
+// withDefaults fills in what a checked c leaves to the default, except
+// Lifetime: in a file, none is not the same as the default.
+func (c Config) withDefaults() Config {
+	if c.Audience == "" {
+		c.Audience = "https://iam.googleapis.com/" + c.Provider
+	}
+	if len(c.Scopes) == 0 {
+		c.Scopes = []string{cloudPlatform}
+	}
+	if c.TokenURL == "" {
+		c.TokenURL = defaultTokenURL
+	}
+	if c.TokenInfoURL == "" {
+		u, _ := url.Parse(c.TokenURL) // it was checked
+		c.TokenInfoURL = u.Scheme + "://" + u.Host + "/v1/introspect"
+	}
+	if c.ImpersonationURL == "" {
+		c.ImpersonationURL = defaultImpersonationURL
+	}
+	c.ImpersonationURL = strings.TrimSuffix(c.ImpersonationURL, "/")
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c.clone()
+}
+
+// clone shares no slice with c.
+func (c Config) clone() Config {
+	c.Delegates = slices.Clone(c.Delegates)
+	c.Scopes = slices.Clone(c.Scopes)
+	return c
+}
+
+func checkProvider(s string) (reason string) {
+	if s == "" {
+		return "is required"
+	}
+	if strings.HasPrefix(s, "//") || strings.Contains(s, "://") {
+		return `begins with a host: leave out what stands before "projects/"`
+	}
+	p := strings.Split(s, "/")
+	if len(p) != 8 || p[0] != "projects" || p[2] != "locations" || p[4] != "workloadIdentityPools" || p[6] != "providers" {
+		return "is not projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER"
+	}
+	switch {
+	case !consists(p[1], digit) || p[1] == "" || len(p[1]) > 19 || p[1][0] == '0':
+		return "does not name the project by its number"
+	case p[3] != "global":
+		return "is in another location than global"
+	case !isResourceID(p[5]):
+		return "has a pool id that is not of 1 to 32 of a-z 0-9 -"
+	case !isResourceID(p[7]):
+		return "has a provider id that is not of 1 to 32 of a-z 0-9 -"
+	}
+	return ""
+}
+
+// pool is the full name of the provider's pool.
+func (c *Config) pool() string {
+	pool, _, _ := strings.Cut(c.Provider, "/providers/")
+	return pool
+}
+
+// checkScopes applies the grammar of RFC 6749, section 3.3.
+func checkScopes(field string, scopes []string) error {
+	for i, s := range scopes {
+		if s == "" || !consists(s, scopeByte) {
+			return &ConfigError{indexed(field, i), "is not an OAuth scope"}
+		}
+	}
+	return nil
+}
+
+// checkEndpoint demands an address that secrets may be posted to, and whose
+// every part is meant.
+func checkEndpoint(s string) (reason string) {
+	if reason := checkURL(s); reason != "" {
+		return reason
+	}
+	if strings.Contains(s, "?") {
+		return "has a query"
+	}
+	return ""
+}
+
+func checkURL(s string) (reason string) {
+	if !consists(s, visible) {
+		return "is not a URL"
+	}
+	err := tokenhttp.CheckURL(s)
+	if err == nil {
+		return ""
+	}
+	var e *tokenhttp.Error
+	if !errors.As(err, &e) {
+		return "is not a URL that can be used"
+	}
+	return strings.TrimPrefix(e.Reason, "the URL ")
+}
+
+// isEmail accepts what can stand in a path of the IAM Credentials API without
+// changing it.
+func isEmail(s string) bool {
+	name, domain, ok := strings.Cut(s, "@")
+	return ok && len(s) <= 256 && name != "" && domain != "" && consists(name, emailByte) && consists(domain, emailByte)
+}
+
+// isResourceID is more lenient than Google, which wants four characters in a
+// new id: an older id is Google's to judge.
+func isResourceID(s string) bool {
+	return s != "" && len(s) <= 32 && consists(s, func(b byte) bool { return digit(b) || lower(b) || b == '-' })
+}
+
+func consists(s string, of func(byte) bool) bool {
+	for i := range len(s) {
+		if !of(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func digit(b byte) bool     { return '0' <= b && b <= '9' }
+func lower(b byte) bool     { return 'a' <= b && b <= 'z' }
+func visible(b byte) bool   { return '!' <= b && b <= '~' }
+func emailByte(b byte) bool { return digit(b) || lower(b) || b == '-' || b == '.' }
+func scopeByte(b byte) bool { return visible(b) && b != '"' && b != '\\' }
+
+func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }

@@ -1,0 +1,25 @@
+// Package gcp trades a pipeline's JWT for a Google Cloud access token, through
+// Workload Identity Federation.
+//
+// An [Exchanger] stands for one provider of one workload identity pool and,
+// optionally, one service account. Without a service account the federated
+// token is used as it is: it lives no longer than the JWT lets it, and some
+// Google APIs do not take it. With one, the federated token buys an access
+// token of the service account, which must grant roles/iam.workloadIdentityUser
+// to the pipeline's principal:
+//
+//	principal://iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/subject/SUB
+//	principalSet://iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/attribute.A/V
+//
+// There are three ways to hand the result to a program. [Exchanger.Exchange]
+// gives an access token that ends when it ends. [Exchanger.Bundle] and
+// [Exchanger.CredentialFile] give a file with which gcloud and Google's client
+// libraries trade JWTs by themselves. [Exchanger.TokenSource],
+// [Exchanger.SubjectTokenSupplier] and the nested module gcpauth serve Go
+// programs.
+//
+// Google's own checks are those of its documentation: whatever can be known to
+// be wrong before a request is a [*ConfigError], what Google refuses is an
+// [*exchange.Error] whose Hint says what to change. No error holds a part of a
+// JWT or of an access token.
+package gcp

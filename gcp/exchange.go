@@ -1,0 +1,209 @@
+package gcp
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+)
+
+const (
+	grantType       = "urn:ietf:params:oauth:grant-type:token-exchange"
+	tokenTypeAccess = "urn:ietf:params:oauth:token-type:access_token"
+	tokenTypeJWT    = "urn:ietf:params:oauth:token-type:jwt"
+	tokenTypeID     = "urn:ietf:params:oauth:token-type:id_token"
+
+	maxSubject = 127 // bytes of google.subject
+
+	opToken       = "sts:token"
+	opAccessToken = "iamcredentials:generateAccessToken"
+	opIDToken     = "iamcredentials:generateIdToken"
+)
+
+// Exchanger trades JWTs for access tokens of one identity in Google Cloud. It
+// implements [exchange.Exchanger] and [exchange.FileSourced], keeps no token,
+// and is safe for concurrent use.
+type Exchanger struct {
+	config Config
+	client tokenhttp.Client
+}
+
+var (
+	_ exchange.Exchanger   = (*Exchanger)(nil)
+	_ exchange.FileSourced = (*Exchanger)(nil)
+)
+
+// New returns an Exchanger for c, of which it keeps a copy. It makes no
+// request. It fails with a [*ConfigError].
+func New(c Config) (*Exchanger, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	return &Exchanger{
+		config: c,
+		client: tokenhttp.Client{Transport: c.Transport, Timeout: c.Timeout},
+	}, nil
+}
+
+// Config returns the settings with every default filled in, except that a
+// Lifetime of zero stays zero. The caller owns it.
+func (e *Exchanger) Config() Config { return e.config.clone() }
+
+// Profile is how the JWT must look for Google: signed with ES256 or RS256, and
+// with a "sub" of at most 127 bytes, the limit of google.subject. In direct
+// mode the JWT's lifetime, which is left to the default, bounds the access
+// token's.
+func (e *Exchanger) Profile() oidctoken.Profile {
+	return oidctoken.Profile{
+		Subject:    e.config.Subject,
+		MaxSubject: maxSubject,
+		Algorithms: []string{"ES256", "RS256"}, // ES256 first: it is signed many times faster
+	}
+}
+
+// Audience is the "aud" of the JWT. The "audience" of the token request is
+// another one: it is the provider's name.
+func (e *Exchanger) Audience() string { return e.config.Audience }
+
+// Cloud is "gcp". A broker knows by it which functions a connector is for.
+func (e *Exchanger) Cloud() string { return "gcp" }
+
+// resource names the provider as the STS and credential files want it.
+func (e *Exchanger) resource() string { return "//iam.googleapis.com/" + e.config.Provider }
+
+// Exchange trades a JWT for an access token, of the service account if there
+// is one (RFC 8693; projects.serviceAccounts.generateAccessToken of the IAM
+// Credentials API). The credential's variables are CLOUDSDK_AUTH_ACCESS_TOKEN,
+// which gcloud reads, and GOOGLE_OAUTH_ACCESS_TOKEN, which Terraform's google
+// provider reads; their value is the same. Its expiry is what Google said.
+//
+// A network error and the statuses 408, 429, 500, 502, 503 and 504 are
+// retried, each time with a new JWT from r.Subject. r.SessionName is not used.
+//
+// It fails with a [*ConfigError] when r, or the JWT that r.Subject returned,
+// is one that Google would refuse; with the error of r.Subject as it is; with
+// one that wraps that of ctx; or with an [*exchange.Error].
+func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
+	t, err := e.accessToken(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return exchange.NewCredential(t.expires, map[string]string{
+		envAccessToken:          t.value,
+		envTerraformAccessToken: t.value,
+	}), nil
+}
+
+const (
+	envAccessToken          = "CLOUDSDK_AUTH_ACCESS_TOKEN"
+	envTerraformAccessToken = "GOOGLE_OAUTH_ACCESS_TOKEN"
+)
+
+// token is a secret with its end. It never leaves this package as it is.
+type token struct {
+	value   string
+	expires time.Time
+	from    string // the JWT of a federated token, which no error may repeat either
+}
+
+func (e *Exchanger) accessToken(ctx context.Context, r exchange.Request) (t token, err error) {
+	if r.Subject == nil {
+		return token{}, &ConfigError{"Request.Subject", "is required"}
+	}
+	scopes := r.Scopes
+	switch {
+	case scopes == nil:
+		scopes = e.config.Scopes
+	case len(scopes) == 0:
+		return token{}, &ConfigError{"Request.Scopes", "is empty, but not nil"}
+	}
+	if err := checkScopes("Request.Scopes", scopes); err != nil {
+		return token{}, err
+	}
+	if e.config.ServiceAccount != "" {
+		return e.impersonate(ctx, r.Subject, func(ctx context.Context, federated token) (token, error) {
+			return e.generateAccessToken(ctx, federated, scopes)
+		})
+	}
+	err = tokenhttp.Retry(ctx, func(ctx context.Context) error {
+		t, err = e.federate(ctx, r.Subject, scopes)
+		return err
+	}, retryable)
+	return t, err
+}
+
+// federate gets a JWT and trades it, once.
+func (e *Exchanger) federate(ctx context.Context, subject exchange.SubjectToken, scopes []string) (token, error) {
+	jwt, err := e.subjectToken(ctx, subject)
+	if err != nil {
+		return token{}, err
+	}
+	form := url.Values{
+		"grant_type":           {grantType},
+		"audience":             {e.resource()},
+		"scope":                {strings.Join(scopes, " ")},
+		"requested_token_type": {tokenTypeAccess},
+		"subject_token":        {jwt},
+		"subject_token_type":   {tokenTypeJWT},
+	}
+	asked := e.config.Now()
+	answer, err := e.post(ctx, opToken, tokenhttp.Request{
+		URL:         e.config.TokenURL,
+		ContentType: "application/x-www-form-urlencoded",
+		Body:        []byte(form.Encode()),
+		Accept:      "application/json",
+	}, jwt)
+	if err != nil {
+		return token{}, err
+	}
+	t, err := parseFederated(answer, asked)
+	t.from = jwt
+	return t, err
+}
+
+// subjectToken gets a JWT from the host and checks it: what Google would
+// refuse is the host's to know at once, and is not sent.
+func (e *Exchanger) subjectToken(ctx context.Context, subject exchange.SubjectToken) (string, error) {
+	jwt, err := subject(ctx, e.config.Audience)
+	if err != nil {
+		return "", err
+	}
+	if reason := checkJWT(jwt, e.config.Audience); reason != "" {
+		return "", &ConfigError{"SubjectToken", reason}
+	}
+	return jwt, nil
+}
+
+// parseFederated reads the answer of RFC 8693, section 2.2.1. The expiry
+// counts from when the request began, so that it is never late.
+func parseFederated(body []byte, asked time.Time) (token, error) {
+	var a struct {
+		AccessToken     string          `json:"access_token"`
+		IssuedTokenType string          `json:"issued_token_type"`
+		TokenType       string          `json:"token_type"`
+		ExpiresIn       json.RawMessage `json:"expires_in"`
+	}
+	if err := tokenhttp.DecodeJSON(body, &a); err != nil {
+		return token{}, malformed(opToken, err)
+	}
+	if err := tokenhttp.CheckToken(a.AccessToken); err != nil {
+		return token{}, malformed(opToken, err)
+	}
+	if !strings.EqualFold(a.TokenType, "Bearer") { // RFC 6749, section 5.1
+		return token{}, malformed(opToken, errTokenType)
+	}
+	if a.IssuedTokenType != tokenTypeAccess {
+		return token{}, malformed(opToken, errIssuedTokenType)
+	}
+	lifetime, err := tokenhttp.ExpiresIn(a.ExpiresIn)
+	if err != nil {
+		return token{}, malformed(opToken, err)
+	}
+	return token{value: a.AccessToken, expires: asked.Add(lifetime)}, nil
+}

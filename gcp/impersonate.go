@@ -1,0 +1,187 @@
+package gcp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+)
+
+// IDTokenRequest is what one ID token needs besides the Exchanger's
+// configuration.
+type IDTokenRequest struct {
+	// Subject mints the JWT. Required.
+	Subject exchange.SubjectToken
+	// Audience is the "aud" of the ID token, such as the address of a Cloud Run
+	// service. Required, of printable ASCII without spaces.
+	Audience string
+	// IncludeEmail adds "email" and "email_verified" of the service account.
+	// Optional; without them IAM-protected services still know the account by
+	// its "sub".
+	IncludeEmail bool
+}
+
+// IDToken trades a JWT for an ID token of the service account, which Google
+// signs (projects.serviceAccounts.generateIdToken of the IAM Credentials API).
+// The credential's one variable is GOOGLE_ID_TOKEN; no tool of Google reads
+// one of that name. Its expiry is the ID token's "exp". It retries and fails as
+// [Exchanger.Exchange] does, and with a [*ConfigError] if there is no
+// Config.ServiceAccount.
+func (e *Exchanger) IDToken(ctx context.Context, r IDTokenRequest) (*exchange.Credential, error) {
+	switch {
+	case e.config.ServiceAccount == "":
+		return nil, &ConfigError{"ServiceAccount", "is required for an ID token"}
+	case r.Subject == nil:
+		return nil, &ConfigError{"IDTokenRequest.Subject", "is required"}
+	case r.Audience == "" || !consists(r.Audience, visible):
+		return nil, &ConfigError{"IDTokenRequest.Audience", "is required, in printable ASCII without spaces"}
+	}
+	t, err := e.impersonate(ctx, r.Subject, func(ctx context.Context, federated token) (token, error) {
+		return e.generateIDToken(ctx, federated, r.Audience, r.IncludeEmail)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return exchange.NewCredential(t.expires, map[string]string{"GOOGLE_ID_TOKEN": t.value}), nil
+}
+
+// impersonate gets a federated token and calls generate with it, both within
+// one allowance of retries. A retry after generate's failure uses the same
+// federated token while it lives: no JWT was at fault.
+func (e *Exchanger) impersonate(ctx context.Context, subject exchange.SubjectToken,
+	generate func(context.Context, token) (token, error)) (token, error) {
+	var federated, result token
+	err := tokenhttp.Retry(ctx, func(ctx context.Context) (err error) {
+		if !e.config.Now().Before(federated.expires) {
+			// The IAM Credentials API wants this scope, whichever the final token has.
+			if federated, err = e.federate(ctx, subject, []string{cloudPlatform}); err != nil {
+				return err
+			}
+		}
+		result, err = generate(ctx, federated)
+		return err
+	}, retryable)
+	return result, err
+}
+
+func (e *Exchanger) generateAccessToken(ctx context.Context, federated token, scopes []string) (token, error) {
+	lifetime := e.config.Lifetime
+	if lifetime == 0 {
+		lifetime = time.Hour
+	}
+	asked := e.config.Now()
+	answer, err := e.postIAM(ctx, opAccessToken, federated, map[string]any{
+		"scope":    scopes,
+		"lifetime": fmt.Sprintf("%ds", int(lifetime/time.Second)),
+	})
+	if err != nil {
+		return token{}, err
+	}
+	return parseAccessToken(answer, asked, lifetime)
+}
+
+func (e *Exchanger) generateIDToken(ctx context.Context, federated token, audience string, includeEmail bool) (token, error) {
+	asked := e.config.Now()
+	answer, err := e.postIAM(ctx, opIDToken, federated, map[string]any{
+		"audience":     audience,
+		"includeEmail": includeEmail,
+	})
+	if err != nil {
+		return token{}, err
+	}
+	return parseIDToken(answer, asked, audience)
+}
+
+// postIAM calls a method of the service account; delegates are added.
+func (e *Exchanger) postIAM(ctx context.Context, op string, federated token, request map[string]any) ([]byte, error) {
+	if len(e.config.Delegates) > 0 {
+		names := make([]string, len(e.config.Delegates))
+		for i, d := range e.config.Delegates {
+			names[i] = "projects/-/serviceAccounts/" + d
+		}
+		request["delegates"] = names
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("gcp: %s: %w", op, err)
+	}
+	return e.post(ctx, op, tokenhttp.Request{
+		URL:         e.methodURL(op),
+		ContentType: "application/json",
+		Body:        body,
+		Bearer:      federated.value,
+		Accept:      "application/json",
+	}, federated.value, federated.from)
+}
+
+// methodURL is the address of a method of the service account.
+func (e *Exchanger) methodURL(op string) string {
+	method := "generateAccessToken"
+	if op == opIDToken {
+		method = "generateIdToken"
+	}
+	return e.config.ImpersonationURL + "/v1/projects/-/serviceAccounts/" + e.config.ServiceAccount + ":" + method
+}
+
+// clockSkew is how far Google's clock may seem to be ahead of ours. A JWT of a
+// host whose clock is further off would not have got here.
+const clockSkew = 15 * time.Minute
+
+func parseAccessToken(body []byte, asked time.Time, lifetime time.Duration) (token, error) {
+	var a struct {
+		AccessToken string `json:"accessToken"`
+		ExpireTime  string `json:"expireTime"`
+	}
+	if err := tokenhttp.DecodeJSON(body, &a); err != nil {
+		return token{}, malformed(opAccessToken, err)
+	}
+	if err := tokenhttp.CheckToken(a.AccessToken); err != nil {
+		return token{}, malformed(opAccessToken, err)
+	}
+	expires, err := time.Parse(time.RFC3339, a.ExpireTime)
+	if err != nil {
+		return token{}, malformed(opAccessToken, errExpireTime) // not err: it repeats the value
+	}
+	return bounded(opAccessToken, token{value: a.AccessToken, expires: expires}, asked, lifetime)
+}
+
+// maxIDTokenLifetime bounds what Google gives, which is one hour.
+const maxIDTokenLifetime = 12 * time.Hour
+
+// parseIDToken reads the claims without verifying the signature: the token
+// came from Google itself, over TLS, and is for somebody else to verify.
+func parseIDToken(body []byte, asked time.Time, audience string) (token, error) {
+	var a struct {
+		Token string `json:"token"`
+	}
+	if err := tokenhttp.DecodeJSON(body, &a); err != nil {
+		return token{}, malformed(opIDToken, err)
+	}
+	if err := tokenhttp.CheckToken(a.Token); err != nil {
+		return token{}, malformed(opIDToken, err)
+	}
+	j, ok := decodeJWT(a.Token)
+	if !ok || j.claims.Aud != audience {
+		return token{}, malformed(opIDToken, errIDToken)
+	}
+	return bounded(opIDToken, token{value: a.Token, expires: time.Unix(j.claims.Exp, 0)}, asked, maxIDTokenLifetime)
+}
+
+// bounded refuses a token that is over, or that claims to live longer than it
+// can. The expiry never passes what was asked for: when it seems to, our clock
+// is behind.
+func bounded(op string, t token, asked time.Time, lifetime time.Duration) (token, error) {
+	end := asked.Add(lifetime)
+	switch {
+	case !t.expires.After(asked):
+		return token{}, malformed(op, errExpired)
+	case t.expires.After(end.Add(clockSkew)):
+		return token{}, malformed(op, errTooLong)
+	case t.expires.After(end):
+		t.expires = end
+	}
+	return t, nil
+}

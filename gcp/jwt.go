@@ -1,0 +1,69 @@
+package gcp
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// jwt is what can be read of a JWT without a key.
+type jwt struct {
+	header struct {
+		Alg string `json:"alg"`
+		Kid string `json:"kid"`
+	}
+	claims struct {
+		Iss string `json:"iss"`
+		Sub string `json:"sub"`
+		Aud string `json:"aud"`
+		Iat int64  `json:"iat"`
+		Exp int64  `json:"exp"`
+	}
+}
+
+const maxJWT = 16 << 10 // bytes
+
+// decodeJWT reads a JWS in compact serialization (RFC 7515, section 7.1). It
+// accepts only what has one encoding: no padding, no line breaks, no stray bits.
+func decodeJWT(s string) (j jwt, ok bool) {
+	parts := strings.Split(s, ".")
+	if len(s) > maxJWT || len(parts) != 3 || strings.ContainsAny(s, "\r\n") { // base64 skips line breaks
+		return jwt{}, false
+	}
+	var raw [3][]byte
+	for i, part := range parts {
+		b, err := base64.RawURLEncoding.Strict().DecodeString(part)
+		if err != nil || len(b) == 0 {
+			return jwt{}, false
+		}
+		raw[i] = b
+	}
+	if json.Unmarshal(raw[0], &j.header) != nil || json.Unmarshal(raw[1], &j.claims) != nil {
+		return jwt{}, false
+	}
+	return j, true
+}
+
+// checkJWT says why Google would refuse the JWT, in words that continue
+// "SubjectToken"; "" if that needs Google to be known. The words hold
+// nothing of the JWT.
+func checkJWT(s, audience string) (reason string) {
+	j, ok := decodeJWT(s)
+	lifetime := j.claims.Exp - j.claims.Iat
+	switch {
+	case !ok:
+		return "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
+	case j.header.Alg != "ES256" && j.header.Alg != "RS256":
+		return "returned a JWT that is signed with neither ES256 nor RS256"
+	case j.header.Kid == "":
+		return "returned a JWT without kid"
+	case j.claims.Iss == "" || j.claims.Sub == "" || j.claims.Iat <= 0 || j.claims.Exp <= 0:
+		return "returned a JWT without iss, sub, iat or exp"
+	case j.claims.Aud != audience:
+		return "returned a JWT for another audience than it was asked for"
+	case lifetime <= 0 || lifetime > int64(24*time.Hour/time.Second):
+		return "returned a JWT that does not live for up to 24 hours"
+	}
+	return ""
+}
