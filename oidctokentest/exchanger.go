@@ -1,0 +1,117 @@
+package oidctokentest
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+// ExchangerTest is what [TestExchanger] must be told of an Exchanger and its
+// cloud. All of it is required but Path.
+type ExchangerTest struct {
+	// New returns the Exchanger to test. Its cloud is at endpoint, a URL with
+	// neither path nor trailing slash, which only transport reaches. The
+	// clock is time.Now.
+	New func(t *testing.T, endpoint string, transport http.RoundTripper) exchange.Exchanger
+	// Answer is what the cloud answers, with status 200, to r when it grants
+	// a credential whose secret is value and which ends after lifetime. Value
+	// and lifetime are also ones that no cloud would give: Answer encodes
+	// them so that a decoder gets them back. The body of r can be read.
+	Answer func(r *http.Request, value string, lifetime time.Duration) CloudAnswer
+	// Refusal is what the cloud answers when it refuses for good, with its
+	// own words somewhere in it.
+	Refusal func(words string) CloudAnswer
+	// Path is the end of the path of the requests that get hostile answers,
+	// for an exchange of several requests; the others get Answer's. Optional;
+	// by default all requests do.
+	Path string
+}
+
+// CloudAnswer is an answer to a request of an Exchanger.
+type CloudAnswer struct {
+	Status      int
+	ContentType string
+	Body        string
+}
+
+// TestExchanger tests whether an Exchanger keeps the contract of
+// [exchange.Exchanger] towards a cloud that answers well, badly, slowly or with
+// malice, in subtests of t: what it sends, when it retries, that it returns with
+// its ctx, that it follows no redirect, that it reads no more than it must, that
+// a useless credential is refused, and that nothing of a JWT or credential gets
+// into an error.
+//
+// The network is in memory and the clock is that of [testing/synctest]: waiting
+// costs no time, and no goroutine of the Exchanger may outlive the exchange.
+// The JWTs are real ones, minted with the Exchanger's Profile for its Audience.
+func TestExchanger(t *testing.T, x ExchangerTest) {
+	t.Helper()
+	for _, test := range []struct {
+		name string
+		run  func(*exchangerRun)
+	}{
+		{"Success", (*exchangerRun).success},
+		{"Concurrency", (*exchangerRun).concurrency},
+		{"Retry", (*exchangerRun).retry},
+		{"RetryAfter", (*exchangerRun).retryAfter},
+		{"Refusal", (*exchangerRun).refusal},
+		{"SubjectError", (*exchangerRun).subjectError},
+		{"Cancelled", (*exchangerRun).cancelled},
+		{"CancelledMeanwhile", (*exchangerRun).cancelledMeanwhile},
+		{"Deadline", (*exchangerRun).deadline},
+		{"NoDeadline", (*exchangerRun).noDeadline},
+	} {
+		runExchanger(t, test.name, x, test.run)
+	}
+	for name, hostile := range redirects() {
+		runExchanger(t, "Redirect/"+name, x, func(r *exchangerRun) { r.refuses(hostile(r)) })
+	}
+	for name, answer := range map[string]func(*exchangerRun) http.Handler{
+		"too long":        (*exchangerRun).tooLong,
+		"bomb":            (*exchangerRun).bomb,
+		"many headers":    (*exchangerRun).manyHeaders,
+		"cut off":         (*exchangerRun).cutOff,
+		"empty":           (*exchangerRun).empty,
+		"HTML":            (*exchangerRun).html,
+		"other type":      (*exchangerRun).otherType,
+		"not HTTP":        (*exchangerRun).notHTTP,
+		"echo":            (*exchangerRun).echo,
+		"echo in refusal": (*exchangerRun).echoInRefusal,
+		"echo in type":    (*exchangerRun).echoInType,
+		"echo in status":  (*exchangerRun).echoInStatus,
+	} {
+		runExchanger(t, "Answer/"+name, x, func(r *exchangerRun) { r.refuses(answer(r)) })
+	}
+	for name, change := range map[string]func(value string) string{
+		"empty":    func(string) string { return "" },
+		"CR LF":    func(v string) string { return v + "\r\nX-Injected: " + v },
+		"LF":       func(v string) string { return v + "\n" },
+		"NUL":      func(v string) string { return v[:8] + "\x00" + v[8:] },
+		"too long": func(v string) string { return strings.Repeat(v, 17<<10/len(v)+1) },
+	} {
+		runExchanger(t, "Value/"+name, x, func(r *exchangerRun) {
+			r.refuses(r.answer(func() string { return change(r.value) }, time.Hour))
+		})
+	}
+	for name, lifetime := range map[string]time.Duration{
+		"over":    -time.Hour,
+		"none":    0,
+		"endless": 200 * 365 * 24 * time.Hour,
+	} {
+		runExchanger(t, "Lifetime/"+name, x, func(r *exchangerRun) {
+			r.refuses(r.answer(func() string { return r.value }, lifetime))
+		})
+	}
+}
+
+// runExchanger runs one subtest in a bubble of its own.
+func runExchanger(t *testing.T, name string, x ExchangerTest, run func(*exchangerRun)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { run(newExchangerRun(t, x)) })
+	})
+}

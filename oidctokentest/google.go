@@ -1,0 +1,202 @@
+package oidctokentest
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// GoogleConfig says what a [Google] knows, as an administrator of Google Cloud
+// would set it up.
+type GoogleConfig struct {
+	// Providers are the workload identity pool providers. Required.
+	Providers []GoogleProvider
+	// ServiceAccounts are those that can be impersonated. Optional.
+	ServiceAccounts []GoogleServiceAccount
+	// Projects are what projects.list of the Cloud Resource Manager API shows
+	// to every live bearer with the scope cloud-platform. Optional.
+	Projects []GoogleProject
+	// Fault is asked about every request, which it must not read; a Handler
+	// that it returns answers instead of the stand-in. Optional.
+	Fault func(*http.Request) http.Handler
+	// Transport fetches discovery documents and JWK Sets. It must not follow
+	// redirects. Optional; the default uses no proxy and the system's roots.
+	Transport http.RoundTripper
+	// Now is the clock. Optional, time.Now by default.
+	Now func() time.Time
+}
+
+// GoogleProvider is an OIDC provider of a workload identity pool.
+type GoogleProvider struct {
+	// Name is projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER.
+	// Required.
+	Name string
+	// Issuer is the "iss" of its JWTs, byte for byte: https, or http for a
+	// loopback host. Required.
+	Issuer string
+	// AllowedAudiences are what "aud" may be: at most 10, of at most 256
+	// characters each. Optional; without one, "aud" is Name behind
+	// "https://iam.googleapis.com/" or "//iam.googleapis.com/".
+	AllowedAudiences []string
+	// AttributeMapping maps google.subject and attribute.NAME to an expression.
+	// CEL is not evaluated here: an expression is assertion.x,
+	// assertion['x'] or a string literal without escapes, and others are
+	// refused. Optional; google.subject is assertion.sub by default.
+	AttributeMapping map[string]string
+	// AttributeCondition is REFERENCE == 'LITERAL', or several of these joined
+	// by &&, with references and literals as in AttributeMapping. Optional; by
+	// default every JWT that verifies is admitted.
+	AttributeCondition string
+	// JWKSet is an uploaded JWK Set (RFC 7517, section 5): keys of RSA or
+	// P-256, with no members but kty, alg, use, kid, n, e, x, y and crv.
+	// Optional; by default the keys are found through Issuer's discovery
+	// document.
+	JWKSet []byte
+}
+
+// GoogleServiceAccount is a service account and who may impersonate it.
+type GoogleServiceAccount struct {
+	// Email is the account's address. Required.
+	Email string
+	// Members have the right to make tokens for the account:
+	// principal://iam.googleapis.com/POOL/subject/SUBJECT,
+	// principalSet://iam.googleapis.com/POOL/attribute.NAME/VALUE,
+	// principalSet://iam.googleapis.com/POOL/* or serviceAccount:EMAIL, where
+	// POOL is projects/NUMBER/locations/global/workloadIdentityPools/ID.
+	// Optional; without one, nobody has.
+	Members []string
+	// MaxLifetime is the longest lifetime of its access tokens, in whole
+	// seconds, 1 to 12 hours: more than 1 hour stands for the organization
+	// policy constraints/iam.allowServiceAccountCredentialLifetimeExtension.
+	// Optional, 1 hour by default.
+	MaxLifetime time.Duration
+}
+
+// GoogleProject is a project of the Cloud Resource Manager API. All of it is
+// required but Name, which is ID by default.
+type GoogleProject struct {
+	ID, Number, Name string
+}
+
+// GoogleGrant is what an access token of a [Google] stands for.
+type GoogleGrant struct {
+	// Principal is the federated identity,
+	// principal://iam.googleapis.com/POOL/subject/SUBJECT, also behind a service
+	// account.
+	Principal string
+	// Attributes are the mapped attributes by name: google.subject and
+	// attribute.NAME.
+	Attributes map[string]string
+	// ServiceAccount is the address of the impersonated account; empty for a
+	// federated token.
+	ServiceAccount string
+	// Scopes are the OAuth scopes (RFC 6749, section 3.3).
+	Scopes []string
+	// Expires is when the access token ends.
+	Expires time.Time
+
+	pool   string // full name
+	client string // that authenticated with the token request; may be empty
+}
+
+// Google stands in for the parts of Google Cloud that trade a JWT for an
+// access token: the Security Token Service (/v1/token, /v1/introspect), the IAM
+// Service Account Credentials API (generateAccessToken, generateIdToken below
+// /v1/projects/-/serviceAccounts/), Google's own JWK Set (/oauth2/v3/certs) and,
+// for clients to have something to call, projects.list of the Cloud Resource
+// Manager API (/v1/projects). All are served on one address, whatever the Host,
+// so that a proxy for *.googleapis.com can lead to it.
+//
+// It is at least as strict as Google. A refusal has Google's status and code
+// and, where they are known, its words. Two things differ on purpose: a change
+// takes effect at once, and authorization beyond impersonation is the caller's
+// to add, behind [Google.Require].
+//
+// A Google is an [http.Handler] and safe for concurrent use. It starts no
+// goroutine and remembers at most 4096 access tokens, the ones that live
+// longest.
+type Google struct {
+	config    GoogleConfig
+	providers map[string]*googleProvider // by Name
+	accounts  map[string]*GoogleServiceAccount
+	signer    func() (*googleSigner, error) // of ID tokens
+
+	mu       sync.Mutex
+	grants   map[tokenHash]GoogleGrant
+	requests map[string]int
+}
+
+// NewGoogle returns a stand-in that knows what c says. It makes no request. It
+// fails with a [*ConfigError] when Google would refuse the configuration, or
+// this stand-in cannot follow it.
+func NewGoogle(c GoogleConfig) (*Google, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Transport == nil {
+		c.Transport = &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}
+	}
+	g := &Google{
+		config:    c,
+		providers: make(map[string]*googleProvider),
+		accounts:  make(map[string]*GoogleServiceAccount),
+		signer:    sync.OnceValues(newGoogleSigner),
+		grants:    make(map[tokenHash]GoogleGrant),
+		requests:  make(map[string]int),
+	}
+	if err := g.configure(c); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+const (
+	maxGoogleRequest = 64 << 10 // bytes of a body
+	maxCountedPaths  = 1024
+
+	accountPrefix = "/v1/projects/-/serviceAccounts/"
+)
+
+// ServeHTTP answers as the API does whose path is asked for.
+func (g *Google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.count(r.URL.Path)
+	if g.config.Fault != nil {
+		if h := g.config.Fault(r); h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxGoogleRequest)
+	call := r.Method + " " + r.URL.Path
+	switch {
+	case call == "POST /v1/token":
+		g.serveToken(w, r)
+	case call == "POST /v1/introspect":
+		g.serveIntrospect(w, r)
+	case strings.HasPrefix(call, "POST "+accountPrefix):
+		g.Require(g.serveAccount).ServeHTTP(w, r)
+	case call == "GET /v1/projects":
+		g.Require(g.serveProjects).ServeHTTP(w, r)
+	case call == "GET /oauth2/v3/certs":
+		g.serveCerts(w)
+	default:
+		writeStatus(w, http.StatusNotFound, "NOT_FOUND", "Requested entity was not found.")
+	}
+}
+
+// Requests is how many requests came for a path, such as "/v1/token", faults
+// included.
+func (g *Google) Requests(path string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.requests[path]
+}
+
+func (g *Google) count(path string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.requests[path]; ok || len(g.requests) < maxCountedPaths {
+		g.requests[path]++
+	}
+}

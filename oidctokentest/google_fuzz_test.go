@@ -1,0 +1,107 @@
+package oidctokentest_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/oidctoken/oidctoken/oidctokentest"
+)
+
+// T05: whatever is sent as a JWT is refused as the protocol says, unless the
+// issuer signed it.
+func FuzzGoogleJWT(f *testing.F) {
+	g := newGoogle(f)
+	r := g.request()
+	good := sign(f, g.key, r.jose, r.claims)
+	f.Add("")
+	f.Add("a.b.c")
+	f.Add("e30.e30.e30")
+	f.Add(strings.Replace(good, ".", "=.", 1))
+	f.Add(good[:len(good)-1])
+	f.Add(good + ".a")
+	f.Fuzz(func(t *testing.T, jwt string) {
+		if jwt == good {
+			t.Skip("it is signed")
+		}
+		r.form.Set("subject_token", jwt)
+		answer := g.send(t, r)
+		var got refusal
+		if err := json.Unmarshal(answer.Body.Bytes(), &got); err != nil || answer.Code != http.StatusBadRequest || got.Error == "" || got.Description == "" {
+			t.Errorf("the STS answered %d to %q: %s", answer.Code, jwt, answer.Body)
+		}
+	})
+}
+
+// What a mapping or a condition may be is decided by the constructor alone: it
+// takes it or names the field.
+func FuzzGoogleExpressions(f *testing.F) {
+	f.Add("assertion.sub", "assertion.a == 'b'")
+	f.Add("assertion['a']", `assertion["a"] == "b" && assertion.c == ''`)
+	f.Add("'a'", "true")
+	f.Add("assertion.", "assertion[")
+	f.Fuzz(func(t *testing.T, mapping, condition string) {
+		_, err := oidctokentest.NewGoogle(oidctokentest.GoogleConfig{
+			Providers: []oidctokentest.GoogleProvider{{
+				Name: provider, Issuer: "https://example.com",
+				AttributeMapping: map[string]string{"attribute.a": mapping}, AttributeCondition: condition,
+			}},
+		})
+		if err == nil {
+			if strings.ContainsAny(mapping, "\\+?") && !strings.ContainsAny(mapping, `'"`) {
+				t.Errorf("NewGoogle took the mapping %q", mapping)
+			}
+			if condition != "" && (!strings.Contains(condition, "assertion") || !strings.Contains(condition, "==")) {
+				t.Errorf("NewGoogle took the condition %q", condition)
+			}
+			return
+		}
+		var c *oidctokentest.ConfigError
+		if !errors.As(err, &c) || !strings.HasPrefix(c.Field, "Providers[0].Attribute") {
+			t.Errorf("NewGoogle: %v", err)
+		}
+	})
+}
+
+// A condition admits exactly the claims that it names.
+func TestGoogleConditionAdmits(t *testing.T) {
+	g := newGoogle(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		claims := rapid.MapOfN(
+			rapid.StringMatching(`x_[a-z]{1,8}`),
+			rapid.StringMatching(`[ -&(-\[\]-~]{0,12}`), // printable but ' and \
+			1, 4).Draw(rt, "claims")
+		var terms []string
+		r := g.request()
+		for name, value := range claims {
+			terms = append(terms, rapid.SampledFrom([]string{
+				"assertion." + name + "=='" + value + "'", " assertion['" + name + "'] ==  '" + value + "' ",
+			}).Draw(rt, "term"))
+			r.claims[name] = value
+		}
+		other, err := oidctokentest.NewGoogle(oidctokentest.GoogleConfig{
+			Providers: []oidctokentest.GoogleProvider{{
+				Name: provider, Issuer: g.issuer.URL, AttributeCondition: strings.Join(terms, "&&"),
+			}},
+		})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		local := &google{other, g.issuer, g.key, g.kid}
+		if answer := local.send(t, r); answer.Code != http.StatusOK {
+			rt.Fatalf("the STS answered %d: %s", answer.Code, answer.Body)
+		}
+		for name, value := range claims {
+			r.form.Del("subject_token")
+			r.claims[name] = value + "x"
+			if answer := local.send(t, r); !strings.Contains(answer.Body.String(), "rejected by the attribute condition") {
+				rt.Fatalf("the STS answered %d: %s", answer.Code, answer.Body)
+			}
+			r.claims[name] = value
+		}
+	})
+}

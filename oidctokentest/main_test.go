@@ -1,0 +1,55 @@
+package oidctokentest_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// inChild is set in a process that runs a test which is meant to fail.
+const inChild = "OIDCTOKENTEST_CHILD"
+
+// failsInChild runs a test of this package in another process and wants its
+// subtests to fail, each with words of its own. A test that fails on purpose
+// skips itself outside such a process.
+func failsInChild(t *testing.T, test string, found map[string]string) {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	underscored := strings.NewReplacer(" ", "_") // as go test does
+	test = underscored.Replace(test)
+	cmd := exec.CommandContext(t.Context(), program, "-test.run=^"+strings.ReplaceAll(test, "/", "$/^")+"$", "-test.v", "-test.timeout=2m")
+	cmd.Env = append(os.Environ(), inChild+"=1")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Fatalf("%s passed, want it to fail", test)
+	}
+	for subtest, words := range found {
+		name := test + "/" + underscored.Replace(subtest)
+		if printed := outputOf(string(out), name); !strings.Contains(printed, words) || !strings.Contains(string(out), "--- FAIL: "+name+" (") {
+			t.Errorf("%s did not fail with %q; it printed:\n%s", name, words, printed)
+		}
+	}
+}
+
+// outputOf is what a test printed itself, of the output of go test -v.
+func outputOf(output, name string) string {
+	var own strings.Builder
+	inside := false
+	for line := range strings.Lines(output) {
+		if marker, of, ok := strings.Cut(strings.TrimSpace(line), " "); ok && (marker == "===" || marker == "---") {
+			fields := strings.Fields(of)
+			inside = marker == "===" && len(fields) > 1 && fields[1] == name
+		} else if inside {
+			own.WriteString(line)
+		}
+	}
+	return own.String()
+}
