@@ -1,0 +1,116 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+// ErrNoConnector means that a reference names a connector that does not exist
+// where it points to. The author of the pipeline must act.
+var ErrNoConnector = errors.New("no such connector")
+
+// Connector is what a pipeline's author refers to: a relying party, and how it
+// is reached. It is not changed after its first use.
+type Connector struct {
+	UID, Name string // claims connector_uid and connector_name. Optional.
+
+	// Exchanger trades the token at a cloud. Nil for a connector whose relying
+	// party takes the token itself.
+	Exchanger exchange.Exchanger
+
+	// Audiences are those that a step may ask for; the first is meant when it
+	// asks for none. Optional with an Exchanger, whose own audience is then
+	// the only one; required without.
+	Audiences []string
+
+	// Profile is how the tokens look. Nil means the Exchanger's; without an
+	// Exchanger, the issuer's own.
+	Profile *oidctoken.Profile
+}
+
+// Home is where a connector is defined. Organization and Project are empty at
+// the levels above.
+type Home struct {
+	Account, Organization, Project string
+	ID                             string
+}
+
+// Connectors has a host's connectors.
+type Connectors interface {
+	// Connector returns the connector of that home and no other, or an error
+	// that wraps ErrNoConnector.
+	Connector(ctx context.Context, home Home) (*Connector, error)
+}
+
+// ConnectorMap is Connectors for a host with few of them.
+type ConnectorMap map[Home]*Connector
+
+// Connector returns m[home].
+func (m ConnectorMap) Connector(_ context.Context, home Home) (*Connector, error) {
+	if c := m[home]; c != nil {
+		return c, nil
+	}
+	return nil, ErrNoConnector
+}
+
+// home is where a step of that scope finds r. Only the level that r names is
+// searched, and only in the step's own account.
+func (r Ref) home(s *oidctoken.Scope) (Home, error) {
+	h := Home{Account: s.Account.ID, ID: r.ID}
+	switch r.Level {
+	case oidctoken.ProjectLevel:
+		if s.Project.ID == "" {
+			return h, fmt.Errorf("%w: the step is in no project", ErrNoConnector)
+		}
+		h.Organization, h.Project = s.Organization.ID, s.Project.ID
+	case oidctoken.OrganizationLevel:
+		if s.Organization.ID == "" {
+			return h, fmt.Errorf("%w: the step is in no organization", ErrNoConnector)
+		}
+		h.Organization = s.Organization.ID
+	}
+	return h, nil
+}
+
+// audience is what a token for c says when a step asks for that audience;
+// empty means it asked for none.
+func (c *Connector) audience(asked string) (string, error) {
+	allowed := c.Audiences
+	if len(allowed) == 0 {
+		if c.Exchanger == nil {
+			return "", errors.New("the connector has neither an Exchanger nor Audiences")
+		}
+		allowed = []string{c.Exchanger.Audience()}
+	}
+	switch {
+	case asked == "" && c.Exchanger != nil:
+		return c.Exchanger.Audience(), nil
+	case asked == "":
+		return allowed[0], nil
+	case !slices.Contains(allowed, asked):
+		return "", fmt.Errorf("%w: the connector does not allow the audience %.128q", oidctoken.ErrDenied, asked)
+	}
+	return asked, nil
+}
+
+// profile is how c's tokens look; nil is the issuer's own.
+func (c *Connector) profile() *oidctoken.Profile {
+	if c.Profile == nil && c.Exchanger != nil {
+		p := c.Exchanger.Profile()
+		return &p
+	}
+	return c.Profile
+}
+
+// cloud names the cloud of c's Exchanger, if that tells.
+func (c *Connector) cloud() string {
+	if e, ok := c.Exchanger.(interface{ Cloud() string }); ok {
+		return e.Cloud()
+	}
+	return ""
+}

@@ -1,0 +1,217 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/expr"
+)
+
+// function is a function of the language. Its first argument is a connector
+// reference, its second, if it takes one, an audience or an OAuth scope.
+type function struct {
+	name     string
+	maxArgs  int
+	second   argument
+	secret   bool
+	cloud    string // that the connector must lead to; "" is any or none
+	evaluate func(ctx context.Context, c call) (string, error)
+}
+
+type argument uint8
+
+const (
+	audienceArgument argument = iota
+	scopeArgument
+)
+
+// call is what a function is evaluated with.
+type call struct {
+	step  *Step
+	grant *grant
+	scope string // OAuth scope; "" is the connector's own
+	usage *usage
+}
+
+// functions are those of the language that lead to a connector. They name the
+// variable of a Credential rather than a cloud's package, which the broker does
+// not know.
+var functions = []function{
+	{name: "secrets.getJWT", maxArgs: 2, secret: true, evaluate: jwt},
+	{name: "secrets.getJWTFile", maxArgs: 2, evaluate: jwtFile},
+	{name: "secrets.getGCPAccessToken", maxArgs: 2, second: scopeArgument, secret: true, cloud: "gcp", evaluate: credentialValue("CLOUDSDK_AUTH_ACCESS_TOKEN")},
+	{name: "secrets.getGCPCredentialsFile", maxArgs: 1, cloud: "gcp", evaluate: bundleFile("GOOGLE_APPLICATION_CREDENTIALS")},
+}
+
+// usage is when what an evaluation used has to be renewed, and when the first
+// of it expires. Zero: never.
+type usage struct{ renew, expires time.Time }
+
+func (u *usage) add(renew, expires time.Time) {
+	if u.renew.IsZero() || renew.Before(u.renew) {
+		u.renew = renew
+	}
+	if u.expires.IsZero() || expires.Before(u.expires) {
+		u.expires = expires
+	}
+}
+
+// env is what the step's expressions may call and read. Each call is resolved
+// to a grant, and then handed on.
+func (s *Step) env(handle func(ctx context.Context, f *function, c call) (string, error)) expr.Env {
+	env := expr.Env{
+		Functions: make(map[string]expr.Func, len(functions)),
+		Variables: s.config.Variables,
+		Strict:    s.config.Strict,
+	}
+	for i := range functions {
+		f := &functions[i]
+		env.Functions[f.name] = expr.Func{
+			MinArgs: 1,
+			MaxArgs: f.maxArgs,
+			Secret:  f.secret,
+			Call: func(ctx context.Context, written expr.Call) (string, error) {
+				c, err := s.resolve(ctx, f, written.Args)
+				if err != nil {
+					return "", err
+				}
+				return handle(ctx, f, c)
+			},
+		}
+	}
+	return env
+}
+
+// resolve turns a call's arguments into what they name.
+func (s *Step) resolve(ctx context.Context, f *function, args []string) (call, error) {
+	c := call{step: s}
+	audience := ""
+	if len(args) > 1 {
+		switch {
+		case args[1] == "":
+			return c, errors.New("the second argument is empty")
+		case f.second == audienceArgument:
+			audience = args[1]
+		default:
+			c.scope = args[1]
+		}
+	}
+	var err error
+	if c.grant, err = s.grant(ctx, args[0], audience); err != nil {
+		return c, err
+	}
+	if cloud := c.grant.connector.cloud(); f.cloud != "" && cloud != f.cloud {
+		return c, fmt.Errorf("broker: connector %s: it leads to %s, not to %s", c.grant.ref, nameOf(cloud), nameOf(f.cloud))
+	}
+	return c, nil
+}
+
+func nameOf(cloud string) string {
+	if cloud == "" {
+		return "no cloud that this function knows"
+	}
+	return cloud
+}
+
+// Expand returns text with its expressions resolved, the language of package
+// expr. What it mints is masked and kept for the step, so that a token that is
+// written twice is minted once. The error is an *[expr.Error]; it wraps the
+// refusal, if the text itself was not at fault.
+func (s *Step) Expand(ctx context.Context, text string) (string, error) {
+	return s.expand(ctx, text, new(usage))
+}
+
+func (s *Step) expand(ctx context.Context, text string, u *usage) (string, error) {
+	return expr.Expand(ctx, text, s.env(func(ctx context.Context, f *function, c call) (string, error) {
+		c.usage = u
+		return f.evaluate(ctx, c)
+	}))
+}
+
+// Use is a token that a text asks for.
+type Use struct {
+	Connector string // the reference
+	Audience  string
+	Claims    *oidctoken.Claims
+}
+
+// Preview returns the tokens that Expand would mint for text, in the order of
+// their expressions, and mints none. What can be refused without asking policy,
+// a key or a cloud is refused as Expand does.
+func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
+	var uses []Use
+	_, err := expr.Expand(ctx, text, s.env(func(ctx context.Context, _ *function, c call) (string, error) {
+		use, err := s.use(ctx, c.grant)
+		uses = append(uses, use)
+		return "", err
+	}))
+	if err != nil {
+		return nil, err
+	}
+	return uses, nil
+}
+
+// PreviewConnector is Preview for a connector that Deliver would deliver.
+func (s *Step) PreviewConnector(ctx context.Context, ref string) (Use, error) {
+	g, err := s.grant(ctx, ref, "")
+	if err != nil {
+		return Use{}, err
+	}
+	return s.use(ctx, g)
+}
+
+func (s *Step) use(ctx context.Context, g *grant) (Use, error) {
+	claims, err := s.broker.config.Issuer.Preview(ctx, g.scope)
+	if err != nil {
+		return Use{}, err
+	}
+	return Use{g.ref.String(), g.audience, claims}, nil
+}
+
+func jwt(ctx context.Context, c call) (string, error) {
+	token, err := c.step.token(c.grant).get(ctx)
+	if err != nil {
+		return "", err
+	}
+	c.usage.add(token.renew, token.expires)
+	return token.value, nil
+}
+
+func jwtFile(ctx context.Context, c call) (string, error) {
+	return c.step.tokenFile(ctx, c.grant)
+}
+
+// credentialValue evaluates to a variable of the connector's credential.
+func credentialValue(variable string) func(context.Context, call) (string, error) {
+	return func(ctx context.Context, c call) (string, error) {
+		credential, err := c.step.credential(c.grant, c.scope).get(ctx)
+		if err != nil {
+			return "", err
+		}
+		c.usage.add(credential.renew, credential.expires)
+		value := credential.value.Value(variable)
+		if value == "" {
+			return "", fmt.Errorf("broker: connector %s: its credential has no %s", c.grant.ref, variable)
+		}
+		return value, nil
+	}
+}
+
+// bundleFile evaluates to the path that a variable of the connector's bundle
+// holds.
+func bundleFile(variable string) func(context.Context, call) (string, error) {
+	return func(ctx context.Context, c call) (string, error) {
+		bundle, err := c.step.bundle(ctx, c.grant)
+		if err != nil {
+			return "", err
+		}
+		path := bundle.Env[variable]
+		if path == "" {
+			return "", fmt.Errorf("broker: connector %s: its files have no %s", c.grant.ref, variable)
+		}
+		return path, nil
+	}
+}

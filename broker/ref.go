@@ -1,0 +1,63 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// Ref is a reference to a connector as the author of a pipeline writes it:
+// "id" in the step's project, "org.id" in its organization, "account.id" in
+// its account. There is no way to name another tenant.
+type Ref struct {
+	Level oidctoken.Level
+	ID    string
+}
+
+// ParseRef parses a reference; case matters. The error is a *RefError.
+func ParseRef(s string) (Ref, error) {
+	r := Ref{oidctoken.ProjectLevel, s}
+	if level, id, ok := strings.Cut(s, "."); ok {
+		switch r = (Ref{oidctoken.Level(level), id}); r.Level {
+		case oidctoken.AccountLevel, oidctoken.OrganizationLevel:
+		default:
+			return Ref{}, &RefError{s, "begins with something else than account. or org."}
+		}
+	}
+	if !isIdentifier(r.ID) {
+		return Ref{}, &RefError{s, "has an id that does not match ^[A-Za-z_][0-9A-Za-z_]{0,127}$"}
+	}
+	return r, nil
+}
+
+// String is the reference as it is written.
+func (r Ref) String() string {
+	if r.Level == oidctoken.ProjectLevel {
+		return r.ID
+	}
+	return string(r.Level) + "." + r.ID
+}
+
+// RefError says that a text is no connector reference. Its author must act.
+type RefError struct {
+	Ref    string
+	Reason string // continues the reference
+}
+
+// Error quotes at most 64 bytes of the reference.
+func (e *RefError) Error() string {
+	return fmt.Sprintf("broker: connector reference %.64q %s", e.Ref, e.Reason)
+}
+
+func isIdentifier(s string) bool {
+	if s == "" || len(s) > 128 || '0' <= s[0] && s[0] <= '9' {
+		return false
+	}
+	for i := range len(s) {
+		if b := s[i]; b != '_' && (b < '0' || b > '9') && (b < 'A' || b > 'Z') && (b < 'a' || b > 'z') {
+			return false
+		}
+	}
+	return true
+}
