@@ -1,0 +1,255 @@
+// Package pipeline reads pipeline files: what runs, in which scope, with which
+// connectors. A file that it returns is in order as far as reading it can
+// tell, so that nothing is started for one that is not.
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// File is a pipeline file that was read and checked.
+type File struct {
+	Name                           string // as given to Read
+	Account, Organization, Project oidctoken.Entity
+	PipelineName                   string            // for people: it is no claim
+	Variables                      map[string]string // the pipeline's
+	Issuer                         Issuer
+	Connectors                     []Connector
+	Stages                         []Stage
+
+	scope  oidctoken.Scope
+	places places
+	lines  map[string]int
+}
+
+// places says which key of the file decides a field of a Scope: paths such as
+// "Stage.Environment.ID", and "stages[deploy].environment.id".
+type places map[string]string
+
+// Issuer is how the file's issuer is reached and signs.
+type Issuer struct {
+	Line        int      // 1 for a file that says nothing about it
+	Listen      string   `key:"listen"`      // host:port; 127.0.0.1:0 by default
+	URL         string   `key:"url"`         // empty: the scheme that TLS decides, and the listener's address
+	Algorithms  []string `key:"algorithms"`  // preferred first; RS256, ES256 by default
+	TLS         TLS      `key:"tls"`         // zero: plain http
+	NullUnknown bool     `key:"nullUnknown"` // unknown claims are null instead of absent
+}
+
+// TLS names PEM files: both or neither.
+type TLS struct {
+	Cert string `key:"cert"`
+	Key  string `key:"key"`
+}
+
+// Connector is a connector that steps may refer to. One of the four pointers
+// is set.
+type Connector struct {
+	Line      int
+	Ref       string // as written: account.x, org.x or x
+	Level     oidctoken.Level
+	ID        string // without the level
+	UID, Name string
+
+	GCP   *GCP
+	AWS   *AWS
+	Azure *Azure
+	OIDC  *OIDC
+
+	places places
+}
+
+// GCP is a connector to Google Cloud. What is empty is left to the cloud's
+// default; so it is in the other clouds.
+type GCP struct {
+	Provider         string        `key:"provider"` // always set
+	Audience         string        `key:"audience"`
+	ServiceAccount   string        `key:"serviceAccount"`
+	TokenURL         string        `key:"tokenURL"`
+	ImpersonationURL string        `key:"impersonationURL"`
+	Lifetime         time.Duration `key:"lifetime"`
+}
+
+// AWS is a connector to Amazon Web Services.
+type AWS struct {
+	RoleARN     string        `key:"roleARN"` // always set
+	Region      string        `key:"region"`
+	Endpoint    string        `key:"endpoint"`
+	Audience    string        `key:"audience"`
+	SessionTags []string      `key:"sessionTags"` // names of claims
+	Lifetime    time.Duration `key:"lifetime"`
+}
+
+// Azure is a connector to Microsoft Entra.
+type Azure struct {
+	TenantID      string `key:"tenantID"` // always set
+	ClientID      string `key:"clientID"` // always set
+	AuthorityHost string `key:"authorityHost"`
+	Scope         string `key:"scope"`
+	Audience      string `key:"audience"`
+}
+
+// OIDC is a connector whose relying party takes the token itself.
+type OIDC struct {
+	Audiences []string `key:"audiences"` // at least one; the first is the default
+}
+
+// Stage is a stage, with its steps in order.
+type Stage struct {
+	Line      int
+	ID, Name  string
+	Scope     oidctoken.Stage
+	Variables map[string]string
+	Steps     []Step
+
+	over   oidctoken.Scope // what replaces the pipeline's
+	places places
+}
+
+// Step is a step of a stage.
+type Step struct {
+	Line       int
+	ID, Name   string
+	Scope      oidctoken.Step
+	Connectors []Ref  // whose whole environment and files the step gets
+	Env        []Text // in the file's order
+	Files      []Text // in the file's order; the names are paths that fs.ValidPath accepts
+	Run        string // empty for a step of an Approval stage that runs nothing
+	RunLine    int
+
+	over   oidctoken.Scope // what replaces the stage's
+	places places
+}
+
+// Ref is a reference to one of the file's connectors.
+type Ref struct {
+	Text string
+	Line int
+}
+
+// Text is a text that may hold expressions.
+type Text struct {
+	Name string
+	Text string
+	Line int // where the text begins; 0 if it was set from outside the file
+}
+
+// Texts are all texts of the step that may hold expressions, in the order in
+// which they are resolved. The names are fields, as File.Error takes them.
+func (s *Step) Texts() []Text {
+	var texts []Text
+	for _, t := range s.Env {
+		texts = append(texts, Text{join("env", t.Name), t.Text, t.Line})
+	}
+	for _, t := range s.Files {
+		texts = append(texts, Text{join("files", t.Name), t.Text, t.Line})
+	}
+	if s.Run != "" {
+		texts = append(texts, Text{"run", s.Run, s.RunLine})
+	}
+	return texts
+}
+
+// Scope is where a step runs: everything but Audience, Profile and Connector.
+// What it points to is the file's and must not be changed. A nil step means the
+// stage as such, a nil stage the pipeline.
+func (f *File) Scope(stage *Stage, step *Step) oidctoken.Scope {
+	s := f.scope
+	if stage != nil {
+		s.Stage = stage.Scope
+		overlay(&s, &stage.over)
+	}
+	if step != nil {
+		s.Step = &step.Scope
+		overlay(&s, &step.over)
+	}
+	return s
+}
+
+// overlay replaces in s what over has, as a whole: half of a template and half
+// of another would be none that exists.
+func overlay(s, over *oidctoken.Scope) {
+	if over.Source != nil {
+		s.Source = over.Source
+	}
+	if over.Runner != nil {
+		s.Runner = over.Runner
+	}
+	if over.Template != nil {
+		s.Template = over.Template
+	}
+}
+
+// Error says what is wrong in a pipeline file, and where. The file's author
+// must act.
+type Error struct {
+	File   string
+	Line   int    // 1 and up; 0 if the field was set from outside the file
+	Field  string // such as "stages[build].steps[list].run"
+	Reason string
+
+	cause error // what Reason is the text of, if anything
+}
+
+// Error is one line: "FILE:LINE: FIELD: reason".
+func (e *Error) Error() string {
+	where := fmt.Sprintf("%s:%d: ", e.File, e.Line)
+	if e.Line == 0 {
+		where = "-set "
+	}
+	return oneLine(where + e.Field + ": " + e.Reason)
+}
+
+// Unwrap is the error that File.Error was given.
+func (e *Error) Unwrap() error { return e.cause }
+
+// oneLine is s without line breaks and other control characters.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, unicode.IsControl), " ")
+}
+
+// Error is an *Error about a field of a step, of a stage if step is nil, or of
+// the file if stage is nil, too. It wraps err.
+func (f *File) Error(line int, stage *Stage, step *Step, field string, err error) error {
+	if step != nil {
+		field = "steps[" + step.ID + "]." + field
+	}
+	if stage != nil {
+		field = "stages[" + stage.ID + "]." + field
+	}
+	return &Error{File: f.Name, Line: line, Field: field, Reason: err.Error(), cause: err}
+}
+
+// ConnectorError is an *Error about a connector. The field is that of a
+// cloud's Config, such as "TokenURL" or "SessionTags[0]"; empty means the
+// connector as a whole. It wraps err.
+func (f *File) ConnectorError(c *Connector, field string, err error) error {
+	path := "connectors" + selector(c.Ref)
+	cloud, _ := c.cloud()
+	member, _, _ := strings.Cut(field, "[")
+	for at, l := range f.lines {
+		if member != "" && strings.EqualFold(at, path+"."+cloud+"."+member) {
+			return &Error{File: f.Name, Line: l, Field: at, Reason: err.Error(), cause: err}
+		}
+	}
+	return &Error{File: f.Name, Line: c.Line, Field: path + "." + cloud, Reason: err.Error(), cause: err}
+}
+
+// cloud is the key of c's relying party, and how many it has.
+func (c *Connector) cloud() (key string, n int) {
+	for _, k := range []struct {
+		key string
+		set bool
+	}{{"gcp", c.GCP != nil}, {"aws", c.AWS != nil}, {"azure", c.Azure != nil}, {"oidc", c.OIDC != nil}} {
+		if k.set {
+			key = k.key
+			n++
+		}
+	}
+	return key, n
+}

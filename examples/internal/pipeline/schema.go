@@ -1,0 +1,274 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// field is a key of a mapping, and what reads its value.
+type field struct {
+	names []string // any of which is the key
+	read  func(n *node, path string) error
+}
+
+// schema is all keys that a mapping may have.
+type schema []field
+
+// reader reads a file's nodes and remembers where they were.
+type reader struct {
+	lines map[string]int // by path
+}
+
+// mapping reads n by a schema. Hint says more about a key that the schema does
+// not have; it may be nil.
+func (r *reader) mapping(n *node, path string, s schema, hint func(key string) string) error {
+	if n.null || n.kind == mapping && len(n.entries) == 0 {
+		return r.fail(path, "is empty")
+	}
+	if n.kind != mapping {
+		return r.fail(path, "is %s, where a mapping is wanted", n.kind)
+	}
+	first := make(map[int]string)
+	for _, e := range n.entries {
+		at := join(path, e.key)
+		r.lines[at] = e.line
+		if e.value.kind == scalar || e.value.line == 0 {
+			r.lines[at] = e.value.line
+		}
+		i := s.find(e.key)
+		if i < 0 {
+			r.lines[at] = e.line
+			return r.fail(at, "is no key here%s", s.hint(e.key, hint))
+		}
+		// What is set from outside replaces what the file says in other words.
+		if other, ok := first[i]; ok && e.line != 0 {
+			return r.fail(at, "is given twice, first as %s", other)
+		}
+		first[i] = e.key
+		if err := s[i].read(e.value, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s schema) find(key string) int {
+	for i, f := range s {
+		for _, name := range f.names {
+			if name == key {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// hint says where a key belongs that s does not have, or which one was meant.
+func (s schema) hint(key string, more func(string) string) string {
+	if more != nil {
+		if place := more(key); place != "" {
+			return ": it belongs to " + place
+		}
+	}
+	var known []string
+	for _, f := range s {
+		known = append(known, f.names...)
+	}
+	return nearest(key, known)
+}
+
+// fail is an error about what stands at a path.
+func (r *reader) fail(path, format string, args ...any) error {
+	line, known := r.lines[path]
+	field := path
+	if path == "" {
+		field = whole
+	}
+	if !known {
+		line = 1
+	}
+	return &Error{Line: line, Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// missing is an error about a key that the mapping at path does not have, or
+// has with nothing in it.
+func (r *reader) missing(path, key string) error {
+	at := join(path, key)
+	if _, there := r.lines[at]; !there {
+		line, known := r.lines[path]
+		if !known {
+			line = 1
+		}
+		r.lines[at] = line
+	}
+	return r.fail(at, "is required")
+}
+
+// list reads the elements of a list. Null is a list of none.
+func (r *reader) list(n *node, path string, read func(i int, n *node) error) error {
+	if n.null {
+		return nil
+	}
+	if n.kind != list {
+		return r.fail(path, "is %s, where a list is wanted", n.kind)
+	}
+	for i, item := range n.items {
+		if err := read(i, item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// text is a scalar as it is written. Nothing is the empty text.
+func (r *reader) text(n *node, path string) (string, error) {
+	switch {
+	case n.kind != scalar:
+		return "", r.fail(path, "is %s, where a text is wanted", n.kind)
+	case n.null && n.text != "":
+		return "", r.fail(path, "is %s: write it in quotes, or nothing", n.text)
+	}
+	return n.text, nil
+}
+
+// value is a text that describes the execution. Which of its identifiers obey
+// their format is left to the issuer; the rest has to be fit for a claim even
+// where it is none.
+func (r *reader) value(n *node, path string) (string, error) {
+	if n.kind != scalar {
+		return "", r.fail(path, "is %s, where a text is wanted", n.kind)
+	}
+	switch {
+	case n.null || n.text == "":
+		// Taken for unknown, an organization that somebody's script failed to
+		// fill in would move the run up to its account.
+		return "", r.fail(path, "is empty: leave the key out for what is unknown")
+	case len(n.text) > 256:
+		return "", r.fail(path, "is longer than 256 bytes")
+	case strings.IndexFunc(n.text, unicode.IsControl) >= 0:
+		return "", r.fail(path, "has a control character")
+	}
+	return n.text, nil
+}
+
+// bool is a truth value, in quotes or not.
+func (r *reader) bool(n *node, path string) (bool, error) {
+	switch n.text { // empty for what is no scalar
+	case "true", "True", "TRUE", "1":
+		return true, nil
+	case "false", "False", "FALSE", "0":
+		return false, nil
+	}
+	return false, r.fail(path, "is neither true nor false")
+}
+
+// duration is a positive duration as time.ParseDuration reads it; empty
+// means the default, 0.
+func (r *reader) duration(n *node, path string) (time.Duration, error) {
+	s, err := r.text(n, path)
+	if s == "" || err != nil {
+		return 0, err
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, r.fail(path, "is not a duration, such as 1h or 30m")
+	}
+	if d <= 0 || d%time.Second != 0 {
+		return 0, r.fail(path, "is not a positive number of whole seconds")
+	}
+	return d, nil
+}
+
+// texts is a list of texts, none of them empty or twice.
+func (r *reader) texts(n *node, path string) ([]string, error) {
+	values := []string{}
+	seen := make(map[string]bool)
+	err := r.list(n, path, func(i int, item *node) error {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		r.lines[at] = item.line
+		s, err := r.text(item, at)
+		switch {
+		case err != nil:
+			return err
+		case s == "":
+			return r.fail(at, "is empty")
+		case seen[s]:
+			return r.fail(at, "is given twice")
+		}
+		seen[s] = true
+		values = append(values, s)
+		return nil
+	})
+	return values, err
+}
+
+// variables is a mapping of names to texts, in the file's order. Name says why
+// a name is refused. Null is a mapping of none.
+func (r *reader) variables(n *node, path string, name func(string) string) ([]Text, error) {
+	if n.null {
+		return nil, nil
+	}
+	if n.kind != mapping {
+		return nil, r.fail(path, "is %s, where a mapping is wanted", n.kind)
+	}
+	var texts []Text
+	for _, e := range n.entries {
+		at := join(path, e.key)
+		r.lines[at] = e.value.line
+		s, err := r.text(e.value, at)
+		if err != nil {
+			return nil, err
+		}
+		if reason := name(e.key); reason != "" {
+			r.lines[at] = e.line
+			return nil, r.fail(at, "%s", reason)
+		}
+		texts = append(texts, Text{e.key, s, e.value.line})
+	}
+	return texts, nil
+}
+
+// nearest is a question after the known name that is most like s; empty if
+// none is.
+func nearest(s string, known []string) string {
+	if len(s) > 64 {
+		return ""
+	}
+	best, limit := "", min(len(s)/2, 3)
+	for _, k := range known {
+		d := distance(strings.ToLower(s), strings.ToLower(k))
+		if strings.HasPrefix(k, s) { // an abbreviation
+			d = 1
+		}
+		if d <= limit && (best == "" || d < limit) {
+			best, limit = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(": was %q meant?", best)
+}
+
+// distance is the number of characters to insert, delete or replace (the
+// Levenshtein distance).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

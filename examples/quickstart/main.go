@@ -1,0 +1,41 @@
+// Quickstart mints a token for a step of a CI stage and prints what it says.
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"log"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+func main() {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(err)
+	signer, err := oidctoken.NewSigner(key)
+	check(err)
+	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
+		URL:     "https://ci.example.com/oidc",
+		Keys:    oidctoken.StaticKeys{{Signer: signer}},
+		Profile: oidctoken.Profile{Algorithms: []string{"ES256"}},
+	})
+	check(err)
+	// http.Handle("/oidc/", issuer) publishes the keys that verify the tokens.
+	token, err := issuer.Mint(context.Background(), oidctoken.Scope{
+		Audience: "https://vault.example.com",
+		Account:  oidctoken.Entity{ID: "acme"},
+		Pipeline: &oidctoken.Pipeline{ID: "release"},
+		Stage:    oidctoken.CI{ID: "build"},
+	})
+	check(err)
+	fmt.Println(token.JWT())
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
+)
+
+// host is what a pipeline platform would have: an issuer that the clouds can
+// reach, connectors, and a broker for the steps.
+type host struct {
+	file    *pipeline.File
+	issuer  *oidctoken.Issuer
+	broker  *broker.Broker
+	dir     string
+	closers []func() error
+}
+
+// newHost starts the issuer, and stand-ins for the clouds that the file's
+// connectors name no endpoint of.
+func newHost(file *pipeline.File, stderr io.Writer) (_ *host, err error) {
+	h := &host{file: file}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	if h.dir, err = os.MkdirTemp("", "oidctoken-runner-"); err != nil {
+		return nil, err
+	}
+	listener, url, err := h.listen(file.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	if h.issuer, err = newIssuer(file.Issuer, url); err != nil {
+		return nil, err
+	}
+	h.serve(listener, h.issuer)
+	connectors, err := h.connectors(url)
+	if err != nil {
+		return nil, err
+	}
+	h.broker, err = broker.New(broker.Config{
+		Issuer:     h.issuer,
+		Connectors: connectors,
+		Dir:        h.dir,
+		Logger:     slog.New(slog.NewTextHandler(stderr, nil)),
+	})
+	return h, err
+}
+
+// listen opens the issuer's listener; url is the issuer identifier.
+func (h *host) listen(c pipeline.Issuer) (_ net.Listener, url string, err error) {
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, "", h.file.Error(c.Line, nil, nil, "issuer.listen", err)
+	}
+	scheme := "http"
+	if c.TLS.Cert != "" {
+		scheme = "https"
+		pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+		if err != nil {
+			return nil, "", errors.Join(h.file.Error(c.Line, nil, nil, "issuer.tls", err), listener.Close())
+		}
+		listener = tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}})
+	}
+	if c.URL != "" {
+		return listener, c.URL, nil
+	}
+	return listener, scheme + "://" + listener.Addr().String(), nil
+}
+
+// serve serves until the host is closed.
+func (h *host) serve(listener net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	h.closers = append(h.closers, func() error {
+		err := server.Close()
+		if served := <-done; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
+		return err
+	})
+}
+
+// newIssuer makes an issuer whose keys live as long as the run.
+func newIssuer(c pipeline.Issuer, url string) (*oidctoken.Issuer, error) {
+	var keys oidctoken.StaticKeys
+	for _, alg := range c.Algorithms {
+		key, err := newKey(alg)
+		if err != nil {
+			return nil, err
+		}
+		signer, err := oidctoken.NewSigner(key)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, oidctoken.Key{Signer: signer, Algorithm: alg})
+	}
+	profile := oidctoken.Profile{Algorithms: c.Algorithms}
+	if c.NullUnknown {
+		profile.Unknown = oidctoken.Null
+	}
+	return oidctoken.NewIssuer(oidctoken.Config{URL: url, Keys: keys, Profile: profile})
+}
+
+func newKey(alg string) (crypto.Signer, error) {
+	switch alg {
+	case "RS256", "RS384", "RS512":
+		return rsa.GenerateKey(rand.Reader, 2048)
+	case "ES256":
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "ES384":
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case "ES512":
+		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	case "EdDSA":
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}
+	return nil, fmt.Errorf("runner: there is no algorithm %q", alg)
+}
+
+// newStep returns the broker's view of a step.
+func (h *host) newStep(stage *pipeline.Stage, step *pipeline.Step) (*broker.Step, error) {
+	return h.broker.NewStep(broker.StepConfig{
+		Scope:     h.file.Scope(stage, step),
+		Variables: variables(h.file, stage),
+	})
+}
+
+// Close ends what was started, the last first, and removes what was written.
+func (h *host) Close() error {
+	var errs []error
+	for i := len(h.closers) - 1; i >= 0; i-- {
+		errs = append(errs, h.closers[i]())
+	}
+	if h.dir != "" {
+		errs = append(errs, os.RemoveAll(h.dir))
+	}
+	return errors.Join(errs...)
+}
