@@ -38,6 +38,7 @@ type age struct {
 // once, headers included, so that serving one does not allocate.
 type pages struct {
 	set       *keySet
+	from      time.Time // when the last of the keys that have left did so; zero: none has
 	until     time.Time // when the first of the keys leaves; zero: none does
 	jwks      page
 	discovery page
@@ -68,7 +69,7 @@ func (iss *Issuer) pagesAt(ctx context.Context, now time.Time) (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p := iss.pages.Load(); p != nil && p.set == set && (p.until.IsZero() || now.Before(p.until)) {
+	if p := iss.pages.Load(); p != nil && p.set == set && !now.Before(p.from) && (p.until.IsZero() || now.Before(p.until)) {
 		return p, nil
 	}
 	p := &pages{set: set}
@@ -76,9 +77,12 @@ func (iss *Issuer) pagesAt(ctx context.Context, now time.Time) (*pages, error) {
 	var algs []string
 	for _, k := range set.keys {
 		if !k.published(now) {
+			if k.Expires.After(p.from) {
+				p.from = k.Expires
+			}
 			continue
 		}
-		keys = append(keys, jose.Key{Public: k.Signer.Public(), ID: k.ID, Algorithm: k.Algorithm})
+		keys = append(keys, jose.Key{Public: k.public, ID: k.ID, Algorithm: k.Algorithm})
 		algs = append(algs, k.Algorithm)
 		if !k.Expires.IsZero() && (p.until.IsZero() || k.Expires.Before(p.until)) {
 			p.until = k.Expires

@@ -28,7 +28,8 @@ type ScopeError struct {
 	Reason string // continues the field's name, such as "is required"
 }
 
-// Error never repeats the value at fault: it may be anything.
+// Error never repeats a claim's value: it may be anything. The names of
+// host-defined claims and of algorithms are shown quoted and cut.
 func (e *ScopeError) Error() string { return "oidctoken: scope: " + e.Field + " " + e.Reason }
 
 // ConfigError says which field of a [Config] is wrong, and why.

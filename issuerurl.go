@@ -36,8 +36,8 @@ func parseIssuer(s string) (_ issuerURL, reason string) {
 		return issuerURL{}, "has a query or a fragment"
 	case strings.HasSuffix(s, "/"):
 		return issuerURL{}, "has a trailing slash"
-	case u.Host != strings.ToLower(u.Host) || strings.HasSuffix(u.Hostname(), ".") || strings.HasSuffix(u.Host, ":"):
-		return issuerURL{}, "has a host that is not in its plain form, in lower case"
+	case strings.Trim(u.Host, "abcdefghijklmnopqrstuvwxyz0123456789-.:[]") != "" || strings.HasSuffix(u.Hostname(), ".") || strings.HasSuffix(u.Host, ":"):
+		return issuerURL{}, "has a host that is not in its plain form, in lower-case ASCII"
 	}
 	var result issuerURL
 	segments := strings.Split(u.Path, "/")

@@ -3,6 +3,7 @@ package oidctoken
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -19,6 +20,7 @@ const maxKeys = 10
 // signingKey is a Key with what is rendered from it once.
 type signingKey struct {
 	Key
+	public crypto.PublicKey // as the signer showed it first: what is published is what verifies
 	alg    *algorithm
 	header string // the JWS Protected Header in base64url, and the dot behind it
 	trust  bool   // the signer is in memory: its signatures are not verified
@@ -41,8 +43,13 @@ func newKeySet(source []Key) (*keySet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i, err)
 		}
-		if slices.ContainsFunc(set.keys, func(other signingKey) bool { return other.ID == key.ID }) {
-			return nil, fmt.Errorf("key %d: another key has the ID %s", i, key.ID)
+		for _, other := range set.keys {
+			if other.ID == key.ID {
+				return nil, fmt.Errorf("key %d: another key has the ID %s", i, key.ID)
+			}
+			if other.alg != key.alg && sameKey(other.public, key.public) {
+				return nil, fmt.Errorf("key %d: it is the key %s, whose algorithm is %s", i, other.ID, other.Algorithm)
+			}
 		}
 		set.keys = append(set.keys, key)
 	}
@@ -58,20 +65,21 @@ func newSigningKey(k Key) (signingKey, error) {
 	if k.Signer == nil {
 		return signingKey{}, fmt.Errorf("the Signer is nil")
 	}
-	alg, err := algorithmOf(k.Signer.Public())
+	public := k.Signer.Public()
+	alg, err := algorithmOf(public)
 	if err != nil {
 		return signingKey{}, err
 	}
 	if k.Algorithm != "" {
 		chosen := algorithmNamed(k.Algorithm)
 		if chosen == nil || !chosen.fits(alg) {
-			return signingKey{}, fmt.Errorf("the Algorithm %q is not one for a %T", k.Algorithm, k.Signer.Public())
+			return signingKey{}, fmt.Errorf("the Algorithm %q is not one for a %T", k.Algorithm, public)
 		}
 		alg = chosen
 	}
 	k.Algorithm = alg.name
 	if k.ID == "" {
-		if k.ID, err = jose.Thumbprint(k.Signer.Public()); err != nil {
+		if k.ID, err = jose.Thumbprint(public); err != nil {
 			return signingKey{}, err
 		}
 	}
@@ -83,7 +91,13 @@ func newSigningKey(k Key) (signingKey, error) {
 	}
 	header := fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":"JWT"}`, k.Algorithm, k.ID)
 	_, trust := k.Signer.(*memorySigner)
-	return signingKey{k, alg, base64.RawURLEncoding.EncodeToString([]byte(header)) + ".", trust}, nil
+	return signingKey{k, public, alg, base64.RawURLEncoding.EncodeToString([]byte(header)) + ".", trust}, nil
+}
+
+// sameKey compares public keys of the kinds that checkPublic takes.
+func sameKey(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
 }
 
 // keySet returns the keys as they are now. It renders them anew only if the

@@ -92,16 +92,19 @@ func (iss *Issuer) appendBeyond(b []byte, d *draft, s *Scope, p settings) ([]byt
 	return appendMade(b, made, s.Extra)
 }
 
-// claims is what d's payload says, for hooks: it is not part of a draft.
+// claims is what d's payload says, for hooks: it shares no memory with a draft
+// or with s.
 func (iss *Issuer) claims(d *draft, s *Scope, p settings) *Claims {
-	return &Claims{
-		facts:    d.facts,
+	c := &Claims{
 		issuer:   iss.url.of(d.facts.account.ID),
 		subject:  string(d.payload[d.subject[0]:d.subject[1]]),
 		audience: s.Audience,
 		unknown:  p.unknown,
 		beyond:   bytes.Clone(d.payload[d.beyond:]),
 	}
+	own := s.clone()
+	c.facts.read(&own) // which succeeded for d
+	return c
 }
 
 // Mint returns a token that says what s says. It fails with
@@ -171,7 +174,7 @@ func (iss *Issuer) Prepare(ctx context.Context, s Scope) (*Prepared, error) {
 	whole := len(d.payload) / 3 * 3
 	return &Prepared{
 		issuer:   iss,
-		scope:    s,
+		scope:    s.clone(),
 		settings: p,
 		claims:   iss.claims(d, &s, p),
 		encoded:  base64.RawURLEncoding.AppendEncode(nil, d.payload[:whole]),
@@ -245,6 +248,9 @@ func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, e
 	if err := d.sign(ctx, key); err != nil {
 		return nil, fmt.Errorf("oidctoken: mint: key %s: %w", key.ID, err)
 	}
+	if iss.config.Now().Unix() >= expires {
+		return nil, fmt.Errorf("oidctoken: mint: key %s: %w: it took until the token had expired", key.ID, ErrSignerUnavailable)
+	}
 	// One object holds the Token and its text, which keeps both alive.
 	minted := &struct {
 		Token
@@ -292,7 +298,7 @@ func (d *draft) sign(ctx context.Context, k *signingKey) error {
 		return fmt.Errorf("%w: %w", ErrBadSignature, err)
 	}
 	if !k.trust {
-		if err := k.alg.verify(k.Signer.Public(), digest, raw); err != nil {
+		if err := k.alg.verify(k.public, digest, raw); err != nil {
 			return fmt.Errorf("%w: %w", ErrBadSignature, err)
 		}
 	}

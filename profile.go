@@ -15,9 +15,10 @@ type Profile struct {
 	// default.
 	//
 	// {claim} stands for a claim of the table, percent-encoded except
-	// A-Z a-z 0-9 - . _ ~ . What stands in [ ] is left out when a claim in it
-	// is unknown; outside, an unknown claim is an error. Everything else is a
-	// fixed label. Two scopes that differ in a named claim never render the
+	// A-Z a-z 0-9 - . _ ~ . What stands in [ ] is a label and one claim, and is
+	// left out when that is unknown (claims that stand outside, too, may be
+	// repeated in it); outside, an unknown claim is an error. Everything else
+	// is a fixed label. Two scopes that differ in a named claim never render the
 	// same subject; a template for which that cannot be shown is refused, and
 	// so is one that does not name {account_id} or {account_uid} outside
 	// brackets, unless Config.URL holds the account.
@@ -75,7 +76,7 @@ func (iss *Issuer) profile(p *Profile) (settings, *ScopeError) {
 		claims:     p.Claims,
 	}
 	if s.lifetime == 0 {
-		s.lifetime = min(defaultLifetime, iss.config.MaxLifetime)
+		s.lifetime = min(defaultLifetime, iss.config.MaxLifetime).Truncate(time.Second)
 	}
 	if s.algorithms == nil {
 		s.algorithms = defaultAlgorithms
@@ -105,7 +106,7 @@ func (iss *Issuer) profile(p *Profile) (settings, *ScopeError) {
 	}
 	for _, name := range s.algorithms {
 		if algorithmNamed(name) == nil {
-			return s, &ScopeError{"Profile.Algorithms", fmt.Sprintf("has %.20q, which is none", name)}
+			return s, &ScopeError{"Profile.Algorithms", fmt.Sprintf("has %+.20q, which is none", name)}
 		}
 	}
 	return s, nil

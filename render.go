@@ -2,9 +2,9 @@ package oidctoken
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -143,10 +143,14 @@ func (f *facts) appendTable(dst []byte, unknown Unknown) ([]byte, error) {
 			}
 			continue
 		}
+		dst = append(append(dst, jsonKeys[i]...), '"')
+		if len(v) <= c.format.most && consists(v, c.format.class) && (c.format.class != identifierByte || v[0] > '9') {
+			dst = append(append(dst, v...), '"')
+			continue
+		}
 		if reason := c.format.check(v); reason != "" {
 			return nil, &ScopeError{c.field, reason}
 		}
-		dst = append(append(dst, jsonKeys[i]...), '"')
 		dst = append(appendJSON(dst, v), '"')
 	}
 	return dst, nil
@@ -155,7 +159,7 @@ func (f *facts) appendTable(dst []byte, unknown Unknown) ([]byte, error) {
 // appendExtra appends the host's own claims, in the order of their names.
 func appendExtra(dst []byte, extra map[string]string, prefix string) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
-		field := "Extra[" + strconv.QuoteToASCII(name) + "]"
+		field := fmt.Sprintf("Extra[%+.64q]", name)
 		if reason := checkClaimName(name); reason != "" {
 			return nil, &ScopeError{field, reason}
 		}
@@ -187,7 +191,7 @@ func appendMade(dst []byte, made map[string]any, extra map[string]string) ([]byt
 			reason = "cannot be encoded: " + err.Error()
 		}
 		if reason != "" {
-			return nil, &ScopeError{"Profile.Claims[" + strconv.QuoteToASCII(name) + "]", reason}
+			return nil, &ScopeError{fmt.Sprintf("Profile.Claims[%+.64q]", name), reason}
 		}
 		dst = append(append(append(dst, `,"`...), name...), `":`...)
 		dst = append(dst, value...)

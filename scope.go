@@ -10,8 +10,8 @@ package oidctoken
 // ^[A-Za-z_][0-9A-Za-z_]{0,127}$ unless their comment says otherwise. Whatever
 // breaks a rule is reported by a [*ScopeError] that names the field.
 type Scope struct {
-	// Audience is the token's one "aud", a string of printable ASCII of at
-	// most 600 bytes. Required.
+	// Audience is the token's one "aud", a string of printable ASCII without
+	// spaces, of at most 600 bytes. Required.
 	Audience string
 
 	// Profile is how the token looks for this audience's relying party. Nil

@@ -153,7 +153,7 @@ func checkPublic(key crypto.PublicKey) error {
 			return errors.New("the RSA key is empty")
 		case k.N.BitLen() < 2048:
 			return fmt.Errorf("an RSA key of %d bits is weak: at least 2048 are needed", k.N.BitLen())
-		case k.N.Bit(0) == 0 || k.E < 3 || k.E%2 == 0 || k.E > math.MaxInt32:
+		case k.N.Sign() < 0 || k.N.Bit(0) == 0 || k.E < 3 || k.E%2 == 0 || k.E > math.MaxInt32:
 			return errors.New("the RSA key's modulus or exponent is invalid")
 		}
 	case *ecdsa.PublicKey:

@@ -1,10 +1,11 @@
 package oidctoken
 
-import (
-	"strings"
-)
+import "strings"
 
-const maxSubject = 255 // bytes; OpenID Connect Core 1.0, section 2
+const (
+	maxSubject  = 255  // bytes; OpenID Connect Core 1.0, section 2
+	maxTemplate = 4096 // bytes; every claim of the table in brackets of its own takes 3 kB
+)
 
 // subject is a parsed subject template.
 type subject struct{ segments []segment }
@@ -24,6 +25,9 @@ type part struct {
 // parseSubject parses a template and shows that it is injective; reason says
 // why it is refused.
 func parseSubject(template string, accountInIssuer bool) (_ *subject, reason string) {
+	if len(template) > maxTemplate {
+		return nil, "is a template of more than 4096 bytes"
+	}
 	t := new(subject)
 	for rest := template; rest != ""; {
 		var s segment
@@ -51,6 +55,9 @@ func parseSubject(template string, accountInIssuer bool) (_ *subject, reason str
 	}
 	if !t.names(false, func(c *claim) bool { return true }) {
 		return nil, "names no claim outside brackets"
+	}
+	if t.loses() {
+		return nil, "has brackets with two claims: a scope that knows one of them would lose it"
 	}
 	if !accountInIssuer && !t.names(false, func(c *claim) bool { return c.name == "account_id" || c.name == "account_uid" }) {
 		return nil, "does not name {account_id} or {account_uid} outside brackets: accounts would share subjects"
@@ -101,6 +108,27 @@ func (t *subject) names(optional bool, ok func(*claim) bool) bool {
 	for _, s := range t.segments {
 		for _, p := range s.parts {
 			if s.optional == optional && p.claim != nil && ok(p.claim) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// loses reports whether brackets hold two claims that may both be unknown. Of
+// two scopes that know only one of these, and differ in it, both would render
+// nothing there.
+func (t *subject) loses() bool {
+	for _, s := range t.segments {
+		var first *claim
+		for _, p := range s.parts {
+			if !s.optional || p.claim == nil || t.names(false, func(c *claim) bool { return c == p.claim }) {
+				continue
+			}
+			if first == nil {
+				first = p.claim
+			}
+			if p.claim != first {
 				return true
 			}
 		}
@@ -169,9 +197,14 @@ func (t *subject) append(dst []byte, f *facts) ([]byte, error) {
 		}
 		for _, p := range s.parts {
 			dst = append(dst, p.label...)
-			if p.claim != nil {
-				dst = appendPercent(dst, p.claim.value(f))
+			if p.claim == nil {
+				continue
 			}
+			v := p.claim.value(f)
+			if len(v) > maxText { // no format takes it: the field is at fault, not the template
+				return nil, &ScopeError{p.claim.field, p.claim.format.check(v)}
+			}
+			dst = appendPercent(dst, v)
 		}
 	}
 	return dst, nil

@@ -2,7 +2,6 @@ package oidctoken
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -75,15 +74,11 @@ func (c *Claims) Get(name string) (value string, known bool) {
 // MarshalJSON returns the claims as the payload of a token has them, in the
 // same order.
 func (c *Claims) MarshalJSON() ([]byte, error) {
-	b, err := json.Marshal(struct {
-		Issuer   string `json:"iss"`
-		Subject  string `json:"sub"`
-		Audience string `json:"aud"`
-	}{c.issuer, c.subject, c.audience})
+	b := append([]byte(`{"iss":"`), c.issuer...)
+	b = append(append(b, `","sub":"`...), c.subject...)
+	b = append(appendJSON(append(b, `","aud":"`...), c.audience), '"')
+	b, err := c.facts.appendTable(b, c.unknown)
 	if err != nil {
-		return nil, err
-	}
-	if b, err = c.facts.appendTable(b[:len(b)-1], c.unknown); err != nil {
 		return nil, err
 	}
 	return append(append(b, c.beyond...), '}'), nil

@@ -1,0 +1,166 @@
+package aws
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+)
+
+// What is wrong with an answer of status 200.
+var (
+	errXML         = errors.New("the answer is not the XML that STS sends")
+	errMember      = errors.New("AccessKeyId, SecretAccessKey, SessionToken or Expiration is missing or there twice")
+	errAccessKeyID = errors.New("AccessKeyId is not of 16 to 128 letters, digits and _")
+	errSecret      = errors.New("SecretAccessKey is not of visible ASCII")
+	errToken       = errors.New("SessionToken is not of visible ASCII, of at most 16 KiB")
+	errExpiration  = errors.New("Expiration is not a time of RFC 3339")
+	errExpired     = errors.New("the session is over already")
+	errTooLong     = errors.New("the session claims to live longer than was asked for")
+)
+
+const (
+	stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
+	maxDepth     = 8
+	maxElements  = 64
+
+	minAccessKeyID = 16
+	maxAccessKeyID = 128
+)
+
+// session is what an answer grants. It never leaves this package as it is.
+type session struct {
+	accessKeyID, secret, token string
+	expires                    time.Time
+}
+
+// document is a small XML document without mixed content: the texts of its
+// leaves, by path, and how many have it. namespace is that of all elements,
+// "*" if they differ.
+type document struct {
+	namespace string
+	text      map[string]string
+	count     map[string]int
+}
+
+// parseDocument reads a document that needs nothing but elements and text: no
+// document type and so no entities of its own, no processing instructions
+// except the declaration, few levels and few elements.
+func parseDocument(body []byte) (document, bool) {
+	d := document{text: make(map[string]string), count: make(map[string]int)}
+	decoder := xml.NewDecoder(bytes.NewReader(body))
+	var (
+		path     []string
+		text     []byte // since the last tag
+		leaf     bool   // the last tag was one that opens
+		elements int
+	)
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return d, errors.Is(err, io.EOF) && elements > 0
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			// A second root element would be a second answer.
+			if elements++; elements > maxElements || len(path) == maxDepth || elements > 1 && len(path) == 0 || !blank(text) {
+				return document{}, false
+			}
+			if elements > 1 && d.namespace != t.Name.Space {
+				d.namespace = "*"
+			} else {
+				d.namespace = t.Name.Space
+			}
+			path, text, leaf = append(path, t.Name.Local), nil, true
+		case xml.EndElement:
+			if !leaf && !blank(text) {
+				return document{}, false
+			}
+			if leaf {
+				name := strings.Join(path, "/")
+				d.text[name] = string(text)
+				d.count[name]++
+			}
+			path, text, leaf = path[:len(path)-1], nil, false
+		case xml.CharData:
+			text = append(text, t...)
+			if len(path) == 0 && !blank(text) {
+				return document{}, false
+			}
+		case xml.ProcInst:
+			if t.Target != "xml" {
+				return document{}, false
+			}
+		default: // a comment, or a directive such as DOCTYPE
+			return document{}, false
+		}
+	}
+}
+
+func blank(text []byte) bool { return len(bytes.TrimSpace(text)) == 0 }
+
+// only is the text of the one leaf of that path.
+func (d document) only(path string) (string, bool) {
+	return d.text[path], d.count[path] == 1
+}
+
+// parseSession reads the answer of AssumeRoleWithWebIdentity to a request that
+// began at asked. The expiry never passes what was asked for: when it seems to,
+// our clock is behind.
+func parseSession(body []byte, asked time.Time, lifetime time.Duration) (session, error) {
+	d, ok := parseDocument(body)
+	if !ok || d.namespace != stsNamespace {
+		return session{}, malformed(errXML)
+	}
+	var members [4]string
+	for i, name := range []string{"AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"} {
+		if members[i], ok = d.only("AssumeRoleWithWebIdentityResponse/AssumeRoleWithWebIdentityResult/Credentials/" + name); !ok {
+			return session{}, malformed(errMember)
+		}
+	}
+	s := session{accessKeyID: members[0], secret: members[1], token: members[2]}
+	expires, err := time.Parse(time.RFC3339, members[3])
+	switch {
+	case len(s.accessKeyID) < minAccessKeyID || len(s.accessKeyID) > maxAccessKeyID || !consists(s.accessKeyID, wordByte):
+		return session{}, malformed(errAccessKeyID)
+	case tokenhttp.CheckToken(s.secret) != nil:
+		return session{}, malformed(errSecret)
+	case tokenhttp.CheckToken(s.token) != nil:
+		return session{}, malformed(errToken)
+	case err != nil:
+		return session{}, malformed(errExpiration) // not err: it repeats the value
+	case !expires.After(asked):
+		return session{}, malformed(errExpired)
+	}
+	end := asked.Add(lifetime)
+	if expires.After(end.Add(clockSkew)) {
+		return session{}, malformed(errTooLong)
+	}
+	if s.expires = expires; expires.After(end) {
+		s.expires = end
+	}
+	return s, nil
+}
+
+// clockSkew is how far AWS's clock may seem to be ahead of ours.
+const clockSkew = 15 * time.Minute
+
+// parseRefusal reads an error of STS; both are empty if body is none.
+func parseRefusal(body []byte) (code, message string) {
+	d, ok := parseDocument(body)
+	if !ok {
+		return "", ""
+	}
+	code, _ = d.only("ErrorResponse/Error/Code")
+	message, _ = d.only("ErrorResponse/Error/Message")
+	if len(code) > maxCode || !consists(code, func(b byte) bool { return wordByte(b) || b == '.' || b == ':' }) {
+		code = ""
+	}
+	return code, message
+}
+
+const maxCode = 64 // bytes

@@ -1,0 +1,346 @@
+package aws
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+)
+
+// Config says as what pipelines come to AWS. It holds no secret.
+type Config struct {
+	// RoleARN is the role to assume,
+	// arn:PARTITION:iam::ACCOUNT:role/PATH/NAME, of 20 to 2048 characters.
+	// Required.
+	RoleARN string
+
+	// Region is the Region whose STS endpoint is asked, and where the
+	// credential's tools work by default, such as eu-west-1. It is one of
+	// RoleARN's partition. Required.
+	Region string
+
+	// Endpoint is the address of STS, https, or http for a loopback host,
+	// without a query. Optional, by default that of Region:
+	// https://sts.REGION.amazonaws.com, or with the suffix of the partition.
+	Endpoint string
+
+	// Audience is the JWT's "aud": one of the client ids of the IAM OIDC
+	// identity provider, of at most 255 printable ASCII characters without
+	// spaces. Optional, sts.amazonaws.com by default.
+	Audience string
+
+	// Lifetime is that of the session, in whole seconds, 15 minutes to 12
+	// hours, and at most the role's maximum session duration. Optional, 1 hour
+	// by default.
+	Lifetime time.Duration
+
+	// SessionPolicy is an IAM policy, in JSON, that the session's permissions
+	// are cut down to, of at most 2048 characters up to U+00FF. Optional.
+	SessionPolicy string
+
+	// PolicyARNs are managed policies that the session's permissions are cut
+	// down to, at most 10, of the role's account or of AWS. Optional.
+	PolicyARNs []string
+
+	// SessionTags are claims of the table, by name, that become session tags
+	// of the same key, at most 50. One that is unknown to an execution is left
+	// out. A value that no session tag can have makes the JWT's Mint fail: git
+	// refs and names of people may have one. The role's trust policy must
+	// allow sts:TagSession, or every exchange is refused. Optional.
+	SessionTags []string
+
+	// TransitiveTagKeys are those of SessionTags that stay with the session
+	// when it assumes further roles. Optional.
+	TransitiveTagKeys []string
+
+	// SourceIdentity is a claim of the table, by name, that becomes the
+	// session's source identity; it is left out where the claim is unknown. Its
+	// value must have 2 to 64 bytes of letters, digits and _+=,.@-, or Mint
+	// fails. The role's trust policy must allow sts:SetSourceIdentity. It is
+	// logged in CloudTrail, also of roles that the session goes on to.
+	// Optional.
+	SourceIdentity string
+
+	// InsecureAnyRole leaves out the claim that pins the JWT to RoleARN. Who
+	// gets hold of the JWT can then assume every role that trusts its subject.
+	// Optional.
+	InsecureAnyRole bool
+
+	// Subject is the template of the JWT's "sub", for [Exchanger.Profile].
+	// Optional, oidctoken.DefaultSubject by default. It is checked when a JWT
+	// is minted. CloudTrail shows the subject: it should name no person.
+	Subject string
+
+	// Transport makes the requests. Optional; the default demands TLS 1.2. It
+	// must not follow redirects: it is called once per attempt.
+	Transport http.RoundTripper
+
+	// Timeout bounds one attempt of one request. Optional, 10 s by default.
+	Timeout time.Duration
+
+	// Now is the clock. Optional, time.Now by default.
+	Now func() time.Time
+}
+
+const (
+	defaultAudience = "sts.amazonaws.com"
+	defaultLifetime = time.Hour
+
+	minARN         = 20
+	maxARN         = 2048
+	maxRolePath    = 512
+	maxRoleName    = 64
+	maxAudience    = 255 // characters of a client id
+	minLifetime    = 900 * time.Second
+	maxLifetime    = 43200 * time.Second
+	maxPolicy      = 2048
+	maxPolicyARNs  = 10
+	maxSessionTags = 50
+	maxTagKey      = 128
+)
+
+// check reports the first rule that c breaks.
+func (c *Config) check() error {
+	role, reason := parseRole(c.RoleARN)
+	if reason != "" {
+		return &ConfigError{"RoleARN", reason}
+	}
+	if reason := checkRegion(c.Region, role.partition); reason != "" {
+		return &ConfigError{"Region", reason}
+	}
+	if c.Endpoint != "" {
+		if reason := checkEndpoint(c.Endpoint); reason != "" {
+			return &ConfigError{"Endpoint", reason}
+		}
+	}
+	switch {
+	case len(c.Audience) > maxAudience:
+		return &ConfigError{"Audience", "is longer than 255 characters"}
+	case !consists(c.Audience, visible):
+		return &ConfigError{"Audience", "is not printable ASCII without spaces"}
+	case c.Lifetime%time.Second != 0:
+		return &ConfigError{"Lifetime", "is not in whole seconds"}
+	case c.Lifetime != 0 && (c.Lifetime < minLifetime || c.Lifetime > maxLifetime):
+		return &ConfigError{"Lifetime", "is not between 15 minutes and 12 hours"}
+	case c.Timeout < 0:
+		return &ConfigError{"Timeout", "is negative"}
+	}
+	if err := c.checkPolicies(role); err != nil {
+		return err
+	}
+	return c.checkClaims()
+}
+
+func (c *Config) checkPolicies(role arn) error {
+	if c.SessionPolicy != "" {
+		if reason := checkPolicy(c.SessionPolicy); reason != "" {
+			return &ConfigError{"SessionPolicy", reason}
+		}
+	}
+	if len(c.PolicyARNs) > maxPolicyARNs {
+		return &ConfigError{"PolicyARNs", "has more than 10"}
+	}
+	for i, s := range c.PolicyARNs {
+		policy, ok := parseARN(s)
+		switch {
+		case !ok || !strings.HasPrefix(policy.resource, "policy/"):
+			return &ConfigError{indexed("PolicyARNs", i), "is not arn:PARTITION:iam::ACCOUNT:policy/NAME"}
+		case policy.partition != role.partition || policy.account != role.account && policy.account != "aws":
+			return &ConfigError{indexed("PolicyARNs", i), "is of neither RoleARN's account nor AWS"}
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkClaims() error {
+	if len(c.SessionTags) > maxSessionTags {
+		return &ConfigError{"SessionTags", "has more than 50"}
+	}
+	for i, name := range c.SessionTags {
+		switch {
+		case !isClaim(name):
+			return &ConfigError{indexed("SessionTags", i), "is not the name of a claim"}
+		case slices.Contains(c.SessionTags[:i], name):
+			return &ConfigError{indexed("SessionTags", i), "is named before"}
+		}
+	}
+	for i, key := range c.TransitiveTagKeys {
+		switch {
+		case !slices.Contains(c.SessionTags, key):
+			return &ConfigError{indexed("TransitiveTagKeys", i), "is not one of SessionTags"}
+		case slices.Contains(c.TransitiveTagKeys[:i], key):
+			return &ConfigError{indexed("TransitiveTagKeys", i), "is named before"}
+		}
+	}
+	if c.SourceIdentity != "" && !isClaim(c.SourceIdentity) {
+		return &ConfigError{"SourceIdentity", "is not the name of a claim"}
+	}
+	return nil
+}
+
+// withDefaults fills in what a checked c leaves to the default. The result
+// shares no slice with c.
+func (c Config) withDefaults() Config {
+	if c.Audience == "" {
+		c.Audience = defaultAudience
+	}
+	if c.Lifetime == 0 {
+		c.Lifetime = defaultLifetime
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.PolicyARNs = slices.Clone(c.PolicyARNs)
+	c.SessionTags = slices.Clone(c.SessionTags)
+	c.TransitiveTagKeys = slices.Clone(c.TransitiveTagKeys)
+	return c
+}
+
+// url is where a checked c's requests go.
+func (c *Config) url() string {
+	if c.Endpoint != "" {
+		return strings.TrimSuffix(c.Endpoint, "/") + "/"
+	}
+	return "https://sts." + c.Region + "." + partitionOf(c.Region).suffix + "/"
+}
+
+// arn is an ARN of IAM.
+type arn struct{ partition, account, resource string }
+
+func parseARN(s string) (arn, bool) {
+	p := strings.SplitN(s, ":", 6)
+	ok := len(s) >= minARN && len(s) <= maxARN && consists(s, visible) &&
+		len(p) == 6 && p[0] == "arn" && isPartition(p[1]) && p[2] == "iam" && p[3] == "" &&
+		(p[4] == "aws" || len(p[4]) == 12 && consists(p[4], digit))
+	if !ok {
+		return arn{}, false
+	}
+	return arn{p[1], p[4], p[5]}, true
+}
+
+func parseRole(s string) (a arn, reason string) {
+	if s == "" {
+		return arn{}, "is required"
+	}
+	a, ok := parseARN(s)
+	path, isRole := strings.CutPrefix(a.resource, "role/")
+	if !ok || !isRole || a.account == "aws" {
+		return arn{}, "is not arn:PARTITION:iam::ACCOUNT:role/PATH/NAME, of 20 to 2048 characters"
+	}
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	switch {
+	case name == "" || len(name) > maxRoleName || !consists(name, nameByte):
+		return arn{}, "has a role name that is not of 1 to 64 letters, digits and _+=,.@-"
+	case len(path)-len(name) > maxRolePath-1:
+		return arn{}, "has a path of more than 512 characters"
+	}
+	return a, ""
+}
+
+// partition is a group of Regions with DNS names and ARNs of their own.
+type partition struct{ prefix, id, suffix string }
+
+// partitions are told by the prefix of a Region's name; the last one has all
+// other Regions.
+var partitions = []partition{
+	{"cn-", "aws-cn", "amazonaws.com.cn"},
+	{"us-gov-", "aws-us-gov", "amazonaws.com"},
+	{"us-iso-", "aws-iso", "c2s.ic.gov"},
+	{"us-isob-", "aws-iso-b", "sc2s.sgov.gov"},
+	{"eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"},
+	{"us-isof-", "aws-iso-f", "csp.hci.ic.gov"},
+	{"eusc-", "aws-eusc", "amazonaws.eu"},
+	{"", "aws", "amazonaws.com"},
+}
+
+func partitionOf(region string) partition {
+	i := slices.IndexFunc(partitions, func(p partition) bool { return strings.HasPrefix(region, p.prefix) })
+	return partitions[i]
+}
+
+func isPartition(id string) bool {
+	return slices.ContainsFunc(partitions, func(p partition) bool { return p.id == id })
+}
+
+func checkRegion(s, partition string) (reason string) {
+	if s == "" {
+		return "is required"
+	}
+	parts := strings.Split(s, "-")
+	number := parts[len(parts)-1]
+	ok := len(parts) >= 3 && len(s) <= 32 && number != "" && len(number) <= 2 && consists(number, digit)
+	for _, part := range parts[:len(parts)-1] {
+		ok = ok && part != "" && consists(part, lower)
+	}
+	switch {
+	case !ok:
+		return "is not the name of a Region, such as eu-west-1"
+	case partitionOf(s).id != partition:
+		return "is in another partition than RoleARN"
+	}
+	return ""
+}
+
+func checkEndpoint(s string) (reason string) {
+	if !consists(s, visible) {
+		return "is not a URL"
+	}
+	if strings.Contains(s, "?") {
+		return "has a query"
+	}
+	err := tokenhttp.CheckURL(s)
+	if err == nil {
+		return ""
+	}
+	var e *tokenhttp.Error
+	if !errors.As(err, &e) {
+		return "is not a URL that can be used"
+	}
+	return strings.TrimPrefix(e.Reason, "the URL ")
+}
+
+func checkPolicy(s string) (reason string) {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > maxPolicy || strings.ContainsFunc(s, func(r rune) bool {
+		return r != '\t' && r != '\n' && r != '\r' && (r < ' ' || r > 0xff)
+	}) {
+		return "is not of 1 to 2048 characters, up to U+00FF and without control characters"
+	}
+	if !json.Valid([]byte(s)) || strings.TrimLeft(s, " \t\r\n")[0] != '{' {
+		return "is not a JSON object"
+	}
+	return ""
+}
+
+// isClaim reports whether name can be one of the table. Whether it is one shows
+// when a JWT is minted.
+func isClaim(name string) bool {
+	return name != "" && len(name) <= maxTagKey && consists(name, func(b byte) bool { return lower(b) || digit(b) || b == '_' })
+}
+
+func consists(s string, of func(byte) bool) bool {
+	for i := range len(s) {
+		if !of(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func digit(b byte) bool   { return '0' <= b && b <= '9' }
+func lower(b byte) bool   { return 'a' <= b && b <= 'z' }
+func upper(b byte) bool   { return 'A' <= b && b <= 'Z' }
+func visible(b byte) bool { return '!' <= b && b <= '~' }
+func wordByte(b byte) bool {
+	return digit(b) || lower(b) || upper(b) || b == '_'
+}
+
+// nameByte is one of a role's name, a session's name and a source identity.
+func nameByte(b byte) bool { return wordByte(b) || strings.IndexByte("+=,.@-", b) >= 0 }
+
+func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }

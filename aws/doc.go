@@ -1,0 +1,29 @@
+// Package aws trades a pipeline's JWT for temporary credentials of an IAM role,
+// with AssumeRoleWithWebIdentity of the AWS Security Token Service (STS).
+//
+// An [Exchanger] stands for one role in one Region. The role's account has an
+// IAM OpenID Connect identity provider whose URL is the JWT's "iss", byte for
+// byte, with the audience among its client ids, and the role's trust policy
+// admits the JWT's "sub":
+//
+//	{"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+//	 "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/ci.example.com/oidc"},
+//	 "Condition": {"StringEquals": {
+//	   "ci.example.com/oidc:aud": "sts.amazonaws.com",
+//	   "ci.example.com/oidc:sub": "account/acme:org/payments:project/ledger"}}}
+//
+// Of a private issuer's claims, a trust policy knows "sub", "aud" and "amr" and
+// no other. Whatever else a policy is to depend on becomes a session tag
+// ([Config.SessionTags]), or a part of the subject ([Config.Subject]).
+//
+// There are four ways to hand the result to a program. [Exchanger.Exchange]
+// gives the variables of one session, which ends when it ends. [Exchanger.Bundle]
+// gives a file's variables, with which the AWS CLI and the SDKs trade JWTs by
+// themselves. [ContainerCredentials] and [CredentialProcess] are what the two
+// protocols answer by which they fetch credentials. The nested module awscreds
+// serves Go programs.
+//
+// Whatever can be known to be wrong before a request is a [*ConfigError], what
+// STS refuses is an [*exchange.Error] whose Hint says what to change. No error
+// holds a part of a JWT or of a credential.
+package aws

@@ -1,0 +1,151 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+)
+
+// The variables that the AWS CLI and the SDKs read.
+const (
+	envAccessKeyID   = "AWS_ACCESS_KEY_ID"
+	envSecret        = "AWS_SECRET_ACCESS_KEY" // #nosec G101 -- a name
+	envToken         = "AWS_SESSION_TOKEN"     // #nosec G101 -- a name
+	envAccountID     = "AWS_ACCOUNT_ID"
+	envRegion        = "AWS_REGION"
+	envDefaultRegion = "AWS_DEFAULT_REGION"
+)
+
+// Exchanger trades JWTs for sessions of one role. It implements
+// [exchange.Exchanger] and [exchange.FileSourced], keeps no credential, and is
+// safe for concurrent use.
+type Exchanger struct {
+	config Config
+	role   arn
+	client tokenhttp.Client
+}
+
+var (
+	_ exchange.Exchanger   = (*Exchanger)(nil)
+	_ exchange.FileSourced = (*Exchanger)(nil)
+)
+
+// New returns an Exchanger for c, of which it keeps a copy. It makes no
+// request. It fails with a [*ConfigError].
+func New(c Config) (*Exchanger, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	role, _ := parseRole(c.RoleARN) // it was checked
+	return &Exchanger{
+		config: c,
+		role:   role,
+		client: tokenhttp.Client{Transport: c.Transport, Timeout: c.Timeout},
+	}, nil
+}
+
+// Audience is the "aud" of the JWT.
+func (e *Exchanger) Audience() string { return e.config.Audience }
+
+// Cloud is "aws": a step can be given one connector of a cloud.
+func (e *Exchanger) Cloud() string { return "aws" }
+
+// Exchange trades a JWT for a session of the role
+// (AssumeRoleWithWebIdentity of the STS API, version 2011-06-15). The
+// credential's variables are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+// AWS_SESSION_TOKEN, and, as the tools want to know them too, AWS_ACCOUNT_ID,
+// AWS_REGION and AWS_DEFAULT_REGION, which are no secrets. Its expiry is what
+// AWS said, and at most Config.Lifetime from now.
+//
+// r.SessionName is required: [SessionName] makes one. r.Scopes must be empty,
+// as AWS has none.
+//
+// A network error, the statuses 408, 429, 500, 502, 503 and 504, throttling,
+// IDPCommunicationError, and InvalidIdentityToken unless its words say that the
+// configuration is at fault (a key may be too new for AWS) are retried, each
+// time with a new JWT from r.Subject; ExpiredTokenException is, once.
+//
+// It fails with a [*ConfigError] when r, or the JWT that r.Subject returned,
+// is one that AWS would refuse; with the error of r.Subject as it is; with one
+// that wraps that of ctx; or with an [*exchange.Error].
+func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
+	switch {
+	case r.Subject == nil:
+		return nil, &ConfigError{"Request.Subject", "is required"}
+	case r.SessionName == "":
+		return nil, &ConfigError{"Request.SessionName", "is required: make one for the execution, as SessionName does"}
+	case !isName(r.SessionName):
+		return nil, &ConfigError{"Request.SessionName", "is not of 2 to 64 letters, digits and _+=,.@-"}
+	case len(r.Scopes) > 0:
+		return nil, &ConfigError{"Request.Scopes", "is not empty, and AWS has no OAuth scopes: use Config.SessionPolicy"}
+	}
+	var s session
+	expired := 0
+	err := tokenhttp.Retry(ctx, func(ctx context.Context) (err error) {
+		s, err = e.assume(ctx, r)
+		return err
+	}, func(err error) (time.Duration, bool) {
+		var xe *exchange.Error
+		if !errors.As(err, &xe) || xe.Provider != provider {
+			return 0, false // of the host's SubjectToken, or of ctx
+		}
+		if xe.Code == codeExpired {
+			expired++
+			return 0, expired == 1
+		}
+		return xe.RetryAfter, xe.Retryable
+	})
+	if err != nil {
+		return nil, err
+	}
+	return exchange.NewCredential(s.expires, map[string]string{
+		envAccessKeyID:   s.accessKeyID,
+		envSecret:        s.secret,
+		envToken:         s.token,
+		envAccountID:     e.role.account,
+		envRegion:        e.config.Region,
+		envDefaultRegion: e.config.Region,
+	}), nil
+}
+
+// assume gets a JWT and trades it, once.
+func (e *Exchanger) assume(ctx context.Context, r exchange.Request) (session, error) {
+	jwt, err := r.Subject(ctx, e.config.Audience)
+	if err != nil {
+		return session{}, err
+	}
+	// What AWS would refuse is the host's to know at once, and is not sent.
+	if reason := e.checkJWT(jwt); reason != "" {
+		return session{}, &ConfigError{"Request.Subject", reason}
+	}
+	asked := e.config.Now()
+	answer, err := e.post(ctx, e.form(r.SessionName, jwt), jwt)
+	if err != nil {
+		return session{}, err
+	}
+	return parseSession(answer, asked, e.config.Lifetime)
+}
+
+func (e *Exchanger) form(sessionName, jwt string) url.Values {
+	form := url.Values{
+		"Action":           {"AssumeRoleWithWebIdentity"},
+		"Version":          {"2011-06-15"},
+		"RoleArn":          {e.config.RoleARN},
+		"RoleSessionName":  {sessionName},
+		"WebIdentityToken": {jwt},
+		"DurationSeconds":  {strconv.Itoa(int(e.config.Lifetime / time.Second))},
+	}
+	if e.config.SessionPolicy != "" {
+		form.Set("Policy", e.config.SessionPolicy)
+	}
+	for i, policy := range e.config.PolicyARNs {
+		form.Set("PolicyArns.member."+strconv.Itoa(i+1)+".arn", policy)
+	}
+	return form
+}

@@ -1,0 +1,98 @@
+package aws
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+)
+
+// jwt is what can be read of a JWT without a key.
+type jwt struct {
+	header struct {
+		Alg string `json:"alg"`
+	}
+	claims struct {
+		Iss   string          `json:"iss"`
+		Sub   string          `json:"sub"`
+		Aud   string          `json:"aud"`
+		Iat   int64           `json:"iat"`
+		Nbf   int64           `json:"nbf"`
+		Exp   int64           `json:"exp"`
+		Roles json.RawMessage `json:"https://aws.amazon.com/roles"`
+	}
+}
+
+const (
+	minJWT = 4 // bytes
+	maxJWT = 20000
+)
+
+// decodeJWT reads a JWS in compact serialization (RFC 7515, section 7.1). It
+// accepts only what has one encoding: no padding, no line breaks, no stray bits.
+func decodeJWT(s string) (j jwt, ok bool) {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 || strings.ContainsAny(s, "\r\n") { // base64 skips line breaks
+		return jwt{}, false
+	}
+	var raw [3][]byte
+	for i, part := range parts {
+		b, err := base64.RawURLEncoding.Strict().DecodeString(part)
+		if err != nil || len(b) == 0 {
+			return jwt{}, false
+		}
+		raw[i] = b
+	}
+	if tokenhttp.DecodeJSON(raw[0], &j.header) != nil || tokenhttp.DecodeJSON(raw[1], &j.claims) != nil {
+		return jwt{}, false
+	}
+	return j, true
+}
+
+// checkJWT says why AWS would refuse the JWT, or why it is not the one that was
+// asked for, in words that continue "Request.Subject"; "" if that needs AWS to
+// be known. The words hold nothing of the JWT.
+func (e *Exchanger) checkJWT(s string) (reason string) {
+	if len(s) < minJWT || len(s) > maxJWT {
+		return "returned a JWT that is not of 4 to 20000 bytes"
+	}
+	j, ok := decodeJWT(s)
+	switch {
+	case !ok:
+		return "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat, nbf and exp"
+	case !slices.Contains(algorithms, j.header.Alg):
+		return "returned a JWT that is signed with none of " + strings.Join(algorithms, ", ")
+	case j.claims.Iss == "" || j.claims.Sub == "" || j.claims.Iat <= 0 || j.claims.Exp <= 0:
+		return "returned a JWT without iss, sub, iat or exp"
+	case j.claims.Exp <= j.claims.Iat:
+		return "returned a JWT that ends before it begins"
+	case j.claims.Aud != e.config.Audience:
+		return "returned a JWT for another audience than it was asked for"
+	}
+	return e.checkRoles(j.claims.Roles)
+}
+
+// checkRoles wants the JWT to be pinned to the role: whoever minted it without
+// the Exchanger's Profile must not lose that unnoticed.
+func (e *Exchanger) checkRoles(raw json.RawMessage) (reason string) {
+	if raw == nil {
+		if e.config.InsecureAnyRole {
+			return ""
+		}
+		return "returned a JWT that is not pinned to RoleARN: mint it with the Claims of Exchanger.Profile"
+	}
+	var roles []string
+	var role string
+	switch {
+	case json.Unmarshal(raw, &role) == nil && role != "":
+		roles = []string{role}
+	case json.Unmarshal(raw, &roles) != nil:
+		return "returned a JWT whose roles claim is neither a string nor a list of strings"
+	}
+	if !slices.Contains(roles, e.config.RoleARN) {
+		return "returned a JWT that is pinned to another role than RoleARN"
+	}
+	return ""
+}

@@ -1,0 +1,42 @@
+package aws
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"strings"
+)
+
+// digestLen is that of 128 bits in base32.
+const digestLen = 26
+
+// SessionName makes a RoleSessionName of anything: of 2 to 64 bytes, letters,
+// digits and _+=,.@- alone. It begins with as much of prefix as fits, 37 bytes
+// at most, with "-" for what is not allowed, and ends with 128 bits of a SHA-256
+// digest, in lower-case base32, over prefix and parts: two names are equal only
+// if these are, whatever they hold.
+//
+// Make it of what tells an execution from all others: the account, the
+// execution, the step and its attempt, the connector. Clients cache credentials
+// by role and session name, so that two executions with one name may be given
+// each other's. CloudTrail shows the prefix: it should name no person.
+func SessionName(prefix string, parts ...string) string {
+	h := sha256.New()
+	for _, s := range append([]string{prefix}, parts...) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	readable := strings.Map(func(r rune) rune {
+		if r < 0x80 && nameByte(byte(r)) {
+			return r
+		}
+		return '-'
+	}, prefix)
+	digest := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil)[:16]))
+	if readable == "" {
+		return digest
+	}
+	return readable[:min(len(readable), maxName-1-digestLen)] + "-" + digest
+}

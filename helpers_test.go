@@ -1,0 +1,212 @@
+package oidctoken_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/jose"
+)
+
+const issuerURL = "https://tokens.example.com"
+
+// noon is the time of every issuer of these tests that has no clock of its own.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func clockAt(t time.Time) func() time.Time { return func() time.Time { return t } }
+
+// The keys are made once for each run: RSA keys take long.
+var (
+	rsaKey   = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	p256Key  = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	p384Key  = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
+	p521Key  = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)) })
+	edKey    = sync.OnceValue(func() crypto.Signer { return newEd25519() })
+	otherEd  = sync.OnceValue(func() crypto.Signer { return newEd25519() })
+	otherRSA = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+)
+
+// keyFor has a key for each algorithm.
+var keyFor = map[string]func() crypto.Signer{
+	"RS256": rsaKey, "RS384": rsaKey, "RS512": rsaKey,
+	"ES256": p256Key, "ES384": p384Key, "ES512": p521Key,
+	"EdDSA": edKey,
+}
+
+func newEd25519() crypto.Signer {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	return must(key, err)
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// memory is an in-memory key's Signer.
+func memory(key crypto.Signer) oidctoken.Signer { return must(oidctoken.NewSigner(key)) }
+
+// newIssuer makes an issuer; what c leaves empty of the required fields and
+// the clock is filled in.
+func newIssuer(t testing.TB, c oidctoken.Config) *oidctoken.Issuer {
+	t.Helper()
+	if c.URL == "" {
+		c.URL = issuerURL
+	}
+	if c.Keys == nil {
+		c.Keys = oidctoken.StaticKeys{{Signer: memory(edKey())}}
+		if c.Profile.Algorithms == nil {
+			c.Profile.Algorithms = []string{"EdDSA"}
+		}
+	}
+	if c.Now == nil {
+		c.Now = clockAt(noon)
+	}
+	issuer, err := oidctoken.NewIssuer(c)
+	if err != nil {
+		t.Fatalf("NewIssuer: %v", err)
+	}
+	return issuer
+}
+
+// minimal is the smallest scope that there is.
+func minimal() oidctoken.Scope {
+	return oidctoken.Scope{Audience: "sts.example.com", Account: oidctoken.Entity{ID: "acme"}}
+}
+
+// mint mints or ends the test.
+func mint(t testing.TB, issuer *oidctoken.Issuer, s oidctoken.Scope) *oidctoken.Token {
+	t.Helper()
+	token, err := issuer.Mint(t.Context(), s)
+	if err != nil {
+		t.Fatalf("Mint: %v", err)
+	}
+	return token
+}
+
+// subjectOf is the "sub" that Mint gives s.
+func subjectOf(ctx context.Context, issuer *oidctoken.Issuer, s oidctoken.Scope) (string, error) {
+	claims, err := issuer.Preview(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	subject, known := claims.Get("sub")
+	if !known {
+		return "", errors.New("a token without sub")
+	}
+	return subject, nil
+}
+
+// parts splits a JWT, decodes its parts strictly, and returns the signing
+// input with them.
+func parts(t testing.TB, jwt string) (header, payload, signature []byte, input string) {
+	t.Helper()
+	fields := strings.Split(jwt, ".")
+	if len(fields) != 3 {
+		t.Fatalf("the token has %d parts, want 3", len(fields))
+	}
+	var decoded [3][]byte
+	for i, f := range fields {
+		var err error
+		if decoded[i], err = base64.RawURLEncoding.Strict().DecodeString(f); err != nil {
+			t.Fatalf("part %d: %v", i, err)
+		}
+	}
+	return decoded[0], decoded[1], decoded[2], fields[0] + "." + fields[1]
+}
+
+// payloadOf decodes a token's payload, with numbers as they are written.
+func payloadOf(t testing.TB, token *oidctoken.Token) map[string]any {
+	t.Helper()
+	_, payload, _, _ := parts(t, token.JWT())
+	return object(t, payload)
+}
+
+// object decodes a JSON object.
+func object(t testing.TB, document []byte) map[string]any {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(document))
+	d.UseNumber()
+	var m map[string]any
+	if err := d.Decode(&m); err != nil {
+		t.Fatalf("decode %s: %v", document, err)
+	}
+	return m
+}
+
+// members lists the names of an object's members, as they stand in it.
+func members(t testing.TB, document []byte) (names []string) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(document))
+	if _, err := d.Token(); err != nil {
+		t.Fatal(err)
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name.(string))
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return names
+}
+
+// scopeError is the *ScopeError in err, nil if there is none.
+func scopeError(err error) *oidctoken.ScopeError {
+	var e *oidctoken.ScopeError
+	errors.As(err, &e)
+	return e
+}
+
+// signerFunc is a signer that a test writes.
+type signerFunc struct {
+	public crypto.PublicKey
+	sign   func(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)
+}
+
+func (s signerFunc) Public() crypto.PublicKey { return s.public }
+
+func (s signerFunc) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return s.sign(ctx, digest, opts)
+}
+
+// configError is the *ConfigError in err, nil if there is none.
+func configError(err error) *oidctoken.ConfigError {
+	var e *oidctoken.ConfigError
+	errors.As(err, &e)
+	return e
+}
+
+func encode(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+func publicBytes(key crypto.Signer) []byte { return key.Public().(ed25519.PublicKey) }
+
+func thumbprintOf(t testing.TB, key crypto.PublicKey) string {
+	t.Helper()
+	thumbprint, err := jose.Thumbprint(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return thumbprint
+}

@@ -1,0 +1,179 @@
+package oidctoken_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/oidctoken/oidctoken"
+	"pgregory.net/rapid"
+)
+
+// knowledge is the values of claims that a template may name, "" if unknown.
+type knowledge map[string]string
+
+var (
+	identifiers = []string{"account_id", "organization_id", "project_id"}
+	texts       = []string{"account_uid", "ref", "sha", "service_name", "execution_id", "runner_id"}
+)
+
+// tricky are values that look like the template around them, or like each
+// other.
+var tricky = []string{
+	"", "a", "aa", "b", ":", "a:b", "/", "a/b", "%", "%3A", "a%3Ab", "%253A", ":org/a", "[a]", "{ref}",
+	"а", // Cyrillic
+	"A", "é", "e\u0301", " ", " a", `"`, `\`, `\"`, "~", "-", "\ufffd", "a\xff", "\x00",
+}
+
+func (k knowledge) scope(template string) oidctoken.Scope {
+	return oidctoken.Scope{
+		Audience:     "sts.example.com",
+		Profile:      withSubject(template),
+		Account:      oidctoken.Entity{ID: k["account_id"], UID: k["account_uid"]},
+		Organization: oidctoken.Entity{ID: k["organization_id"]},
+		Project:      oidctoken.Entity{ID: k["project_id"]},
+		Source:       &oidctoken.Source{Ref: k["ref"], SHA: k["sha"]},
+		Execution:    &oidctoken.Execution{ID: k["execution_id"]},
+		Runner:       &oidctoken.Runner{ID: k["runner_id"]},
+		Stage:        oidctoken.Deployment{Service: &oidctoken.Entity{ID: "service", Name: k["service_name"]}},
+	}
+}
+
+// named is k without what the template does not name.
+func (k knowledge) named(template string) string {
+	var b strings.Builder
+	for _, name := range append(identifiers, texts...) {
+		if strings.Contains(template, "{"+name+"}") {
+			b.WriteString(name + "=" + k[name] + "\x00")
+		}
+	}
+	return b.String()
+}
+
+func drawKnowledge(t *rapid.T) knowledge {
+	k := knowledge{"account_id": rapid.SampledFrom([]string{"a", "b", "aa"}).Draw(t, "account_id")}
+	for _, name := range identifiers[1:] {
+		k[name] = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, name)
+	}
+	plain := rapid.SampledFrom([]string{"", "a", "aa", "b"})
+	for _, name := range texts {
+		k[name] = rapid.OneOf(plain, plain, plain, rapid.SampledFrom(tricky), rapid.StringN(0, 3, -1)).Draw(t, name)
+	}
+	return k
+}
+
+// drawTemplate makes templates of which a good part is accepted, and whose
+// labels are apt to be mistaken for each other.
+func drawTemplate(t *rapid.T) string {
+	labels := []string{":", ":a", ":aa", "a", "/"}
+	if rapid.Bool().Draw(t, "wild") {
+		labels = []string{":", "/", ":a", ":a/", ":b/", "a", "b", "", "-", "/a:", "::", "(", "."}
+	}
+	label := rapid.SampledFrom(labels)
+	claim := rapid.Map(rapid.SampledFrom(append(identifiers, texts...)), func(name string) string { return "{" + name + "}" })
+	var b strings.Builder
+	b.WriteString(rapid.SampledFrom([]string{"{account_id}", "{account_uid}", "a/{account_id}", ""}).Draw(t, "account"))
+	for range rapid.IntRange(0, 4).Draw(t, "segments") {
+		inside := label.Draw(t, "label") + claim.Draw(t, "claim")
+		if rapid.IntRange(0, 5).Draw(t, "more") == 0 {
+			inside += label.Draw(t, "label") + claim.Draw(t, "claim")
+		}
+		if rapid.IntRange(0, 3).Draw(t, "closed") == 0 {
+			inside += label.Draw(t, "closing label")
+		}
+		if rapid.IntRange(0, 2).Draw(t, "optional") > 0 {
+			inside = "[" + inside + "]"
+		}
+		b.WriteString(inside)
+	}
+	return b.String()
+}
+
+// T11, T17
+func TestSubjectIsInjective(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	drawn, accepted, rendered := 0, 0, 0
+	property := func(rt *rapid.T) {
+		template := drawTemplate(rt)
+		drawn++
+		if template == "" {
+			template = oidctoken.DefaultSubject
+		}
+		seen := map[string]knowledge{}
+		for i := range 60 {
+			k := drawKnowledge(rt)
+			subject, err := subjectOf(t.Context(), issuer, k.scope(template))
+			if e := scopeError(err); e != nil && e.Field == "Profile.Subject" && !strings.HasPrefix(e.Reason, "makes a subject") {
+				return // not a template
+			}
+			if i == 0 {
+				accepted++
+			}
+			if err != nil {
+				continue
+			}
+			rendered++
+			if other, there := seen[subject]; there && other.named(template) != k.named(template) {
+				rt.Fatalf("template %q renders %q for\n%q and\n%q", template, subject, k.named(template), other.named(template))
+			}
+			seen[subject] = k
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		for range 40 {
+			property(rt)
+		}
+	})
+	// Else the property was tried on nothing.
+	if accepted*10 < drawn || rendered < accepted {
+		t.Errorf("of %d templates, %d were accepted and gave %d subjects: too few", drawn, accepted, rendered)
+	}
+}
+
+// T11, T17
+func FuzzSubject(f *testing.F) {
+	issuer := newIssuer(f, oidctoken.Config{})
+	f.Add("", "a", "b", "", "a:b", "", "")
+	f.Add("{account_id}:{ref}:{sha}", "a", "a", "x:y", "x", "z", "y:z")
+	f.Add("{account_id}[:r/{ref}][/s/{sha}]", "a", "a", "%2F", "/", "а", "a")
+	f.Add("{account_uid}[:{ref}:{sha}]", "a", "b", "\xff", "\ufffd", `"`, " ")
+	f.Fuzz(func(t *testing.T, template, account1, account2, ref1, ref2, sha1, sha2 string) {
+		if template == "" {
+			template = oidctoken.DefaultSubject
+		}
+		one := knowledge{"account_id": account1, "account_uid": account1, "ref": ref1, "sha": sha1, "organization_id": ref1}
+		two := knowledge{"account_id": account2, "account_uid": account2, "ref": ref2, "sha": sha2, "organization_id": ref2}
+		first, err1 := subjectOf(t.Context(), issuer, one.scope(template))
+		second, err2 := subjectOf(t.Context(), issuer, two.scope(template))
+		for _, v := range []struct {
+			ref, subject string
+			err          error
+		}{{ref1, first, err1}, {ref2, second, err2}} {
+			if v.err == nil && !utf8.ValidString(v.ref) {
+				t.Errorf("%q was taken", v.ref)
+			}
+			if v.err != nil && scopeError(v.err) == nil {
+				t.Errorf("error %v is no *ScopeError", v.err)
+			}
+			if strings.Trim(v.subject, "!#$&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~%") != "" {
+				t.Errorf("sub %q is not of the characters of a subject", v.subject)
+			}
+		}
+		if err1 == nil && err2 == nil && (first == second) != (one.named(template) == two.named(template)) {
+			t.Errorf("template %q: %q for %q, %q for %q", template, first, one.named(template), second, two.named(template))
+		}
+	})
+}
+
+// Names that look like the structure of a subject cannot forge another's.
+func TestSubjectForgery(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	for _, id := range []string{"a:project/b", "a/b", "a%3Aproject%2Fb", "а", "a\xff", "a b", `a"`, "[a]", "{a}", "a\n", "0a", "a-b"} {
+		s := minimal()
+		s.Organization.ID = id
+		_, err := issuer.Mint(t.Context(), s)
+		if got := scopeError(err); got == nil || got.Field != "Organization.ID" {
+			t.Errorf("organization %q: %v, want a *ScopeError", id, err)
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package oidctoken_test
+
+const raceEnabled = false

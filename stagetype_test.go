@@ -1,0 +1,101 @@
+package oidctoken_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// The compiler refuses a claim that belongs to another kind of stage.
+func TestStageTypesAreClosed(t *testing.T) {
+	const environment = `Environment: &oidctoken.Environment{ID: "prod"}`
+	for _, tt := range []struct{ name, stage, want string }{
+		{"a CI", `oidctoken.CI{ID: "build"}`, ""},
+		{"a deployment to an environment", `oidctoken.Deployment{` + environment + `}`, ""},
+		{"a custom stage with an environment", `oidctoken.Custom{` + environment + `}`, ""},
+		{"a CI with an environment", `oidctoken.CI{` + environment + `}`,
+			"unknown field Environment in struct literal of type oidctoken.CI"},
+		{"a CI with a service", `oidctoken.CI{Service: nil}`,
+			"unknown field Service in struct literal of type oidctoken.CI"},
+		{"a CI with infrastructure", `oidctoken.CI{Infrastructure: nil}`,
+			"unknown field Infrastructure in struct literal of type oidctoken.CI"},
+		{"an approval with an environment", `oidctoken.Approval{` + environment + `}`,
+			"unknown field Environment in struct literal of type oidctoken.Approval"},
+		{"a custom stage with a service", `oidctoken.Custom{Service: nil}`,
+			"unknown field Service in struct literal of type oidctoken.Custom"},
+		{"a deployment with a workspace", `oidctoken.Deployment{Workspace: nil}`,
+			"unknown field Workspace in struct literal of type oidctoken.Deployment"},
+		{"security tests with an environment", `oidctoken.SecurityTests{` + environment + `}`,
+			"unknown field Environment in struct literal of type oidctoken.SecurityTests"},
+		{"a stage of the host's own", `struct{ ID string }{"x"}`, "missing method isStage"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			out, err := compile(t, fmt.Sprintf("package probe\n\nimport %q\n\nvar _ oidctoken.Stage = %s\n",
+				"github.com/oidctoken/oidctoken", tt.stage))
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("does not compile: %v\n%s", err, out)
+			case tt.want != "" && err == nil:
+				t.Errorf("compiles, want the error %q", tt.want)
+			case !strings.Contains(out, tt.want):
+				t.Errorf("the compiler says\n%s\nwant %q", out, tt.want)
+			}
+		})
+	}
+}
+
+// compile compiles a package of this module that is nowhere but in an overlay.
+func compile(t *testing.T, source string) (string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "probe.go")
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]any{
+		"Replace": map[string]string{filepath.Join(root, "internal", "probe", "probe.go"): file},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlayFile := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlayFile, "./internal/probe").CombinedOutput()
+	return string(out), err
+}
+
+// What the compiler cannot refuse is refused at run time: a type that embeds a
+// stage of ours, or a pointer to one.
+func TestForeignStage(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	for name, stage := range map[string]oidctoken.Stage{
+		"pointer":     &oidctoken.CI{ID: "build"},
+		"nil pointer": (*oidctoken.Deployment)(nil),
+		"embedded": struct {
+			oidctoken.CI
+			Environment string
+		}{Environment: "prod"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := minimal()
+			s.Stage = stage
+			_, err := issuer.Mint(t.Context(), s)
+			if got := scopeError(err); got == nil || got.Field != "Stage" {
+				t.Errorf("Mint: %v, want a *ScopeError for Stage", err)
+			}
+		})
+	}
+}
