@@ -105,6 +105,26 @@ func ExampleNewCredential() {
 	// https://toy.example
 }
 
+func ExampleCredential_Value() {
+	credential := exchange.NewCredential(time.Now().Add(time.Hour), map[string]string{"TOY_TOKEN": "s3cret"})
+	fmt.Println(credential.Value("TOY_TOKEN"))
+	fmt.Printf("%q\n", credential.Value("OTHER"))
+	// Output:
+	// s3cret
+	// ""
+}
+
+func ExampleCredential_Env() {
+	credential := exchange.NewCredential(time.Now().Add(time.Hour), map[string]string{"TOY_TOKEN": "s3cret"})
+	env := []string{"PATH=/usr/bin"} // of a child process
+	for name, value := range credential.Env() {
+		env = append(env, name+"="+value)
+	}
+	fmt.Println(env)
+	// Output:
+	// [PATH=/usr/bin TOY_TOKEN=s3cret]
+}
+
 func ExampleCredential_Expires() {
 	credential := exchange.NewCredential(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), nil)
 	now := time.Date(2026, 3, 1, 11, 45, 0, 0, time.UTC)

@@ -56,37 +56,38 @@ func retryable(err error) (time.Duration, bool) {
 }
 
 // post makes one request and returns the body of an answer of status 200.
-// secrets are what no error may repeat.
-func (e *Exchanger) post(ctx context.Context, op string, r tokenhttp.Request, secrets ...string) ([]byte, error) {
-	answer, err := e.client.Post(ctx, r)
+func (t *trade) post(ctx context.Context, op string, r tokenhttp.Request) ([]byte, error) {
+	answer, err := t.client.Post(ctx, r)
 	if err != nil {
-		return nil, unanswered(op, err)
+		return nil, t.unanswered(op, err)
 	}
 	if answer.Status != http.StatusOK {
-		return nil, e.refusal(op, answer, secrets)
+		return nil, t.refusal(op, answer)
 	}
 	return answer.Body, nil
 }
 
 // unanswered is the error for a request that brought nothing to work with.
-func unanswered(op string, err error) error {
-	var te *tokenhttp.Error
-	if !errors.As(err, &te) {
-		return &exchange.Error{Provider: "gcp", Op: op, Err: err}
-	}
-	if te.Kind == tokenhttp.Ended {
-		return fmt.Errorf("gcp: %s: %w", op, err)
+// tokenhttp hides what that one request showed, and not the JWTs of those
+// before it.
+func (t *trade) unanswered(op string, err error) error {
+	e := &tokenhttp.Error{Reason: "there was no answer"}
+	errors.As(err, &e) // always so, by the contract of Post
+	safe := *e
+	safe.Reason = tokenhttp.Redact(e.Reason, t.shown...)
+	if e.Kind == tokenhttp.Ended {
+		return fmt.Errorf("gcp: %s: %w", op, &safe)
 	}
 	return &exchange.Error{
-		Provider: "gcp", Op: op, Status: te.Status, Err: te,
-		RetryAfter: te.RetryAfter, Retryable: te.Temporary(),
+		Provider: "gcp", Op: op, Status: e.Status, Err: &safe,
+		RetryAfter: e.RetryAfter, Retryable: e.Temporary(),
 	}
 }
 
 // refusal is the error for an answer of another status than 200.
-func (e *Exchanger) refusal(op string, answer *tokenhttp.Response, secrets []string) *exchange.Error {
+func (t *trade) refusal(op string, answer *tokenhttp.Response) *exchange.Error {
 	code, description := parseRefusal(answer.Body)
-	if tokenhttp.Redact(code, secrets...) != code {
+	if tokenhttp.Redact(code, t.shown...) != code {
 		code = ""
 	}
 	return &exchange.Error{
@@ -94,8 +95,8 @@ func (e *Exchanger) refusal(op string, answer *tokenhttp.Response, secrets []str
 		Op:          op,
 		Status:      answer.Status,
 		Code:        code,
-		Description: tokenhttp.Redact(description, secrets...),
-		Hint:        e.hint(op, answer.Status, code, description),
+		Description: tokenhttp.Redact(description, t.shown...),
+		Hint:        t.hint(op, answer.Status, code, description),
 		RetryAfter:  answer.RetryAfter,
 		Retryable:   tokenhttp.RetryableStatus(answer.Status),
 	}

@@ -3,12 +3,14 @@ package gcp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -204,6 +206,61 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// X06: a server may also repeat the JWT of an earlier attempt.
+func TestErrorsHoldNoEarlierJWT(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &minter{}
+		calls := 0
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			a := answer{status: 503}
+			if calls++; calls == 2 {
+				a = refused(400, "invalid_grant", m.jwts()[0])
+			}
+			(&google{answers: []answer{a}}).ServeHTTP(w, r)
+		})
+		err := exchangeError(t, newExchanger(t, h, gcp.Config{}), exchange.Request{Subject: m.subject})
+		if len(m.jwts()) != 2 {
+			t.Fatalf("%d JWTs, want 2", len(m.jwts()))
+		}
+		noLeak(t, err, m.jwts()...)
+	})
+}
+
+// X06: nor do the words of the transport, which net/http takes from the
+// server, in a call that came after the JWT was sent.
+func TestTransportErrorsHoldNoSecret(t *testing.T) {
+	const bearer = "ya29.federated-token-of-google"
+	for _, c := range []gcp.Config{{}, {ServiceAccount: serviceAccount}} {
+		m := &minter{}
+		g := inProcess{&google{answers: []answer{federated(bearer, 899)}}}
+		c.Provider = provider
+		c.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			if c.ServiceAccount != "" && r.Header.Get("Authorization") == "" {
+				return g.RoundTrip(r)
+			}
+			text := m.jwts()[0]
+			if c.ServiceAccount != "" {
+				text += bearer
+			}
+			return nil, fmt.Errorf("malformed HTTP response %q", text)
+		})
+		e, err := gcp.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = exchangeError(t, e, exchange.Request{Subject: m.subject})
+		var got *exchange.Error
+		if !errors.As(err, &got) || !strings.Contains(err.Error(), "malformed HTTP response") {
+			t.Errorf("error = %v, want an *exchange.Error that says what was wrong", err)
+		}
+		secrets := m.jwts()
+		if c.ServiceAccount != "" {
+			secrets = append(secrets, bearer)
+		}
+		noLeak(t, err, secrets...)
 	}
 }
 

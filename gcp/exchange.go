@@ -105,11 +105,17 @@ const (
 	envTerraformAccessToken = "GOOGLE_OAUTH_ACCESS_TOKEN"
 )
 
+// trade is one call of an Exchanger.
+type trade struct {
+	*Exchanger
+	subject exchange.SubjectToken
+	shown   []string // what Google has seen so far, in any attempt: no error may repeat it
+}
+
 // token is a secret with its end. It never leaves this package as it is.
 type token struct {
 	value   string
 	expires time.Time
-	from    string // the JWT of a federated token, which no error may repeat either
 }
 
 func (e *Exchanger) accessToken(ctx context.Context, r exchange.Request) (t token, err error) {
@@ -126,45 +132,47 @@ func (e *Exchanger) accessToken(ctx context.Context, r exchange.Request) (t toke
 	if err := checkScopes("Request.Scopes", scopes); err != nil {
 		return token{}, err
 	}
+	tr := &trade{Exchanger: e, subject: r.Subject}
 	if e.config.ServiceAccount != "" {
-		return e.impersonate(ctx, r.Subject, func(ctx context.Context, federated token) (token, error) {
-			return e.generateAccessToken(ctx, federated, scopes)
+		return tr.impersonate(ctx, func(ctx context.Context, federated token) (token, error) {
+			return tr.generateAccessToken(ctx, federated, scopes)
 		})
 	}
 	err = tokenhttp.Retry(ctx, func(ctx context.Context) error {
-		t, err = e.federate(ctx, r.Subject, scopes)
+		t, err = tr.federate(ctx, scopes)
 		return err
 	}, retryable)
 	return t, err
 }
 
 // federate gets a JWT and trades it, once.
-func (e *Exchanger) federate(ctx context.Context, subject exchange.SubjectToken, scopes []string) (token, error) {
-	jwt, err := e.subjectToken(ctx, subject)
+func (t *trade) federate(ctx context.Context, scopes []string) (token, error) {
+	jwt, err := t.subjectToken(ctx, t.subject)
 	if err != nil {
 		return token{}, err
 	}
+	t.shown = append(t.shown, jwt)
 	form := url.Values{
 		"grant_type":           {grantType},
-		"audience":             {e.resource()},
+		"audience":             {t.resource()},
 		"scope":                {strings.Join(scopes, " ")},
 		"requested_token_type": {tokenTypeAccess},
 		"subject_token":        {jwt},
 		"subject_token_type":   {tokenTypeJWT},
 	}
-	asked := e.config.Now()
-	answer, err := e.post(ctx, opToken, tokenhttp.Request{
-		URL:         e.config.TokenURL,
+	asked := t.config.Now()
+	answer, err := t.post(ctx, opToken, tokenhttp.Request{
+		URL:         t.config.TokenURL,
 		ContentType: "application/x-www-form-urlencoded",
 		Body:        []byte(form.Encode()),
 		Accept:      "application/json",
-	}, jwt)
+	})
 	if err != nil {
 		return token{}, err
 	}
-	t, err := parseFederated(answer, asked)
-	t.from = jwt
-	return t, err
+	federated, err := parseFederated(answer, asked)
+	t.shown = append(t.shown, federated.value)
+	return federated, err
 }
 
 // subjectToken gets a JWT from the host and checks it: what Google would

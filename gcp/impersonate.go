@@ -39,25 +39,25 @@ func (e *Exchanger) IDToken(ctx context.Context, r IDTokenRequest) (*exchange.Cr
 	case r.Audience == "" || !consists(r.Audience, visible):
 		return nil, &ConfigError{"IDTokenRequest.Audience", "is required, in printable ASCII without spaces"}
 	}
-	t, err := e.impersonate(ctx, r.Subject, func(ctx context.Context, federated token) (token, error) {
-		return e.generateIDToken(ctx, federated, r.Audience, r.IncludeEmail)
+	t := &trade{Exchanger: e, subject: r.Subject}
+	id, err := t.impersonate(ctx, func(ctx context.Context, federated token) (token, error) {
+		return t.generateIDToken(ctx, federated, r.Audience, r.IncludeEmail)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return exchange.NewCredential(t.expires, map[string]string{"GOOGLE_ID_TOKEN": t.value}), nil
+	return exchange.NewCredential(id.expires, map[string]string{"GOOGLE_ID_TOKEN": id.value}), nil
 }
 
 // impersonate gets a federated token and calls generate with it, both within
 // one allowance of retries. A retry after generate's failure uses the same
 // federated token while it lives: no JWT was at fault.
-func (e *Exchanger) impersonate(ctx context.Context, subject exchange.SubjectToken,
-	generate func(context.Context, token) (token, error)) (token, error) {
+func (t *trade) impersonate(ctx context.Context, generate func(context.Context, token) (token, error)) (token, error) {
 	var federated, result token
 	err := tokenhttp.Retry(ctx, func(ctx context.Context) (err error) {
-		if !e.config.Now().Before(federated.expires) {
+		if !t.config.Now().Before(federated.expires) {
 			// The IAM Credentials API wants this scope, whichever the final token has.
-			if federated, err = e.federate(ctx, subject, []string{cloudPlatform}); err != nil {
+			if federated, err = t.federate(ctx, []string{cloudPlatform}); err != nil {
 				return err
 			}
 		}
@@ -67,13 +67,13 @@ func (e *Exchanger) impersonate(ctx context.Context, subject exchange.SubjectTok
 	return result, err
 }
 
-func (e *Exchanger) generateAccessToken(ctx context.Context, federated token, scopes []string) (token, error) {
-	lifetime := e.config.Lifetime
+func (t *trade) generateAccessToken(ctx context.Context, federated token, scopes []string) (token, error) {
+	lifetime := t.config.Lifetime
 	if lifetime == 0 {
 		lifetime = time.Hour
 	}
-	asked := e.config.Now()
-	answer, err := e.postIAM(ctx, opAccessToken, federated, map[string]any{
+	asked := t.config.Now()
+	answer, err := t.postIAM(ctx, opAccessToken, federated, map[string]any{
 		"scope":    scopes,
 		"lifetime": fmt.Sprintf("%ds", int(lifetime/time.Second)),
 	})
@@ -83,9 +83,9 @@ func (e *Exchanger) generateAccessToken(ctx context.Context, federated token, sc
 	return parseAccessToken(answer, asked, lifetime)
 }
 
-func (e *Exchanger) generateIDToken(ctx context.Context, federated token, audience string, includeEmail bool) (token, error) {
-	asked := e.config.Now()
-	answer, err := e.postIAM(ctx, opIDToken, federated, map[string]any{
+func (t *trade) generateIDToken(ctx context.Context, federated token, audience string, includeEmail bool) (token, error) {
+	asked := t.config.Now()
+	answer, err := t.postIAM(ctx, opIDToken, federated, map[string]any{
 		"audience":     audience,
 		"includeEmail": includeEmail,
 	})
@@ -96,10 +96,10 @@ func (e *Exchanger) generateIDToken(ctx context.Context, federated token, audien
 }
 
 // postIAM calls a method of the service account; delegates are added.
-func (e *Exchanger) postIAM(ctx context.Context, op string, federated token, request map[string]any) ([]byte, error) {
-	if len(e.config.Delegates) > 0 {
-		names := make([]string, len(e.config.Delegates))
-		for i, d := range e.config.Delegates {
+func (t *trade) postIAM(ctx context.Context, op string, federated token, request map[string]any) ([]byte, error) {
+	if len(t.config.Delegates) > 0 {
+		names := make([]string, len(t.config.Delegates))
+		for i, d := range t.config.Delegates {
 			names[i] = "projects/-/serviceAccounts/" + d
 		}
 		request["delegates"] = names
@@ -108,13 +108,13 @@ func (e *Exchanger) postIAM(ctx context.Context, op string, federated token, req
 	if err != nil {
 		return nil, fmt.Errorf("gcp: %s: %w", op, err)
 	}
-	return e.post(ctx, op, tokenhttp.Request{
-		URL:         e.methodURL(op),
+	return t.post(ctx, op, tokenhttp.Request{
+		URL:         t.methodURL(op),
 		ContentType: "application/json",
 		Body:        body,
 		Bearer:      federated.value,
 		Accept:      "application/json",
-	}, federated.value, federated.from)
+	})
 }
 
 // methodURL is the address of a method of the service account.

@@ -147,9 +147,9 @@ func (c *Client) post(ctx context.Context, u *url.URL, r Request) (*Response, er
 	case resp.ContentLength > int64(limit) || len(answer.Body) > limit:
 		return refuse(TooLarge, fmt.Sprintf("the answer is longer than %d KiB", limit>>10))
 	case err != nil:
-		cut := failure(err, u, r)
-		cut.Status, cut.RetryAfter = answer.Status, answer.RetryAfter
-		return nil, cut
+		broken := failure(err, u, r)
+		broken.Status, broken.RetryAfter = answer.Status, answer.RetryAfter
+		return nil, broken
 	}
 	return answer, nil
 }

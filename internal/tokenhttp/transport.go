@@ -48,7 +48,7 @@ func newTransport() http.RoundTripper {
 		DisableCompression:  true,
 		MaxConnsPerHost:     64,
 
-		MaxResponseHeaderBytes: 64 << 20,
+		MaxResponseHeaderBytes: 64 << 10,
 		OnProxyConnectResponse: checkProxy,
 	}
 }
