@@ -207,3 +207,24 @@ func TestUntrusted(t *testing.T) {
 		})
 	}
 }
+
+// Nothing is begun for a caller that has gone.
+func TestContextEnded(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	prepared, err := issuer.Prepare(t.Context(), minimal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, try := range map[string]func() error{
+		"Mint":          func() error { _, err := issuer.Mint(ctx, minimal()); return err },
+		"Preview":       func() error { _, err := issuer.Preview(ctx, minimal()); return err },
+		"Prepare":       func() error { _, err := issuer.Prepare(ctx, minimal()); return err },
+		"Prepared.Mint": func() error { _, err := prepared.Mint(ctx); return err },
+	} {
+		if err := try(); !errors.Is(err, context.Canceled) || strings.Count(err.Error(), "oidctoken: ") != 1 {
+			t.Errorf("%s: %v, want context.Canceled", name, err)
+		}
+	}
+}

@@ -1,11 +1,16 @@
 package oidctoken
 
-import "maps"
+import (
+	"maps"
+	"strings"
+)
 
 // facts is a Scope laid flat: every part is there, a zero one where the Scope
 // has none, so that a row of the table is one field access. Parts are the
 // Scope's own memory.
 type facts struct {
+	known parts // which are there
+
 	account, organization, project Entity
 
 	context   Context
@@ -31,16 +36,19 @@ type facts struct {
 
 // read fills f from s. The error is a *ScopeError.
 func (f *facts) read(s *Scope) error {
-	f.account, f.organization, f.project = s.Account, s.Organization, s.Project
-	if f.context = s.Context; f.context == "" {
+	*f = facts{
+		account: s.Account, organization: s.Organization, project: s.Project,
+		context:  s.Context,
+		pipeline: s.Pipeline, execution: s.Execution, trigger: s.Trigger, source: s.Source,
+		runner: s.Runner, template: s.Template, connector: s.Connector, step: s.Step,
+	}
+	if f.context == "" {
 		f.context = ConnectorValidation
 		if s.Pipeline != nil || s.Execution != nil || s.Stage != nil {
 			f.context = PipelineExecution
 		}
 	}
-	f.pipeline, f.execution, f.trigger = s.Pipeline, s.Execution, s.Trigger
-	f.source, f.runner, f.template, f.connector = s.Source, s.Runner, s.Template, s.Connector
-	if f.step = s.Step; f.step != nil {
+	if f.step != nil {
 		f.database = f.step.Database
 	}
 	if err := f.readStage(s.Stage); err != nil {
@@ -55,26 +63,86 @@ func (f *facts) read(s *Scope) error {
 
 // fill gives f a zero part for each that is missing.
 func (f *facts) fill() {
-	fill(&f.pipeline, &none.pipeline)
-	fill(&f.execution, &none.execution)
-	fill(&f.trigger, &none.trigger)
-	fill(&f.source, &none.source)
-	fill(&f.runner, &none.runner)
-	fill(&f.template, &none.template)
-	fill(&f.connector, &none.connector)
-	fill(&f.service, &none.service)
-	fill(&f.environment, &none.environment)
-	fill(&f.infrastructure, &none.infrastructure)
-	fill(&f.artifact, &none.artifact)
-	fill(&f.workspace, &none.workspace)
-	fill(&f.step, &none.step)
-	fill(&f.database, &none.database)
+	fill(f, pipelinePart, &f.pipeline, &none.pipeline)
+	fill(f, executionPart, &f.execution, &none.execution)
+	fill(f, triggerPart, &f.trigger, &none.trigger)
+	fill(f, sourcePart, &f.source, &none.source)
+	fill(f, runnerPart, &f.runner, &none.runner)
+	fill(f, templatePart, &f.template, &none.template)
+	fill(f, connectorPart, &f.connector, &none.connector)
+	fill(f, servicePart, &f.service, &none.service)
+	fill(f, environmentPart, &f.environment, &none.environment)
+	fill(f, infrastructurePart, &f.infrastructure, &none.infrastructure)
+	fill(f, artifactPart, &f.artifact, &none.artifact)
+	fill(f, workspacePart, &f.workspace, &none.workspace)
+	fill(f, stepPart, &f.step, &none.step)
+	fill(f, databasePart, &f.database, &none.database)
 }
 
-func fill[T any](part **T, none *T) {
+func fill[T any](f *facts, p parts, part **T, none *T) {
 	if *part == nil {
 		*part = none
+	} else {
+		f.known |= p
 	}
+}
+
+// parts is a set of those that may be missing. Rows of the table whose part is
+// not there need not be asked.
+type parts uint16
+
+const (
+	pipelinePart parts = 1 << iota
+	executionPart
+	triggerPart
+	sourcePart
+	runnerPart
+	templatePart
+	connectorPart
+	servicePart
+	environmentPart
+	infrastructurePart
+	artifactPart
+	workspacePart
+	stepPart
+	databasePart
+)
+
+// partOf is the part that a row's field belongs to; 0 if it is always there.
+func partOf(field string) parts {
+	field = strings.TrimPrefix(strings.TrimPrefix(field, "Stage."), "Step.")
+	first, _, _ := strings.Cut(field, ".")
+	switch first {
+	case "Pipeline":
+		return pipelinePart
+	case "Execution":
+		return executionPart
+	case "Trigger":
+		return triggerPart
+	case "Source":
+		return sourcePart
+	case "Runner":
+		return runnerPart
+	case "Template":
+		return templatePart
+	case "Connector":
+		return connectorPart
+	case "Service":
+		return servicePart
+	case "Environment":
+		return environmentPart
+	case "Infrastructure":
+		return infrastructurePart
+	case "Artifact":
+		return artifactPart
+	case "Workspace":
+		return workspacePart
+	case "Step":
+		return stepPart
+	case "Database":
+		return databasePart
+	}
+	return 0
 }
 
 // none has a zero part of each type. Nobody writes to it.

@@ -120,7 +120,7 @@ func TestSubjectIsInjective(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		for range 40 {
+		for range 25 {
 			property(rt)
 		}
 	})

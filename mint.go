@@ -15,28 +15,29 @@ import (
 const backdating = 60 * time.Second
 
 // draft is the memory that a token is made in. It is used again, so that a
-// token costs two allocations of ours: its text, and the Token.
+// token costs two allocations of ours: its text, and the Token. What it points
+// to of a host's Scope is no secret, and goes when the pool is collected.
 type draft struct {
-	facts   facts
-	payload []byte // JSON, with the subject and what is beyond the table at:
-	subject [2]int
-	beyond  int
-	jws     []byte
-	sig     []byte
+	settings settings // of a Scope's own Profile
+	facts    facts
+	payload  []byte // JSON, with the subject and what is beyond the table at:
+	subject  [2]int
+	beyond   int
+	jws      []byte
+	sig      []byte
 	digester
 	jti [16]byte
 }
 
 // settle checks s and renders all of the payload that does not differ from
 // one token to the next.
-func (iss *Issuer) settle(d *draft, s *Scope) (settings, error) {
-	profile := s.Profile
-	if profile == nil {
-		profile = &iss.config.Profile
-	}
-	p, scopeErr := iss.profile(profile)
-	if scopeErr != nil {
-		return p, scopeErr
+func (iss *Issuer) settle(d *draft, s *Scope) (*settings, error) {
+	p := &iss.settings
+	if s.Profile != nil {
+		p = &d.settings
+		if err := iss.readProfile(p, s.Profile); err != nil {
+			return nil, err
+		}
 	}
 	if err := d.facts.read(s); err != nil {
 		return p, err
@@ -76,7 +77,7 @@ func (iss *Issuer) settle(d *draft, s *Scope) (settings, error) {
 
 // appendBeyond appends the claims beyond the table: the host's and the
 // profile's.
-func (iss *Issuer) appendBeyond(b []byte, d *draft, s *Scope, p settings) ([]byte, error) {
+func (iss *Issuer) appendBeyond(b []byte, d *draft, s *Scope, p *settings) ([]byte, error) {
 	if len(s.Extra) == 0 && p.claims == nil {
 		return b, nil
 	}
@@ -94,7 +95,7 @@ func (iss *Issuer) appendBeyond(b []byte, d *draft, s *Scope, p settings) ([]byt
 
 // claims is what d's payload says, for hooks: it shares no memory with a draft
 // or with s.
-func (iss *Issuer) claims(d *draft, s *Scope, p settings) *Claims {
+func (iss *Issuer) claims(d *draft, s *Scope, p *settings) *Claims {
 	c := &Claims{
 		issuer:   iss.url.of(d.facts.account.ID),
 		subject:  string(d.payload[d.subject[0]:d.subject[1]]),
@@ -119,17 +120,17 @@ func (iss *Issuer) claims(d *draft, s *Scope, p settings) *Claims {
 // Nothing is retried and nothing is kept: every token is new.
 func (iss *Issuer) Mint(ctx context.Context, s Scope) (*Token, error) {
 	d := iss.drafts.Get().(*draft)
-	defer iss.release(d)
+	defer iss.drafts.Put(d)
 	p, err := iss.settle(d, &s)
 	if err != nil {
-		return nil, iss.audited(ctx, s, nil, nil, err)
+		return nil, iss.audited(ctx, &s, nil, nil, err)
 	}
 	var claims *Claims
 	if iss.config.Audit != nil {
 		claims = iss.claims(d, &s, p)
 	}
-	t, err := iss.issue(ctx, &s, &p, d, nil)
-	return t, iss.audited(ctx, s, claims, t, err)
+	t, err := iss.issue(ctx, &s, p, d, nil)
+	return t, iss.audited(ctx, &s, claims, t, err)
 }
 
 // Preview returns what a token for s would say now, without asking policy or a
@@ -139,7 +140,7 @@ func (iss *Issuer) Preview(ctx context.Context, s Scope) (*Claims, error) {
 		return nil, fmt.Errorf("oidctoken: preview: %w", err)
 	}
 	d := iss.drafts.Get().(*draft)
-	defer iss.release(d)
+	defer iss.drafts.Put(d)
 	p, err := iss.settle(d, &s)
 	if err != nil {
 		return nil, err
@@ -166,16 +167,16 @@ func (iss *Issuer) Prepare(ctx context.Context, s Scope) (*Prepared, error) {
 		return nil, fmt.Errorf("oidctoken: prepare: %w", err)
 	}
 	d := iss.drafts.Get().(*draft)
-	defer iss.release(d)
+	defer iss.drafts.Put(d)
 	p, err := iss.settle(d, &s)
 	if err != nil {
-		return nil, iss.audited(ctx, s, nil, nil, err)
+		return nil, iss.audited(ctx, &s, nil, nil, err)
 	}
 	whole := len(d.payload) / 3 * 3
 	return &Prepared{
 		issuer:   iss,
 		scope:    s.clone(),
-		settings: p,
+		settings: *p,
 		claims:   iss.claims(d, &s, p),
 		encoded:  base64.RawURLEncoding.AppendEncode(nil, d.payload[:whole]),
 		rest:     bytes.Clone(d.payload[whole:]),
@@ -189,24 +190,18 @@ func (p *Prepared) Claims() *Claims { return p.claims }
 // is chosen anew.
 func (p *Prepared) Mint(ctx context.Context) (*Token, error) {
 	d := p.issuer.drafts.Get().(*draft)
-	defer p.issuer.release(d)
+	defer p.issuer.drafts.Put(d)
 	d.payload = append(d.payload[:0], p.rest...)
 	t, err := p.issuer.issue(ctx, &p.scope, &p.settings, d, p.encoded)
-	return t, p.issuer.audited(ctx, p.scope, p.claims, t, err)
-}
-
-// release gives d back, without the host's values in it.
-func (iss *Issuer) release(d *draft) {
-	d.facts = facts{}
-	iss.drafts.Put(d)
+	return t, p.issuer.audited(ctx, &p.scope, p.claims, t, err)
 }
 
 // audited tells Audit how minting ended, and returns err.
-func (iss *Issuer) audited(ctx context.Context, s Scope, claims *Claims, t *Token, err error) error {
+func (iss *Issuer) audited(ctx context.Context, s *Scope, claims *Claims, t *Token, err error) error {
 	if iss.config.Audit == nil {
 		return err
 	}
-	e := Event{Time: iss.config.Now(), Scope: s, Claims: claims, Err: err}
+	e := Event{Time: iss.config.Now(), Scope: *s, Claims: claims, Err: err}
 	if t != nil {
 		e.ID, e.KeyID, e.Expires = t.ID(), t.KeyID(), t.Expires()
 	}
@@ -256,7 +251,7 @@ func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, e
 		Token
 		text string
 	}{text: string(d.jws)}
-	minted.Token = Token{jwt: &minted.text, id: d.jti, keyID: key.ID, expires: time.Unix(expires, 0)}
+	minted.Token = Token{jwt: &minted.text, id: d.jti, keyID: key.ID, expires: expires}
 	return &minted.Token, nil
 }
 

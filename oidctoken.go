@@ -68,6 +68,7 @@ type Event struct {
 // [http.Handler] and safe for concurrent use.
 type Issuer struct {
 	config   Config
+	settings settings // of config.Profile
 	url      issuerURL
 	drafts   sync.Pool // of *draft
 	keys     atomic.Pointer[keySet]
@@ -100,7 +101,7 @@ func NewIssuer(c Config) (*Issuer, error) {
 			return nil, &ConfigError{"ExtraPrefix", reason}
 		}
 	}
-	if _, err := iss.profile(&c.Profile); err != nil {
+	if err := iss.readProfile(&iss.settings, &c.Profile); err != nil {
 		return nil, &ConfigError{err.Field, err.Reason}
 	}
 	if c.Keys == nil {

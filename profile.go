@@ -65,10 +65,10 @@ const (
 	Null
 )
 
-// profile fills in what p leaves to the default, and checks it. The error's
-// field begins with "Profile.".
-func (iss *Issuer) profile(p *Profile) (settings, *ScopeError) {
-	s := settings{
+// readProfile fills s with p, and what p leaves to the default, and checks it.
+// The error's field begins with "Profile.".
+func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
+	*s = settings{
 		lifetime:   p.Lifetime,
 		algorithms: p.Algorithms,
 		maxSubject: p.MaxSubject,
@@ -90,26 +90,26 @@ func (iss *Issuer) profile(p *Profile) (settings, *ScopeError) {
 	}
 	var reason string
 	if s.subject, reason = iss.subjects.parse(template, iss.url.perAccount); reason != "" {
-		return s, &ScopeError{"Profile.Subject", reason}
+		return &ScopeError{"Profile.Subject", reason}
 	}
 	switch {
 	case s.lifetime < time.Second || s.lifetime%time.Second != 0:
-		return s, &ScopeError{"Profile.Lifetime", "is not in whole seconds, at least one"}
+		return &ScopeError{"Profile.Lifetime", "is not in whole seconds, at least one"}
 	case s.lifetime > iss.config.MaxLifetime:
-		return s, &ScopeError{"Profile.Lifetime", "is longer than Config.MaxLifetime"}
+		return &ScopeError{"Profile.Lifetime", "is longer than Config.MaxLifetime"}
 	case s.maxSubject < 1 || s.maxSubject > maxSubject:
-		return s, &ScopeError{"Profile.MaxSubject", "is not between 1 and 255 bytes"}
+		return &ScopeError{"Profile.MaxSubject", "is not between 1 and 255 bytes"}
 	case s.unknown > Null:
-		return s, &ScopeError{"Profile.Unknown", "is neither Omit nor Null"}
+		return &ScopeError{"Profile.Unknown", "is neither Omit nor Null"}
 	case len(s.algorithms) == 0:
-		return s, &ScopeError{"Profile.Algorithms", "is empty"}
+		return &ScopeError{"Profile.Algorithms", "is empty"}
 	}
 	for _, name := range s.algorithms {
 		if algorithmNamed(name) == nil {
-			return s, &ScopeError{"Profile.Algorithms", fmt.Sprintf("has %+.20q, which is none", name)}
+			return &ScopeError{"Profile.Algorithms", fmt.Sprintf("has %+.20q, which is none", name)}
 		}
 	}
-	return s, nil
+	return nil
 }
 
 var defaultAlgorithms = []string{"RS256"}

@@ -21,6 +21,7 @@ const (
 	plainByte      = 1 << iota // printable ASCII that JSON shows as it is
 	identifierByte             // A-Z a-z 0-9 _
 	unreservedByte             // of RFC 3986, section 2.3: not encoded in a subject
+	visibleByte                // printable ASCII without the space
 )
 
 // byteClass holds the classes of each byte.
@@ -29,6 +30,9 @@ var byteClass = func() (class [256]uint8) {
 		letter := 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z' || '0' <= b && b <= '9'
 		if 0x20 <= b && b <= 0x7e && b != '"' && b != '\\' {
 			class[b] |= plainByte
+		}
+		if '!' <= b && b <= '~' {
+			class[b] |= visibleByte
 		}
 		if letter || b == '_' {
 			class[b] |= identifierByte
@@ -40,14 +44,13 @@ var byteClass = func() (class [256]uint8) {
 	return class
 }()
 
-// consists reports whether every byte of s is of the class.
+// consists reports whether every byte of s is of the class. It does not stop at
+// the first that is not: a branch for each byte costs more than the rest of s.
 func consists(s string, class uint8) bool {
 	for i := range len(s) {
-		if byteClass[s[i]]&class == 0 {
-			return false
-		}
+		class &= byteClass[s[i]]
 	}
-	return true
+	return class != 0
 }
 
 // checkIdentifier says why s is not an identifier, "" if it is one.
@@ -87,10 +90,8 @@ func checkAudience(s string) string {
 	case len(s) > maxAudience:
 		return "is longer than 600 bytes"
 	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return "is not printable ASCII without spaces"
-		}
+	if !consists(s, visibleByte) {
+		return "is not printable ASCII without spaces"
 	}
 	return ""
 }
@@ -113,6 +114,9 @@ func appendJSON(dst []byte, s string) []byte {
 // appendPercent appends s, percent-encoded but for the unreserved.
 func appendPercent(dst []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
+	if consists(s, unreservedByte) {
+		return append(dst, s...)
+	}
 	for i := range len(s) {
 		if b := s[i]; byteClass[b]&unreservedByte != 0 {
 			dst = append(dst, b)
@@ -123,27 +127,37 @@ func appendPercent(dst []byte, s string) []byte {
 	return dst
 }
 
-// jsonKeys are the rows' names as they stand in a payload.
-var jsonKeys = func() []string {
-	keys := make([]string, len(table))
+// rows are the table's, as appendTable wants them: the name as it stands in a
+// payload, with the quote that begins a value, and the part of a Scope that the
+// value is in.
+var rows = func() []row {
+	rows := make([]row, len(table))
 	for i, c := range table {
-		keys[i] = `,"` + c.name + `":`
+		rows[i] = row{`,"` + c.name + `":"`, partOf(c.field)}
 	}
-	return keys
+	return rows
 }()
+
+type row struct {
+	key  string
+	part parts
+}
 
 // appendTable appends the members of the table, each with a comma before it.
 func (f *facts) appendTable(dst []byte, unknown Unknown) ([]byte, error) {
 	for i := range table {
-		c := &table[i]
-		v := c.value(f)
+		c, r, v := &table[i], &rows[i], ""
+		if r.part&^f.known == 0 {
+			v = c.value(f)
+		}
 		if v == "" {
 			if unknown == Null {
-				dst = append(append(dst, jsonKeys[i]...), "null"...)
+				dst = append(dst, r.key...)
+				dst = append(dst[:len(dst)-1], "null"...)
 			}
 			continue
 		}
-		dst = append(append(dst, jsonKeys[i]...), '"')
+		dst = append(dst, r.key...)
 		if len(v) <= c.format.most && consists(v, c.format.class) && (c.format.class != identifierByte || v[0] > '9') {
 			dst = append(append(dst, v...), '"')
 			continue

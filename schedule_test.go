@@ -86,6 +86,12 @@ func TestExpiredKeyDoesNotSign(t *testing.T) {
 	if got := kidAt(t, keys, noon, "EdDSA"); got != "" {
 		t.Errorf("kid %q at its end", got)
 	}
+	// Nor does it stand in the way of one that may.
+	keys = append(keys, oidctoken.Key{ID: "older", Signer: memory(otherEd())})
+	keys[0].NotBefore = noon.Add(-time.Hour)
+	if got := kidAt(t, keys, noon, "EdDSA"); got != "older" {
+		t.Errorf("kid %q beside an older key, want older", got)
+	}
 }
 
 // Which key signs depends on the keys and the time alone: replicas that list

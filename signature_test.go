@@ -232,3 +232,29 @@ func TestSignerFails(t *testing.T) {
 		}
 	}
 }
+
+// A signer that goes on after it was left, with a call to a service as it may
+// be, never sees the next token in what it was given.
+func TestSignerKeepsDigest(t *testing.T) {
+	for _, alg := range []string{"EdDSA", "ES256", "ES384"} {
+		var kept [][]byte
+		var copies [][]byte
+		issuer := newIssuer(t, oidctoken.Config{
+			Keys: oidctoken.StaticKeys{{Signer: signerFunc{keyFor[alg]().Public(), func(_ context.Context, digest []byte, _ crypto.SignerOpts) ([]byte, error) {
+				kept, copies = append(kept, digest), append(copies, bytes.Clone(digest))
+				return nil, context.DeadlineExceeded
+			}}}},
+			Profile: oidctoken.Profile{Algorithms: []string{alg}},
+		})
+		for range 10 {
+			if _, err := issuer.Mint(t.Context(), minimal()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("%s: %v", alg, err)
+			}
+		}
+		for i := range kept {
+			if !bytes.Equal(kept[i], copies[i]) {
+				t.Errorf("%s: what the signer was given for token %d has changed", alg, i)
+			}
+		}
+	}
+}

@@ -188,14 +188,16 @@ func (t *subject) alternatives(i int) (labels []string) {
 
 // append appends the subject of f.
 func (t *subject) append(dst []byte, f *facts) ([]byte, error) {
-	for _, s := range t.segments {
-		if s.optional && s.unknown(f) != nil {
-			continue
-		}
+	for i := range t.segments {
+		s := &t.segments[i]
 		if c := s.unknown(f); c != nil {
+			if s.optional {
+				continue
+			}
 			return nil, &ScopeError{c.field, "is unknown, and the profile's subject demands it"}
 		}
-		for _, p := range s.parts {
+		for i := range s.parts {
+			p := &s.parts[i]
 			dst = append(dst, p.label...)
 			if p.claim == nil {
 				continue
@@ -211,8 +213,9 @@ func (t *subject) append(dst []byte, f *facts) ([]byte, error) {
 }
 
 // unknown is the first claim of s that f does not know.
-func (s segment) unknown(f *facts) *claim {
-	for _, p := range s.parts {
+func (s *segment) unknown(f *facts) *claim {
+	for i := range s.parts {
+		p := &s.parts[i]
 		if p.claim != nil && p.claim.value(f) == "" {
 			return p.claim
 		}

@@ -1,6 +1,7 @@
 package oidctoken_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -189,5 +190,35 @@ func TestSubjectLength(t *testing.T) {
 				t.Errorf("Mint (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A value that breaks its own rule is at fault, not the template that names it.
+func TestSubjectOfBadValue(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	for value, reason := range notText {
+		s := minimal()
+		s.Profile = withSubject("{account_id}:{account_uid}")
+		s.Account.UID = value
+		_, err := issuer.Mint(t.Context(), s)
+		if diff := cmp.Diff(&oidctoken.ScopeError{Field: "Account.UID", Reason: reason}, scopeError(err)); diff != "" {
+			t.Errorf("Mint with %.20q (-want +got):\n%s", value, diff)
+		}
+	}
+}
+
+// Templates beyond those that an issuer keeps are parsed each time.
+func TestManySubjectTemplates(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	s := minimal()
+	for round := range 2 {
+		for i := range 1100 {
+			label := fmt.Sprintf("label-%d/", i)
+			s.Profile = withSubject(label + "{account_id}")
+			got, err := subjectOf(t.Context(), issuer, s)
+			if err != nil || got != label+"acme" {
+				t.Fatalf("round %d, template %d: sub = %q, %v", round, i, got, err)
+			}
+		}
 	}
 }

@@ -15,7 +15,7 @@ type Token struct {
 	jwt     *string // a pointer prints as an address, wherever it is embedded
 	id      [16]byte
 	keyID   string
-	expires time.Time
+	expires int64 // seconds since 1970
 }
 
 // JWT reveals the token in its compact serialization (RFC 7515, section 7.1).
@@ -29,7 +29,7 @@ func (t *Token) KeyID() string { return t.keyID }
 
 // Expires is the token's "exp". It may come sooner than the profile's
 // lifetime says, since no token outlives its key.
-func (t *Token) Expires() time.Time { return t.expires }
+func (t *Token) Expires() time.Time { return time.Unix(t.expires, 0) }
 
 // String names the token without revealing it.
 func (t Token) String() string { return "jwt:" + t.ID() }

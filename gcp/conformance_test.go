@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// X01 X02 X03 X04 X05 X06 X07 X09
+// X01 X03 X04 X05 X06 X07 X09
 func TestExchangerConformance(t *testing.T) {
 	for _, tt := range []struct {
 		name, account, path string

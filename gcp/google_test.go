@@ -69,7 +69,8 @@ func mints(issuer *oidctokentest.Issuer, profile oidctoken.Profile, account, pro
 }
 
 // From a Scope to an access token, with everything verified that Google
-// verifies: X01
+// verifies.
+// X01
 func TestGoogle(t *testing.T) {
 	google, issuer, url := standIn(t)
 	federated := func(g oidctokentest.GoogleGrant) oidctokentest.GoogleGrant {

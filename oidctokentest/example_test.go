@@ -154,6 +154,15 @@ func ExampleNewIssuer() {
 	// Output:
 }
 
+func ExampleNewKey() {
+	_ = func(t *testing.T) {
+		// A key that has left the issuer, as a rotation makes it.
+		key := oidctokentest.NewKey(t, "ES384")
+		key.Expires = time.Now()
+	}
+	// Output:
+}
+
 func ExampleTestSigner() {
 	_ = func(t *testing.T) {
 		oidctokentest.TestSigner(t, func(t *testing.T) oidctoken.Signer {

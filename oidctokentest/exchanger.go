@@ -1,7 +1,10 @@
 package oidctokentest
 
 import (
+	"iter"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,8 +49,9 @@ type CloudAnswer struct {
 // into an error.
 //
 // The network is in memory and the clock is that of [testing/synctest]: waiting
-// costs no time, and no goroutine of the Exchanger may outlive the exchange.
-// The JWTs are real ones, minted with the Exchanger's Profile for its Audience.
+// costs no time, but every goroutine that the Exchanger starts must end by itself.
+// The JWTs are real ones, minted with the Exchanger's Profile for its Audience,
+// and signed with the algorithm that it prefers. Run it with -race.
 func TestExchanger(t *testing.T, x ExchangerTest) {
 	t.Helper()
 	for _, test := range []struct {
@@ -67,10 +71,10 @@ func TestExchanger(t *testing.T, x ExchangerTest) {
 	} {
 		runExchanger(t, test.name, x, test.run)
 	}
-	for name, hostile := range redirects() {
+	for name, hostile := range inOrder(redirects()) {
 		runExchanger(t, "Redirect/"+name, x, func(r *exchangerRun) { r.refuses(hostile(r)) })
 	}
-	for name, answer := range map[string]func(*exchangerRun) http.Handler{
+	for name, answer := range inOrder(map[string]func(*exchangerRun) http.Handler{
 		"too long":        (*exchangerRun).tooLong,
 		"bomb":            (*exchangerRun).bomb,
 		"many headers":    (*exchangerRun).manyHeaders,
@@ -83,28 +87,39 @@ func TestExchanger(t *testing.T, x ExchangerTest) {
 		"echo in refusal": (*exchangerRun).echoInRefusal,
 		"echo in type":    (*exchangerRun).echoInType,
 		"echo in status":  (*exchangerRun).echoInStatus,
-	} {
+	}) {
 		runExchanger(t, "Answer/"+name, x, func(r *exchangerRun) { r.refuses(answer(r)) })
 	}
-	for name, change := range map[string]func(value string) string{
+	for name, change := range inOrder(map[string]func(value string) string{
 		"empty":    func(string) string { return "" },
 		"CR LF":    func(v string) string { return v + "\r\nX-Injected: " + v },
 		"LF":       func(v string) string { return v + "\n" },
 		"NUL":      func(v string) string { return v[:8] + "\x00" + v[8:] },
 		"too long": func(v string) string { return strings.Repeat(v, 17<<10/len(v)+1) },
-	} {
+	}) {
 		runExchanger(t, "Value/"+name, x, func(r *exchangerRun) {
 			r.refuses(r.answer(func() string { return change(r.value) }, time.Hour))
 		})
 	}
-	for name, lifetime := range map[string]time.Duration{
+	for name, lifetime := range inOrder(map[string]time.Duration{
 		"over":    -time.Hour,
 		"none":    0,
 		"endless": 200 * 365 * 24 * time.Hour,
-	} {
+	}) {
 		runExchanger(t, "Lifetime/"+name, x, func(r *exchangerRun) {
 			r.refuses(r.answer(func() string { return r.value }, lifetime))
 		})
+	}
+}
+
+// inOrder ranges over m in the order of its names.
+func inOrder[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if !yield(name, m[name]) {
+				return
+			}
+		}
 	}
 }
 

@@ -65,8 +65,8 @@ func (r *exchangerRun) success() {
 	}
 	r.checkCredential(credential, start)
 	r.checkSubjects()
-	if r.requests != 1 {
-		r.Errorf("Exchange made %d requests, want 1", r.requests)
+	if n := r.made(); n != 1 {
+		r.Errorf("Exchange made %d requests, want 1", n)
 	}
 }
 
@@ -148,8 +148,8 @@ func (r *exchangerRun) refusal() {
 	if !strings.Contains(err.Error(), "the cloud's own words") {
 		r.Errorf("the error does not show the cloud's words: %v", err)
 	}
-	if r.requests != 1 {
-		r.Errorf("Exchange made %d requests, want 1: a refusal for good is not retried", r.requests)
+	if n := r.made(); n != 1 {
+		r.Errorf("Exchange made %d requests, want 1: a refusal for good is not retried", n)
 	}
 }
 
@@ -164,8 +164,8 @@ func (r *exchangerRun) subjectError() {
 	if !errors.Is(err, want) {
 		r.Errorf("Exchange returned the error %v, want that of Subject", err)
 	}
-	if calls != 1 || r.requests != 0 {
-		r.Errorf("Exchange called Subject %d times and made %d requests, want 1 and 0", calls, r.requests)
+	if n := r.made(); calls != 1 || n != 0 {
+		r.Errorf("Exchange called Subject %d times and made %d requests, want 1 and 0", calls, n)
 	}
 }
 
@@ -176,8 +176,8 @@ func (r *exchangerRun) cancelled() {
 	if !errors.Is(err, context.Canceled) {
 		r.Errorf("Exchange returned the error %v, want one that is %v", err, context.Canceled)
 	}
-	if r.requests != 0 {
-		r.Errorf("Exchange made %d requests after its ctx had ended", r.requests)
+	if n := r.made(); n != 0 {
+		r.Errorf("Exchange made %d requests after its ctx had ended", n)
 	}
 }
 

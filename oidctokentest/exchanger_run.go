@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/oidctoken/oidctoken"
@@ -48,19 +49,7 @@ type exchangerRun struct {
 }
 
 func newExchangerRun(t *testing.T, test ExchangerTest) *exchangerRun {
-	shared, err := sharedRSA()
-	if err != nil {
-		t.Fatal(err)
-	}
-	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
-		URL:         "https://issuer.example.com",
-		Keys:        oidctoken.StaticKeys{shared, NewKey(t, "ES256")},
-		MaxLifetime: maxJWTAge,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &exchangerRun{T: t, test: test, issuer: issuer, value: "value-" + rand.Text()}
+	r := &exchangerRun{T: t, test: test, value: "value-" + rand.Text()}
 	listener := &pipeListener{make(chan net.Conn), make(chan struct{})}
 	server := &http.Server{Handler: http.HandlerFunc(r.serve), ErrorLog: discardLog()}
 	var served sync.WaitGroup
@@ -86,7 +75,30 @@ func newExchangerRun(t *testing.T, test ExchangerTest) *exchangerRun {
 			return listener.dial(ctx)
 		},
 	})
+	var err error
+	if r.issuer, err = issuerOf(r.exchanger.Profile()); err != nil {
+		t.Fatalf("an issuer for the Exchanger's Profile: %v", err)
+	}
 	return r
+}
+
+// issuerOf is an issuer with a key for the algorithm that p prefers.
+func issuerOf(p oidctoken.Profile) (*oidctoken.Issuer, error) {
+	var key oidctoken.Key
+	var err error
+	if len(p.Algorithms) == 0 || p.Algorithms[0] == "RS256" {
+		key, err = sharedRSA()
+	} else {
+		key, err = newKey(p.Algorithms[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	return oidctoken.NewIssuer(oidctoken.Config{
+		URL:         "https://issuer.example.com",
+		Keys:        oidctoken.StaticKeys{key},
+		MaxLifetime: 24 * time.Hour,
+	})
 }
 
 // serve records a request, checks how it carries its JWT, and answers.
@@ -149,6 +161,13 @@ func (r *exchangerRun) subject(ctx context.Context, audience string) (string, er
 	defer r.mu.Unlock()
 	r.jwts = append(r.jwts, token.JWT())
 	return token.JWT(), nil
+}
+
+// made is how many requests came that Path chooses.
+func (r *exchangerRun) made() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.requests
 }
 
 // checkSubjects wants one JWT per request that carries one, each a new one.

@@ -113,9 +113,9 @@ type GoogleGrant struct {
 // takes effect at once, and authorization beyond impersonation is the caller's
 // to add, behind [Google.Require].
 //
-// A Google is an [http.Handler] and safe for concurrent use. It starts no
-// goroutine and remembers at most 4096 access tokens, the ones that live
-// longest.
+// A Google is an [http.Handler] and safe for concurrent use. It keeps no
+// goroutine and no connection between requests, and remembers at most 4096
+// access tokens, the ones that live longest.
 type Google struct {
 	config    GoogleConfig
 	providers map[string]*googleProvider // by Name

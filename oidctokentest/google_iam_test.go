@@ -261,7 +261,6 @@ func TestGoogleFault(t *testing.T) {
 	}
 }
 
-// X17
 func TestGoogleIsBounded(t *testing.T) {
 	g := newGoogle(t)
 	short, long := g.request(), g.request()

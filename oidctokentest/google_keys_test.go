@@ -19,7 +19,7 @@ import (
 
 const issuerError = `{"error":"invalid_grant","error_description":"Error connecting to the given credential's issuer."}` + "\n"
 
-// P01 P03: what a verifier demands of an issuer's documents.
+// What Google demands of an issuer's documents.
 func TestGoogleDiscovery(t *testing.T) {
 	type documents struct {
 		discovery, jwks         string

@@ -22,7 +22,7 @@ type refusal struct {
 	Description string `json:"error_description"`
 }
 
-// T01 T05 T08 T12 X01
+// T01 T05 X01
 func TestGoogleRefuses(t *testing.T) {
 	g := newGoogle(t)
 	now := time.Now().Unix()

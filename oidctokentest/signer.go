@@ -24,7 +24,7 @@ import (
 // key of Public, in the form that crypto.Signer prescribes; concurrently; and
 // not once ctx has ended. It makes some forty signatures per algorithm.
 //
-// newSigner is called once per subtest and may always return the same Signer.
+// newSigner is called at least once per subtest and may always return the same Signer.
 // algorithms are the values of "alg" (RFC 7518, section 3.1; RFC 8037) that the
 // key is for; without one, it is the default that [oidctoken.Key] has for such
 // a key. Run it with -race.

@@ -226,7 +226,7 @@ func TestBrokenSigner(t *testing.T) {
 	}
 }
 
-// TestSigner is worth something only if it fails: T02 T07
+// TestSigner is worth something only if it fails when it must.
 func TestSignerFinds(t *testing.T) {
 	for _, b := range brokenSigners {
 		t.Run(b.name, func(t *testing.T) {
