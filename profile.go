@@ -46,7 +46,7 @@ type Profile struct {
 	// what encoding/json takes. Neither names of the table nor registered
 	// ones may be returned. Nil adds nothing. It is called for every token, or
 	// once for a [Prepared] one, and must not keep c.
-	Claims func(c *Claims) (map[string]any, error)
+	Claims func(c *Claims) (map[string]any, error) `json:"-"`
 }
 
 // DefaultSubject is the subject template of a [Profile] that has none.

@@ -89,6 +89,7 @@ func NewSigner(key crypto.Signer) (Signer, error) {
 		k.Precompute()
 		local = true
 	case *ecdsa.PrivateKey:
+		//lint:ignore SA1019 the standard library panics if the number is missing
 		if k == nil || k.D == nil || k.Curve == nil {
 			return nil, errors.New("oidctoken: signer: the ECDSA key is empty")
 		}
@@ -157,6 +158,7 @@ func checkPublic(key crypto.PublicKey) error {
 			return errors.New("the RSA key's modulus or exponent is invalid")
 		}
 	case *ecdsa.PublicKey:
+		//lint:ignore SA1019 the standard library panics if a number is missing
 		if k == nil || k.X == nil || k.Y == nil {
 			return errors.New("the ECDSA key is empty")
 		}
