@@ -152,6 +152,16 @@ var table = []claim{
 	{"run_phase", "Stage.Workspace.Phase", text, func(f *facts) string { return f.workspace.Phase }, inWorkspace, "plan, apply and so on"},
 }
 
+// ClaimNames returns the names of the table's claims, in the order in which
+// they stand in a token. The slice is the caller's.
+func ClaimNames() []string {
+	names := make([]string, len(table))
+	for i, c := range table {
+		names[i] = c.name
+	}
+	return names
+}
+
 // rowOf finds rows of the table by name.
 var rowOf = func() map[string]*claim {
 	rows := make(map[string]*claim, len(table))

@@ -107,10 +107,7 @@ func (iss *Issuer) pagesAt(ctx context.Context, now time.Time) (*pages, error) {
 
 // discoveryDocument renders the issuer's metadata (Discovery 1.0, section 3).
 func (iss *Issuer) discoveryDocument(algs []string) ([]byte, error) {
-	claims := slices.Clone(registered)
-	for _, c := range table {
-		claims = append(claims, c.name)
-	}
+	claims := append(slices.Clone(registered), ClaimNames()...)
 	return json.Marshal(struct {
 		Issuer        string   `json:"issuer"`
 		JWKSURI       string   `json:"jwks_uri"`

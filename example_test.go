@@ -210,3 +210,9 @@ func ExampleClaims_Get() {
 	// prod true
 	//  false
 }
+
+func ExampleClaimNames() {
+	names := oidctoken.ClaimNames()
+	fmt.Println(names[0], names[len(names)-1])
+	// Output: account_id run_phase
+}

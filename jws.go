@@ -66,6 +66,9 @@ func (a *algorithm) fits(of *algorithm) bool {
 type digester struct {
 	sum256 [sha256.Size]byte
 	sum512 [sha512.Size]byte
+
+	resumed resumable // of hash
+	hash    crypto.Hash
 }
 
 // digest is what a signer is given for the signing input. It may be d's

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"strconv"
 	"time"
@@ -156,7 +155,7 @@ type Prepared struct {
 	scope    Scope
 	settings settings
 	claims   *Claims
-	encoded  []byte // the payload's beginning in base64url, in whole groups,
+	start    start  // the payload's beginning, in whole groups of base64url,
 	rest     []byte // and the 0 to 2 bytes behind them
 }
 
@@ -178,7 +177,7 @@ func (iss *Issuer) Prepare(ctx context.Context, s Scope) (*Prepared, error) {
 		scope:    s.clone(),
 		settings: *p,
 		claims:   iss.claims(d, &s, p),
-		encoded:  base64.RawURLEncoding.AppendEncode(nil, d.payload[:whole]),
+		start:    start{encoded: appendBase64(nil, d.payload[:whole])},
 		rest:     bytes.Clone(d.payload[whole:]),
 	}, nil
 }
@@ -192,7 +191,7 @@ func (p *Prepared) Mint(ctx context.Context) (*Token, error) {
 	d := p.issuer.drafts.Get().(*draft)
 	defer p.issuer.drafts.Put(d)
 	d.payload = append(d.payload[:0], p.rest...)
-	t, err := p.issuer.issue(ctx, &p.scope, &p.settings, d, p.encoded)
+	t, err := p.issuer.issue(ctx, &p.scope, &p.settings, d, &p.start)
 	return t, p.issuer.audited(ctx, &p.scope, p.claims, t, err)
 }
 
@@ -209,9 +208,9 @@ func (iss *Issuer) audited(ctx context.Context, s *Scope, claims *Claims, t *Tok
 	return err
 }
 
-// issue signs the payload whose beginning is encoded already and whose rest is
-// in d, without the claims that differ from one token to the next.
-func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, encoded []byte) (*Token, error) {
+// issue signs the payload that is in d, without the claims that differ from one
+// token to the next. What is in d is the rest of it if there is a start.
+func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, begun *start) (*Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("oidctoken: mint: %w", err)
 	}
@@ -238,9 +237,12 @@ func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, e
 	rand.Read(d.jti[:]) // never fails: the program ends without entropy
 
 	d.payload = appendTail(d.payload, issued, expires, &d.jti)
-	d.jws = append(append(d.jws[:0], key.header...), encoded...)
-	d.jws = base64.RawURLEncoding.AppendEncode(d.jws, d.payload)
-	if err := d.sign(ctx, key); err != nil {
+	d.jws = append(d.jws[:0], key.header...)
+	if begun != nil {
+		d.jws = append(d.jws, begun.encoded...)
+	}
+	d.jws = appendBase64(d.jws, d.payload)
+	if err := d.sign(ctx, key, begun.digest(d, key)); err != nil {
 		return nil, fmt.Errorf("oidctoken: mint: key %s: %w", key.ID, err)
 	}
 	if iss.config.Now().Unix() >= expires {
@@ -260,7 +262,7 @@ func appendTail(b []byte, issued, expires int64, jti *[16]byte) []byte {
 	b = strconv.AppendInt(append(b, `,"iat":`...), issued, 10)
 	b = strconv.AppendInt(append(b, `,"nbf":`...), issued-int64(backdating/time.Second), 10)
 	b = strconv.AppendInt(append(b, `,"exp":`...), expires, 10)
-	b = base64.RawURLEncoding.AppendEncode(append(b, `,"jti":"`...), jti[:])
+	b = appendBase64(append(b, `,"jti":"`...), jti[:])
 	return append(b, `"}`...)
 }
 
@@ -278,9 +280,8 @@ func (iss *Issuer) allow(ctx context.Context, s *Scope) error {
 	return nil
 }
 
-// sign signs d.jws and appends the signature to it.
-func (d *draft) sign(ctx context.Context, k *signingKey) error {
-	digest := d.digest(k.alg, d.jws)
+// sign signs d.jws, whose digest is given, and appends the signature to it.
+func (d *draft) sign(ctx context.Context, k *signingKey, digest []byte) error {
 	if !k.trust {
 		// A signer that goes on after ctx ended would read the next token's.
 		digest = bytes.Clone(digest)
@@ -297,6 +298,6 @@ func (d *draft) sign(ctx context.Context, k *signingKey) error {
 			return fmt.Errorf("%w: %w", ErrBadSignature, err)
 		}
 	}
-	d.jws = base64.RawURLEncoding.AppendEncode(append(d.jws, '.'), d.sig)
+	d.jws = appendBase64(append(d.jws, '.'), d.sig)
 	return nil
 }

@@ -36,8 +36,9 @@ func BenchmarkLimit(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			r, ok := blocks.Compare(400, 5, neededWork(token.JWT(), hashOf[alg] != 0), mint("Mint"), mint("Prepared.Mint"))
-			if err := r.Print(os.Stdout, ok); err != nil {
+			plan := blocks.Plan{Rounds: 400, Tries: 5}
+			r := plan.Compare(neededWork(token.JWT(), hashOf[alg] != 0), mint("Mint"), mint("Prepared.Mint"))
+			if err := r.Print(os.Stdout); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(r.Ratio[1], alg+"/needed")
@@ -74,8 +75,8 @@ func neededWork(jwt string, digest bool) blocks.Candidate {
 	}}
 }
 
-// typical is a deployment's scope, whose payload has 25 claims of ours in 945
-// bytes or a little more.
+// typical is a deployment's scope: with issuerURL, its payload has 945 bytes and
+// 25 claims besides the registered ones. internal/bench has it, too.
 func typical() oidctoken.Scope {
 	return oidctoken.Scope{
 		Audience:     "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/ci/providers/acme",
@@ -83,14 +84,14 @@ func typical() oidctoken.Scope {
 		Organization: oidctoken.Entity{ID: "payments"},
 		Project:      oidctoken.Entity{ID: "ledger"},
 		Pipeline:     &oidctoken.Pipeline{ID: "release", Ref: "refs/heads/main"},
-		Execution:    &oidctoken.Execution{ID: "run-4711", Sequence: "42"},
+		Execution:    &oidctoken.Execution{ID: "0190b2c4-6a1e-7f3d-9c5b-2d8e4f6a7b90", Sequence: "42"},
 		Trigger:      &oidctoken.Trigger{Type: oidctoken.TriggerManual, ByID: "u-17"},
 		Connector:    &oidctoken.Connector{ID: "gcp_prod", Name: "Production", Scope: oidctoken.AccountLevel},
 		Stage: oidctoken.Deployment{
 			ID:             "deploy",
 			Service:        &oidctoken.Entity{ID: "checkout", Name: "Checkout"},
 			Environment:    &oidctoken.Environment{ID: "prod", Type: oidctoken.Production},
-			Infrastructure: &oidctoken.Infrastructure{ID: "k8s_eu"},
+			Infrastructure: &oidctoken.Infrastructure{ID: "k8s_eu", Type: "Kubernetes"},
 			Artifact:       &oidctoken.Artifact{Tag: "v1.4.2"},
 		},
 		Step: &oidctoken.Step{ID: "apply", Type: "Run"},

@@ -103,9 +103,12 @@ func parseDocument(body []byte) (document, bool) {
 
 func blank(text []byte) bool { return len(bytes.TrimSpace(text)) == 0 }
 
-// only is the text of the one leaf of that path.
-func (d document) only(path string) (string, bool) {
-	return d.text[path], d.count[path] == 1
+// only is the text of the leaf of that path, if there is one and no other.
+func (d document) only(path string) (text string, ok bool) {
+	if d.count[path] != 1 {
+		return "", false
+	}
+	return d.text[path], true
 }
 
 // parseSession reads the answer of AssumeRoleWithWebIdentity to a request that

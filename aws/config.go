@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
@@ -317,10 +318,9 @@ func checkPolicy(s string) (reason string) {
 	return ""
 }
 
-// isClaim reports whether name can be one of the table. Whether it is one shows
-// when a JWT is minted.
+// isClaim reports whether name is "sub" or a claim of the table.
 func isClaim(name string) bool {
-	return name != "" && len(name) <= maxTagKey && consists(name, func(b byte) bool { return lower(b) || digit(b) || b == '_' })
+	return name == "sub" || slices.Contains(oidctoken.ClaimNames(), name)
 }
 
 func consists(s string, of func(byte) bool) bool {

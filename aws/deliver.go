@@ -20,7 +20,7 @@ func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 	if reason := checkPath(dir); reason != "" {
 		return nil, &ConfigError{"dir", reason}
 	}
-	return e.SessionBundle(dir, tokenFile, SessionName("oidctoken", filepath.Clean(dir)))
+	return e.SessionBundle(dir, tokenFile, exchange.SessionName("oidctoken", filepath.Clean(dir)))
 }
 
 // SessionBundle returns the variables with which the AWS CLI and the SDKs trade
@@ -106,11 +106,11 @@ func CredentialProcess(c *exchange.Credential) ([]byte, error) {
 	}
 	return json.Marshal(struct {
 		Version         int
-		AccessKeyId     string //nolint:revive // AWS's name
+		AccessKeyID     string `json:"AccessKeyId"`
 		SecretAccessKey string
 		SessionToken    string
 		Expiration      string
-		AccountId       string //nolint:revive // AWS's name
+		AccountID       string `json:"AccountId"`
 	}{1, c.Value(envAccessKeyID), c.Value(envSecret), c.Value(envToken), expiration(c), c.Value(envAccountID)})
 }
 
@@ -125,11 +125,11 @@ func ContainerCredentials(c *exchange.Credential) ([]byte, error) {
 		return nil, &ConfigError{"Credential", reason}
 	}
 	return json.Marshal(struct {
-		AccessKeyId     string //nolint:revive // AWS's name
+		AccessKeyID     string `json:"AccessKeyId"`
 		SecretAccessKey string
 		Token           string
 		Expiration      string
-		AccountId       string //nolint:revive // AWS's name
+		AccountID       string `json:"AccountId"`
 	}{c.Value(envAccessKeyID), c.Value(envSecret), c.Value(envToken), expiration(c), c.Value(envAccountID)})
 }
 

@@ -111,7 +111,7 @@ func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange
 		envAccountID:     e.role.account,
 		envRegion:        e.config.Region,
 		envDefaultRegion: e.config.Region,
-	}), nil
+	}, envAccountID, envRegion, envDefaultRegion), nil
 }
 
 // assume gets a JWT and trades it, once.

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -36,7 +37,7 @@ const (
 func (e *Exchanger) Profile() oidctoken.Profile {
 	return oidctoken.Profile{
 		Subject:    e.config.Subject,
-		Algorithms: append([]string(nil), algorithms...),
+		Algorithms: slices.Clone(algorithms),
 		Claims:     e.claims,
 	}
 }

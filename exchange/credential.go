@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -14,19 +15,21 @@ import (
 //
 // It does not print: every verb, log/slog and the text encodings show
 // "credential [REDACTED]" and the expiry, and encoding/gob refuses it. Only
-// Value and Env reveal it. The zero Credential has no variables and has
+// Value, Env and Secrets reveal it. The zero Credential has no variables and has
 // expired.
 type Credential struct {
 	expires time.Time
 	env     func() map[string]string // a func prints as an address, wherever it is embedded
+	plain   []string
 }
 
 // NewCredential returns a credential for the variables by name, which it
-// copies. Whoever calls it has checked the values: they are handed to
-// processes and files as they are. The zero expires means "has expired".
-func NewCredential(expires time.Time, env map[string]string) *Credential {
+// copies. All are secret but those named plain, such as a region. Whoever calls
+// it has checked the values: they are handed to processes and files as they
+// are. The zero expires means "has expired".
+func NewCredential(expires time.Time, env map[string]string, plain ...string) *Credential {
 	env = maps.Clone(env)
-	return &Credential{expires: expires, env: func() map[string]string { return env }}
+	return &Credential{expires, func() map[string]string { return env }, slices.Clone(plain)}
 }
 
 // Expires is when the cloud stops accepting the credential.
@@ -42,6 +45,19 @@ func (c Credential) Env() map[string]string {
 	out := make(map[string]string, len(env))
 	maps.Copy(out, env)
 	return out
+}
+
+// Secrets reveals the values that no output may show, in the order of their
+// variables' names. The slice is the caller's.
+func (c Credential) Secrets() []string {
+	env := c.variables()
+	var secrets []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		if !slices.Contains(c.plain, name) {
+			secrets = append(secrets, env[name])
+		}
+	}
+	return secrets
 }
 
 func (c Credential) variables() map[string]string {

@@ -132,3 +132,11 @@ func ExampleCredential_Expires() {
 	// Output:
 	// 15m0s
 }
+
+func ExampleSessionName() {
+	fmt.Println(exchange.SessionName("release 42", "acme", "step-7"))
+	fmt.Println(exchange.SessionName("release/42", "acme", "step-7"))
+	// Output:
+	// release-42-kv2trmjybtvsssrj7dqgu3kypm
+	// release-42-l74wpw2pamwevrkkwpwip6qysm
+}

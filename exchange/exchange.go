@@ -71,6 +71,14 @@ type FileSourced interface {
 	Bundle(dir, tokenFile string) (*Bundle, error)
 }
 
+// SessionBundler is a FileSourced whose tools name their sessions themselves
+// (AWS). A broker that knows the execution calls SessionBundle, and not Bundle.
+type SessionBundler interface {
+	// SessionBundle is Bundle with the session name that the tools will use, as
+	// of SessionName.
+	SessionBundle(dir, tokenFile, sessionName string) (*Bundle, error)
+}
+
 // Bundle is what a step is given so that a cloud's tools find a credential.
 type Bundle struct {
 	// Files are contents by path, relative to the directory that Bundle was

@@ -23,6 +23,7 @@ const (
 	awsClaimRoles          = "https://aws.amazon.com/roles"
 	awsClaimSourceIdentity = "https://aws.amazon.com/source_identity"
 
+	maxAWSClaim    = 255 // characters of iss, sub and aud
 	maxAWSTags     = 50
 	maxAWSTagKey   = 128
 	maxAWSTagValue = 256
@@ -31,7 +32,7 @@ const (
 // webIdentity is what a JWT that was verified says to AWS.
 type webIdentity struct {
 	issuer, audience, subject string
-	roles                     []string
+	roles                     []string // nil if there is no such claim; an empty list admits no role
 	tags                      map[string]string
 	transitive                []string
 	sourceIdentity            string
@@ -61,6 +62,9 @@ func (a *AWS) verifyWebIdentity(ctx context.Context, account, compact string) (*
 		}
 		if !isString(raw) || json.Unmarshal(raw, claim.value) != nil || *claim.value == "" {
 			return nil, invalidToken("The claim " + claim.name + " is not one string")
+		}
+		if utf8.RuneCountInString(*claim.value) > maxAWSClaim {
+			return nil, invalidToken("The claim " + claim.name + " is longer than 255 characters")
 		}
 	}
 	// The issuer comes first: nothing is fetched for a JWT of another one.
@@ -156,9 +160,6 @@ func (w *webIdentity) readAWSClaims(j jwt) *awsError {
 		case raw[0] != '[' || json.Unmarshal(raw, &w.roles) != nil:
 			return invalidToken("The claim " + awsClaimRoles + " is neither a string nor a list of strings")
 		}
-		if w.roles == nil { // an empty list admits no role, unlike no list
-			w.roles = []string{}
-		}
 	}
 	if raw, present := j.claims[awsClaimSourceIdentity]; present {
 		if !isString(raw) || json.Unmarshal(raw, &w.sourceIdentity) != nil || !isSessionName(w.sourceIdentity) {
@@ -183,14 +184,11 @@ func (w *webIdentity) readTags(raw json.RawMessage) *awsError {
 		return malformed
 	}
 	w.tags = make(map[string]string)
-	folded := make(map[string]bool) // keys are not told apart by case
-	for key, values := range principal {
-		lower := strings.ToLower(key)
+	for key, values := range principal { // decodeJWT refuses two that differ only in case, as AWS does
 		if len(values) != 1 || key == "" || !isTag(key, maxAWSTagKey) || !isTag(values[0], maxAWSTagValue) ||
-			strings.HasPrefix(lower, "aws:") || folded[lower] {
+			strings.HasPrefix(strings.ToLower(key), "aws:") {
 			return malformed
 		}
-		folded[lower] = true
 		w.tags[key] = values[0]
 	}
 	for _, key := range w.transitive {

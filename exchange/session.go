@@ -1,4 +1,4 @@
-package aws
+package exchange
 
 import (
 	"crypto/sha256"
@@ -7,10 +7,12 @@ import (
 	"strings"
 )
 
-// digestLen is that of 128 bits in base32.
-const digestLen = 26
+const (
+	maxSessionName = 64 // bytes, at AWS
+	digestLen      = 26 // of 128 bits in base32
+)
 
-// SessionName makes a RoleSessionName of anything: of 2 to 64 bytes, letters,
+// SessionName makes a Request.SessionName, which AWS calls RoleSessionName, of anything: of 2 to 64 bytes, letters,
 // digits and _+=,.@- alone. It begins with as much of prefix as fits, 37 bytes
 // at most, with "-" for what is not allowed, and ends with 128 bits of a SHA-256
 // digest, in lower-case base32, over prefix and parts: two names are equal only
@@ -29,7 +31,8 @@ func SessionName(prefix string, parts ...string) string {
 		h.Write([]byte(s))
 	}
 	readable := strings.Map(func(r rune) rune {
-		if r < 0x80 && nameByte(byte(r)) {
+		switch {
+		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', strings.ContainsRune("_+=,.@-", r):
 			return r
 		}
 		return '-'
@@ -38,5 +41,5 @@ func SessionName(prefix string, parts ...string) string {
 	if readable == "" {
 		return digest
 	}
-	return readable[:min(len(readable), maxName-1-digestLen)] + "-" + digest
+	return readable[:min(len(readable), maxSessionName-1-digestLen)] + "-" + digest
 }

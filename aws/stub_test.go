@@ -1,0 +1,263 @@
+package aws_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/oidctoken/oidctoken/aws"
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	roleARN     = "arn:aws:iam::123456789012:role/deployer"
+	region      = "eu-west-1"
+	accessKeyID = "ASIAEXAMPLEEXAMPLE12"
+	secretKey   = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+	sessionName = "acme-release-42"
+)
+
+// sessionToken is as long as AWS's are.
+var sessionToken = "FwoGZXIvYXdz" + strings.Repeat("x/+=", 80)
+
+// inProcess serves requests without a network, so that time in a bubble of
+// testing/synctest can pass.
+type inProcess struct{ handler http.Handler }
+
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	answered := make(chan *http.Response, 1)
+	go func() {
+		recorder := httptest.NewRecorder()
+		t.handler.ServeHTTP(recorder, r)
+		answered <- recorder.Result()
+	}()
+	select {
+	case resp := <-answered:
+		return resp, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// call is a request that STS got.
+type call struct {
+	Method, URL, ContentType, Accept string
+	Authorization                    []string // of the header: nil if there is none
+	Body                             string
+}
+
+// answer is what STS gives back for one request.
+type answer struct {
+	status int // 0 is 200
+	header http.Header
+	body   string
+}
+
+// sts answers with answers, one after the other and the last one for ever, and
+// remembers what it was asked.
+type sts struct {
+	answers []answer
+
+	mu    sync.Mutex
+	calls []call
+}
+
+func (s *sts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	s.mu.Lock()
+	a := s.answers[min(len(s.calls), len(s.answers)-1)]
+	s.calls = append(s.calls, call{
+		r.Method, r.URL.String(), r.Header.Get("Content-Type"), r.Header.Get("Accept"), r.Header["Authorization"], string(body),
+	})
+	s.mu.Unlock()
+	w.Header().Set("Content-Type", "text/xml")
+	maps.Copy(w.Header(), a.header)
+	if a.status != 0 {
+		w.WriteHeader(a.status)
+	}
+	io.WriteString(w, a.body)
+}
+
+func (s *sts) asked() []call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]call(nil), s.calls...)
+}
+
+func escape(s string) string {
+	var b strings.Builder
+	if err := xml.EscapeText(&b, []byte(s)); err != nil {
+		panic(err) // a Builder takes everything
+	}
+	return b.String()
+}
+
+// granted is a good answer of STS, of the members of the credentials.
+func granted(id, secret, token, expiration string) answer {
+	return answer{body: `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+  <AssumeRoleWithWebIdentityResult>
+    <Audience>sts.amazonaws.com</Audience>
+    <AssumedRoleUser><AssumedRoleId>AROAEXAMPLE:` + sessionName + `</AssumedRoleId><Arn>arn:aws:sts::123456789012:assumed-role/deployer/` + sessionName + `</Arn></AssumedRoleUser>
+    <Provider>arn:aws:iam::123456789012:oidc-provider/ci.example.com</Provider>
+    <Credentials>
+      <AccessKeyId>` + escape(id) + `</AccessKeyId>
+      <SecretAccessKey>` + escape(secret) + `</SecretAccessKey>
+      <SessionToken>` + escape(token) + `</SessionToken>
+      <Expiration>` + escape(expiration) + `</Expiration>
+    </Credentials>
+    <SubjectFromWebIdentityToken>account/acme</SubjectFromWebIdentityToken>
+  </AssumeRoleWithWebIdentityResult>
+  <ResponseMetadata><RequestId>ad4156e9-bce1-11e2-82e6-6b6efEXAMPLE</RequestId></ResponseMetadata>
+</AssumeRoleWithWebIdentityResponse>
+`}
+}
+
+// good is the answer for a session that ends then.
+func good(expires time.Time) answer {
+	return granted(accessKeyID, secretKey, sessionToken, expires.UTC().Format(time.RFC3339))
+}
+
+// refused is an error of STS.
+func refused(status int, code, message string) answer {
+	return answer{status: status, body: `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>` +
+		escape(code) + `</Code><Message>` + escape(message) + `</Message></Error><RequestId>ad4156e9</RequestId></ErrorResponse>`}
+}
+
+// newExchanger returns one that talks to h in this process.
+func newExchanger(t testing.TB, h http.Handler, c aws.Config) *aws.Exchanger {
+	t.Helper()
+	if c.RoleARN == "" {
+		c.RoleARN = roleARN
+	}
+	if c.Region == "" {
+		c.Region = region
+	}
+	c.Transport = inProcess{h}
+	e, err := aws.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// minter mints JWTs that look right, each with a signature of its own.
+type minter struct {
+	header, claims map[string]any // replace those of a good JWT; nil values remove
+
+	mu     sync.Mutex
+	minted []string
+}
+
+func (m *minter) subject(_ context.Context, aud string) (string, error) {
+	now := time.Now().Unix()
+	jwt := compact(
+		merge(map[string]any{"alg": "ES256", "kid": "k1", "typ": "JWT"}, m.header),
+		merge(map[string]any{"iss": "https://ci.example.com", "sub": "account/acme", "aud": aud, "iat": now, "nbf": now - 60, "exp": now + 900,
+			"https://aws.amazon.com/roles": roleARN}, m.claims),
+	)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.minted = append(m.minted, jwt)
+	return jwt, nil
+}
+
+func (m *minter) jwts() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string(nil), m.minted...)
+}
+
+// request is a good one.
+func (m *minter) request() exchange.Request {
+	return exchange.Request{Subject: m.subject, SessionName: sessionName}
+}
+
+func merge(base, changes map[string]any) map[string]any {
+	for name, value := range changes {
+		if value == nil {
+			delete(base, name)
+		} else {
+			base[name] = value
+		}
+	}
+	return base
+}
+
+func compact(header, claims any) string {
+	encode := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	signature := make([]byte, 64)
+	rand.Read(signature)
+	return encode(header) + "." + encode(claims) + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+// exchangeError is the error of an exchange that must fail.
+func exchangeError(t *testing.T, e *aws.Exchanger, r exchange.Request) error {
+	t.Helper()
+	c, err := e.Exchange(t.Context(), r)
+	if err == nil || c != nil {
+		t.Fatalf("Exchange = %v, %v; want no credential and an error", c, err)
+	}
+	return err
+}
+
+// configError is err as one, or nil.
+func configError(err error) *aws.ConfigError {
+	var e *aws.ConfigError
+	errors.As(err, &e)
+	return e
+}
+
+// noLeak fails if anything that prints v shows 12 bytes in a row of a secret.
+func noLeak(t *testing.T, v any, secrets ...string) {
+	t.Helper()
+	texts := []string{
+		fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), fmt.Sprintf("%s", v), fmt.Sprintf("%q", v),
+	}
+	if b, err := json.Marshal(v); err == nil {
+		texts = append(texts, string(b))
+	}
+	var logged strings.Builder
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "v", v)
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "v", v)
+	texts = append(texts, logged.String())
+	if err, ok := v.(error); ok {
+		for e := errors.Unwrap(err); e != nil; e = errors.Unwrap(e) {
+			texts = append(texts, e.Error(), fmt.Sprintf("%#v", e))
+		}
+	}
+	for _, secret := range secrets {
+		for i := 0; i+12 <= len(secret); i++ {
+			for _, text := range texts {
+				if strings.Contains(text, secret[i:i+12]) {
+					t.Fatalf("a secret shows in %q", text)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package oidctokentest_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidctoken/oidctoken/oidctokentest"
+)
+
+func TestNewAWSRefuses(t *testing.T) {
+	const (
+		issuer    = "https://ci.example.com"
+		notIssuer = "is not an https URL, or one of http for a loopback host, without query and fragment"
+		notARN    = "is not arn:PARTITION:iam::ACCOUNT:role/NAME"
+		notKey    = "is not a condition key of a private issuer: these are sub and aud"
+	)
+	type config = oidctokentest.AWSConfig
+	for _, tt := range []struct {
+		name   string
+		change func(*config)
+		want   oidctokentest.ConfigError
+	}{
+		{"no providers", func(c *config) { c.Providers = nil }, oidctokentest.ConfigError{"Providers", "is required"}},
+		{"no roles", func(c *config) { c.Roles = nil }, oidctokentest.ConfigError{"Roles", "is required"}},
+		{"account", func(c *config) { c.Providers[0].Account = "acme" }, oidctokentest.ConfigError{"Providers[0].Account", "is not of 12 digits"}},
+		{"no URL", func(c *config) { c.Providers[0].URL = "" }, oidctokentest.ConfigError{"Providers[0].URL", "is required"}},
+		{"plain http", func(c *config) { c.Providers[0].URL = "http://ci.example.com" }, oidctokentest.ConfigError{"Providers[0].URL", notIssuer}},
+		{"query", func(c *config) { c.Providers[0].URL += "?x" }, oidctokentest.ConfigError{"Providers[0].URL", notIssuer}},
+		{"long URL", func(c *config) { c.Providers[0].URL += "/" + strings.Repeat("x", 255) },
+			oidctokentest.ConfigError{"Providers[0].URL", "is longer than 255 characters"}},
+		{"no client id", func(c *config) { c.Providers[0].ClientIDs = nil }, oidctokentest.ConfigError{"Providers[0].ClientIDs", "has not 1 to 100"}},
+		{"many client ids", func(c *config) { c.Providers[0].ClientIDs = make([]string, 101) }, oidctokentest.ConfigError{"Providers[0].ClientIDs", "has not 1 to 100"}},
+		{"long client id", func(c *config) { c.Providers[0].ClientIDs[0] = strings.Repeat("a", 256) },
+			oidctokentest.ConfigError{"Providers[0].ClientIDs", "has one that is not of 1 to 255 characters"}},
+		{"provider twice", func(c *config) { c.Providers = append(c.Providers, c.Providers[0]) },
+			oidctokentest.ConfigError{"Providers[1].URL", "is that of another provider of the account, too"}},
+
+		{"role name", func(c *config) { c.Roles[0].ARN = "deployer" }, oidctokentest.ConfigError{"Roles[0].ARN", notARN}},
+		{"user", func(c *config) { c.Roles[0].ARN = "arn:aws:iam::123456789012:user/deployer" }, oidctokentest.ConfigError{"Roles[0].ARN", notARN}},
+		{"role without name", func(c *config) { c.Roles[0].ARN = "arn:aws:iam::123456789012:role/" }, oidctokentest.ConfigError{"Roles[0].ARN", notARN}},
+		{"role twice", func(c *config) { c.Roles = append(c.Roles, c.Roles[0]) }, oidctokentest.ConfigError{"Roles[1].ARN", "is that of another role, too"}},
+		{"short maximum", func(c *config) { c.Roles[0].MaxSessionDuration = 59 * time.Minute },
+			oidctokentest.ConfigError{"Roles[0].MaxSessionDuration", "is not between 1 and 12 hours, in whole seconds"}},
+		{"long maximum", func(c *config) { c.Roles[0].MaxSessionDuration = 13 * time.Hour },
+			oidctokentest.ConfigError{"Roles[0].MaxSessionDuration", "is not between 1 and 12 hours, in whole seconds"}},
+		{"unknown provider", func(c *config) { c.Roles[0].Trust[0].Provider += "/" },
+			oidctokentest.ConfigError{"Roles[0].Trust[0].Provider", "is not the URL of a provider of the role's account"}},
+		{"provider of another account", func(c *config) { c.Providers[0].Account = "999999999999" },
+			oidctokentest.ConfigError{"Roles[0].Trust[0].Provider", "is not the URL of a provider of the role's account"}},
+		{"custom claim", func(c *config) { c.Roles[0].Trust[0].StringEquals["project_id"] = []string{"ledger"} },
+			oidctokentest.ConfigError{`Roles[0].Trust[0].StringEquals["project_id"]`, notKey}},
+		{"custom claim, like", func(c *config) { c.Roles[0].Trust[0].StringLike["email"] = []string{"*"} },
+			oidctokentest.ConfigError{`Roles[0].Trust[0].StringLike["email"]`, notKey}},
+		{"condition without value", func(c *config) { c.Roles[0].Trust[0].StringEquals["aud"] = nil },
+			oidctokentest.ConfigError{`Roles[0].Trust[0].StringEquals["aud"]`, "has no value"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := awsConfig(issuer)
+			tt.change(&c)
+			_, err := oidctokentest.NewAWS(c)
+			var got *oidctokentest.ConfigError
+			errors.As(err, &got)
+			if diff := cmp.Diff(&tt.want, got); diff != "" {
+				t.Errorf("NewAWS (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The conditions of a trust policy, each with the subjects that it admits.
+func TestAWSTrustConditions(t *testing.T) {
+	like := func(patterns ...string) oidctokentest.AWSTrust {
+		return oidctokentest.AWSTrust{StringLike: map[string][]string{"sub": patterns}}
+	}
+	equal := func(values ...string) oidctokentest.AWSTrust {
+		return oidctokentest.AWSTrust{StringEquals: map[string][]string{"sub": values}}
+	}
+	for _, tt := range []struct {
+		name    string
+		trust   []oidctokentest.AWSTrust
+		subject string
+		want    bool
+	}{
+		{"no statement", nil, "account/acme", false},
+		{"no condition", []oidctokentest.AWSTrust{{}}, "account/acme", true},
+		{"equal", []oidctokentest.AWSTrust{equal("account/acme")}, "account/acme", true},
+		{"one of several", []oidctokentest.AWSTrust{equal("account/a", "account/acme")}, "account/acme", true},
+		{"another statement", []oidctokentest.AWSTrust{equal("account/a"), equal("account/acme")}, "account/acme", true},
+		{"other subject", []oidctokentest.AWSTrust{equal("account/acme")}, "account/acme2", false},
+		{"other case", []oidctokentest.AWSTrust{equal("account/acme")}, "account/Acme", false},
+		{"wildcards are none in StringEquals", []oidctokentest.AWSTrust{equal("account/*")}, "account/acme", false},
+		{"like", []oidctokentest.AWSTrust{like("account/acme:*")}, "account/acme:org/payments", true},
+		{"nothing for *", []oidctokentest.AWSTrust{like("account/acme*")}, "account/acme", true},
+		{"like, anchored in front", []oidctokentest.AWSTrust{like("acme:*")}, "account/acme:org/payments", false},
+		{"like, anchored behind", []oidctokentest.AWSTrust{like("*:org/pay")}, "account/acme:org/payments", false},
+		{"several *", []oidctokentest.AWSTrust{like("*:org/*:project/ledger")}, "account/acme:org/payments:project/ledger", true},
+		{"* that has to go back", []oidctokentest.AWSTrust{like("*ab*abc")}, "xabababc", true},
+		{"* that goes back in vain", []oidctokentest.AWSTrust{like("*ab*abd")}, "xabababc", false},
+		{"one character", []oidctokentest.AWSTrust{like("account/acm?")}, "account/acme", true},
+		{"one character too few", []oidctokentest.AWSTrust{like("account/acme?")}, "account/acme", false},
+		{"both conditions", []oidctokentest.AWSTrust{{
+			StringEquals: map[string][]string{"aud": {"other"}}, StringLike: map[string][]string{"sub": {"*"}},
+		}}, "account/acme", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newAWS(t, func(c *oidctokentest.AWSConfig) {
+				for i := range tt.trust {
+					tt.trust[i].Provider = c.Providers[0].URL
+				}
+				c.Roles[0].Trust = tt.trust
+			})
+			r := a.request()
+			r.claims["sub"] = tt.subject
+			answer := a.send(t, r)
+			if got := answer.Code == 200; got != tt.want {
+				t.Errorf("admitted: %v, want %v: %s", got, tt.want, answer.Body)
+			}
+			if !tt.want {
+				if got := readAWSRefusal(t, answer).Code; got != "AccessDenied" {
+					t.Errorf("code = %s, want AccessDenied", got)
+				}
+			}
+		})
+	}
+}
+
+// A pattern of many stars takes no long time.
+func TestAWSPatternIsFast(t *testing.T) {
+	a := newAWS(t, func(c *oidctokentest.AWSConfig) {
+		c.Roles[0].Trust[0].StringLike["sub"] = []string{strings.Repeat("*a", 1<<16) + "b"}
+	})
+	r := a.request()
+	r.claims["sub"] = strings.Repeat("a", 255)
+	if answer := a.send(t, r); answer.Code != 403 {
+		t.Errorf("STS answered %d: %s", answer.Code, answer.Body)
+	}
+}
