@@ -1,0 +1,60 @@
+// Package azcred hands what package azure gets to clients of the Azure SDK for
+// Go.
+//
+// The SDK's own package azidentity trades JWTs, too: it follows redirects with
+// the JWT, and its errors show what the servers answered.
+package azcred
+
+import (
+	"context"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/oidctoken/oidctoken/azure"
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+// New returns a credential whose access tokens e gets for r, with a JWT from
+// r.Subject for each. r.Scopes must be nil: each client of the SDK names its
+// own scope, one RESOURCE/.default. Nothing is cached, since the SDK's clients
+// keep their tokens until shortly before they expire.
+//
+// GetToken fails as [azure.Exchanger.Exchange] does, and with an
+// [*azure.ConfigError] for a claims challenge and for another tenant than e's.
+// It never asks for a token for continuous access evaluation, although the SDK
+// always says that it would take one: such a token could be revoked by a claims
+// challenge. An [azcore.AccessToken] prints as what it is, a secret.
+func New(e *azure.Exchanger, r exchange.Request) azcore.TokenCredential { return credential{e, r} }
+
+type credential struct {
+	exchanger *azure.Exchanger
+	request   exchange.Request
+}
+
+func (c credential) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	tenant := c.exchanger.Config().TenantID
+	switch {
+	case c.request.Scopes != nil:
+		return refuse("Request.Scopes", "is not nil: each client of the SDK names its own")
+	case len(o.Scopes) == 0:
+		return refuse("TokenRequestOptions.Scopes", "is required")
+	case o.Claims != "":
+		return refuse("TokenRequestOptions.Claims", "holds a claims challenge, which this credential does not answer:"+
+			" look for a conditional access policy or a revocation that concerns the application")
+	case o.TenantID != "" && !strings.EqualFold(o.TenantID, tenant):
+		return refuse("TokenRequestOptions.TenantID", "is not that of the Exchanger: make another Exchanger for it")
+	}
+	r := c.request
+	r.Scopes = o.Scopes
+	granted, err := c.exchanger.Exchange(ctx, r)
+	if err != nil {
+		return azcore.AccessToken{}, err
+	}
+	return azcore.AccessToken{Token: granted.Value("AZURE_ACCESS_TOKEN"), ExpiresOn: granted.Expires()}, nil
+}
+
+func refuse(field, reason string) (azcore.AccessToken, error) {
+	return azcore.AccessToken{}, &azure.ConfigError{Field: field, Reason: reason}
+}

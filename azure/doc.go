@@ -1,0 +1,19 @@
+// Package azure trades a pipeline's JWT for an access token of Microsoft Entra,
+// through workload identity federation.
+//
+// An [Exchanger] stands for one application, or one user-assigned managed
+// identity, of one tenant. It needs a federated credential whose issuer,
+// subject and audience equal the JWT's byte for byte: there are no wildcards,
+// and an application has at most 20. [Config].Subject should therefore name
+// little: what few pipelines share, and never an execution.
+//
+// There are three ways to hand the result to a program. [Exchanger.Exchange]
+// gives an access token that ends when it ends. [Exchanger.Bundle] gives the
+// variables with which the Azure SDKs and Terraform trade JWTs by themselves.
+// The nested module azcred serves Go programs that use the Azure SDK.
+//
+// Whatever can be known to be wrong before a request is a [*ConfigError], what
+// Entra refuses is an [*exchange.Error] whose Hint says what to change. No error
+// holds a part of a JWT's text or of an access token; the issuer, subject and
+// audience that the JWT names are shown.
+package azure

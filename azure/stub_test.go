@@ -1,0 +1,246 @@
+package azure_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/oidctoken/oidctoken/azure"
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	tenant   = "11111111-2222-3333-4444-555555555555"
+	client   = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+	issuer   = "https://ci.example.com"
+	subject  = "account/acme"
+	audience = "api://AzureADTokenExchange"
+	armScope = "https://management.azure.com/.default"
+	tokenURL = "https://login.microsoftonline.com/" + tenant + "/oauth2/v2.0/token"
+)
+
+// inProcess serves requests without a network, so that time in a bubble of
+// testing/synctest can pass.
+type inProcess struct{ handler http.Handler }
+
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	answered := make(chan *http.Response, 1)
+	go func() {
+		recorder := httptest.NewRecorder()
+		t.handler.ServeHTTP(recorder, r)
+		answered <- recorder.Result()
+	}()
+	select {
+	case resp := <-answered:
+		return resp, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// call is a request that Entra got.
+type call struct {
+	Method, URL, ContentType, Accept string
+	Authorization                    []string // of the header: nil if there is none
+	Body                             string
+}
+
+// answer is what Entra gives back for one request.
+type answer struct {
+	status int // 0 is 200
+	header http.Header
+	body   string
+	delay  time.Duration
+}
+
+// entra answers with answers, one after the other and the last one for ever,
+// and remembers what it was asked.
+type entra struct {
+	answers []answer
+
+	mu    sync.Mutex
+	calls []call
+}
+
+func (e *entra) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	e.mu.Lock()
+	a := e.answers[min(len(e.calls), len(e.answers)-1)]
+	e.calls = append(e.calls, call{
+		r.Method, r.URL.String(), r.Header.Get("Content-Type"), r.Header.Get("Accept"), r.Header["Authorization"], string(body),
+	})
+	e.mu.Unlock()
+	if a.delay > 0 {
+		timer := time.NewTimer(a.delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+		}
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	maps.Copy(w.Header(), a.header)
+	if a.status != 0 {
+		w.WriteHeader(a.status)
+	}
+	io.WriteString(w, a.body)
+}
+
+func (e *entra) asked() []call {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]call(nil), e.calls...)
+}
+
+// granted is a good answer of the token endpoint.
+func granted(token string) answer {
+	return answer{body: fmt.Sprintf(`{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":%q}`, token)}
+}
+
+// refused is an answer of the token endpoint, as Entra words it.
+func refused(status int, name string, code int, words string) answer {
+	body, err := json.Marshal(map[string]any{
+		"error":             name,
+		"error_description": fmt.Sprintf("AADSTS%d: %s Trace ID: 0", code, words),
+		"error_codes":       []int{code},
+		"timestamp":         "2026-03-01 12:00:00Z",
+		"trace_id":          "0",
+		"correlation_id":    "1",
+		"error_uri":         "https://login.microsoftonline.com/error",
+	})
+	if err != nil {
+		panic(err) // of strings and numbers
+	}
+	return answer{status: status, body: string(body)}
+}
+
+// newExchanger returns one that talks to h in this process.
+func newExchanger(t testing.TB, h http.Handler, c azure.Config) *azure.Exchanger {
+	t.Helper()
+	if c.TenantID == "" {
+		c.TenantID = tenant
+	}
+	c.ClientID, c.Transport = client, inProcess{h}
+	e, err := azure.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// minter mints JWTs that look right, each with a signature of its own.
+type minter struct {
+	header, claims map[string]any // replace those of a good JWT; nil values remove
+
+	mu     sync.Mutex
+	minted []string
+}
+
+func (m *minter) subject(_ context.Context, aud string) (string, error) {
+	now := time.Now().Unix()
+	jwt := compact(
+		merge(map[string]any{"alg": "RS256", "kid": "k1", "typ": "JWT"}, m.header),
+		merge(map[string]any{"iss": issuer, "sub": subject, "aud": aud, "iat": now, "exp": now + 1800}, m.claims),
+	)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.minted = append(m.minted, jwt)
+	return jwt, nil
+}
+
+func (m *minter) jwts() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string(nil), m.minted...)
+}
+
+func merge(base, changes map[string]any) map[string]any {
+	for name, value := range changes {
+		if value == nil {
+			delete(base, name)
+		} else {
+			base[name] = value
+		}
+	}
+	return base
+}
+
+func compact(header, claims any) string {
+	encode := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	signature := make([]byte, 64)
+	rand.Read(signature)
+	return encode(header) + "." + encode(claims) + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+// exchangeError is the error of an exchange that must fail.
+func exchangeError(t *testing.T, e *azure.Exchanger, r exchange.Request) error {
+	t.Helper()
+	c, err := e.Exchange(t.Context(), r)
+	if err == nil || c != nil {
+		t.Fatalf("Exchange = %v, %v; want no credential and an error", c, err)
+	}
+	return err
+}
+
+// noLeak fails if anything that prints v shows 12 bytes in a row of a secret.
+func noLeak(t *testing.T, v any, secrets ...string) {
+	t.Helper()
+	texts := []string{
+		fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), fmt.Sprintf("%s", v), fmt.Sprintf("%q", v),
+	}
+	if b, err := json.Marshal(v); err == nil {
+		texts = append(texts, string(b))
+	}
+	var logged strings.Builder
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "v", v)
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "v", v)
+	texts = append(texts, logged.String())
+	if err, ok := v.(error); ok {
+		for e := errors.Unwrap(err); e != nil; e = errors.Unwrap(e) {
+			texts = append(texts, e.Error(), fmt.Sprintf("%#v", e))
+		}
+	}
+	for _, secret := range secrets {
+		for i := 0; i+12 <= len(secret); i++ {
+			for _, text := range texts {
+				if strings.Contains(text, secret[i:i+12]) {
+					t.Fatalf("a secret shows in %q", text)
+				}
+			}
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// errReset is what a connection that broke gives.
+var errReset = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
