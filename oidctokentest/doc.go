@@ -2,8 +2,8 @@
 // into it.
 //
 //   - [NewIssuer] is a real issuer on a loopback address, with fresh keys.
-//   - [Google] stands in for Google Cloud: it verifies JWTs as Google does and
-//     refuses what Google refuses, with Google's codes and words.
+//   - [Google], [AWS] and [Entra] stand in for the clouds: they verify JWTs as
+//     these do and refuse what these refuse, with their codes and words.
 //   - [TestSigner] and [TestExchanger] are conformance tests for implementations
 //     of [oidctoken.Signer] and [exchange.Exchanger].
 //

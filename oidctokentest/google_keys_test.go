@@ -41,7 +41,8 @@ func TestGoogleDiscovery(t *testing.T) {
 		{"no keys", func(d *documents, _ string) { d.jwks = `{"keys":[]}` }},
 		{"keys are not JSON", func(d *documents, _ string) { d.jwks = "keys" }},
 		{"keys twice", func(d *documents, _ string) {
-			d.jwks = strings.Replace(d.jwks, `[{`, `[`+d.jwks[len(`{"keys":[`):strings.IndexByte(d.jwks, '}')+1]+`,{`, 1)
+			keys := strings.TrimSuffix(strings.TrimPrefix(d.jwks, `{"keys":[`), `]}`)
+			d.jwks = `{"keys":[` + keys + `,` + keys + `]}`
 		}},
 		{"an error", func(d *documents, _ string) { d.status = http.StatusServiceUnavailable }},
 		{"too long", func(d *documents, _ string) { d.jwks += strings.Repeat(" ", 256<<10) }},
