@@ -1,12 +1,11 @@
 package aws
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"slices"
 	"strings"
 
-	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 // jwt is what can be read of a JWT without a key.
@@ -30,25 +29,9 @@ const (
 	maxJWT = 20000
 )
 
-// decodeJWT reads a JWS in compact serialization (RFC 7515, section 7.1). It
-// accepts only what has one encoding: no padding, no line breaks, no stray bits.
 func decodeJWT(s string) (j jwt, ok bool) {
-	parts := strings.Split(s, ".")
-	if len(parts) != 3 || strings.ContainsAny(s, "\r\n") { // base64 skips line breaks
-		return jwt{}, false
-	}
-	var raw [3][]byte
-	for i, part := range parts {
-		b, err := base64.RawURLEncoding.Strict().DecodeString(part)
-		if err != nil || len(b) == 0 {
-			return jwt{}, false
-		}
-		raw[i] = b
-	}
-	if tokenhttp.DecodeJSON(raw[0], &j.header) != nil || tokenhttp.DecodeJSON(raw[1], &j.claims) != nil {
-		return jwt{}, false
-	}
-	return j, true
+	ok = jws.Decode(s, maxJWT, &j.header, &j.claims)
+	return j, ok
 }
 
 // checkJWT says why AWS would refuse the JWT, or why it is not the one that was

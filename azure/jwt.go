@@ -1,10 +1,7 @@
 package azure
 
 import (
-	"encoding/base64"
-	"strings"
-
-	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 // jwt is what can be read of a JWT without a key.
@@ -25,26 +22,10 @@ type jwt struct {
 
 const maxJWT = 16 << 10 // bytes
 
-// decodeJWT reads a JWS in compact serialization (RFC 7515, section 7.1). It
-// accepts only what has one encoding: no padding, no line breaks, no stray bits.
 func decodeJWT(s string) (j jwt, ok bool) {
-	parts := strings.Split(s, ".")
-	if len(s) > maxJWT || len(parts) != 3 || strings.ContainsAny(s, "\r\n") { // base64 skips line breaks
-		return jwt{}, false
-	}
-	var raw [3][]byte
-	for i, part := range parts {
-		b, err := base64.RawURLEncoding.Strict().DecodeString(part)
-		if err != nil || len(b) == 0 {
-			return jwt{}, false
-		}
-		raw[i] = b
-	}
-	if tokenhttp.DecodeJSON(raw[0], &j.header) != nil || tokenhttp.DecodeJSON(raw[1], &j.claims) != nil {
-		return jwt{}, false
-	}
 	j.text = s
-	return j, true
+	ok = jws.Decode(s, maxJWT, &j.header, &j.claims)
+	return j, ok
 }
 
 // check says why Entra would refuse the JWT, in words that continue

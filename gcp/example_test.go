@@ -182,11 +182,12 @@ func ExampleExchanger_Bundle() {
 	}
 	fmt.Println(slices.Sorted(maps.Keys(bundle.Files)), bundle.Dirs)
 	// Output:
+	// BOTO_CONFIG=/run/step/boto
 	// CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=/run/step/credentials.json
 	// CLOUDSDK_CONFIG=/run/step/gcloud
 	// GOOGLE_APPLICATION_CREDENTIALS=/run/step/credentials.json
 	// KUBECONFIG=/run/step/kube/config
-	// [credentials.json] [gcloud kube]
+	// [boto credentials.json] [gcloud gsutil kube]
 }
 
 // A loopback endpoint with a secret that only the step knows serves steps of

@@ -140,19 +140,25 @@ func (e *Exchanger) CredentialFile(s Source) ([]byte, error) {
 
 const (
 	credentialsName = "credentials.json"
+	botoName        = "boto"
 	gcloudDir       = "gcloud"
+	gsutilDir       = "gsutil"
 	kubeDir         = "kube"
 )
 
 // Bundle returns a credential file for tokenFile, as [Exchanger.CredentialFile]
 // makes it, and the variables that lead programs to it:
-// CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE for gcloud, bq and gsutil, and
-// GOOGLE_APPLICATION_CREDENTIALS for client libraries. CLOUDSDK_CONFIG and
-// KUBECONFIG point below dir, because gcloud caches access tokens in the first
-// by service account, and gke-gcloud-auth-plugin beside the second: in a shared
-// directory one pipeline would be served another's token. The file that
-// KUBECONFIG names does not exist until a program writes it. It fails with a
-// [*ConfigError].
+// CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE for gcloud and bq, BOTO_CONFIG for
+// gsutil, which ignores the former, and GOOGLE_APPLICATION_CREDENTIALS for
+// client libraries.
+//
+// CLOUDSDK_CONFIG, KUBECONFIG and the state directory in gsutil's configuration
+// are below dir, because gcloud caches access tokens in the first by account,
+// gke-gcloud-auth-plugin beside the second, and gsutil in the third: in a
+// shared directory one pipeline would be served another's token. The file that
+// KUBECONFIG names does not exist until a program writes it.
+//
+// Bundle fails with a [*ConfigError].
 func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 	if reason := checkPath(dir); reason != "" {
 		return nil, &ConfigError{"dir", reason}
@@ -163,15 +169,27 @@ func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 	}
 	path := filepath.Join(dir, credentialsName)
 	return &exchange.Bundle{
-		Files: map[string][]byte{credentialsName: file},
-		Dirs:  []string{gcloudDir, kubeDir},
+		Files: map[string][]byte{
+			credentialsName: file,
+			botoName:        botoConfig(path, filepath.Join(dir, gsutilDir)),
+		},
+		Dirs: []string{gcloudDir, gsutilDir, kubeDir},
 		Env: map[string]string{
 			"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": path,
 			"GOOGLE_APPLICATION_CREDENTIALS":         path,
+			"BOTO_CONFIG":                            filepath.Join(dir, botoName),
 			"CLOUDSDK_CONFIG":                        filepath.Join(dir, gcloudDir),
 			"KUBECONFIG":                             filepath.Join(dir, kubeDir, "config"),
 		},
 	}, nil
+}
+
+// botoConfig is a configuration of gsutil. A percent sign begins a reference in
+// it.
+func botoConfig(credentials, stateDir string) []byte {
+	escape := strings.NewReplacer("%", "%%").Replace
+	return []byte("[Credentials]\ngs_external_account_file = " + escape(credentials) +
+		"\n[GSUtil]\nstate_dir = " + escape(stateDir) + "\n")
 }
 
 func (s FileSource) render() (credentialSource, error) {

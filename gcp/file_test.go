@@ -272,18 +272,22 @@ func TestBundle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := e.Bundle("/run/step", "/run/step/jwt")
+	got, err := e.Bundle("/run/50%", "/run/step/jwt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &exchange.Bundle{
-		Files: map[string][]byte{"credentials.json": credentialFile(t, gcp.Config{ServiceAccount: serviceAccount}, gcp.FileSource{Path: "/run/step/jwt"})},
-		Dirs:  []string{"gcloud", "kube"},
+		Files: map[string][]byte{
+			"credentials.json": credentialFile(t, gcp.Config{ServiceAccount: serviceAccount}, gcp.FileSource{Path: "/run/step/jwt"}),
+			"boto":             []byte("[Credentials]\ngs_external_account_file = /run/50%%/credentials.json\n[GSUtil]\nstate_dir = /run/50%%/gsutil\n"),
+		},
+		Dirs: []string{"gcloud", "gsutil", "kube"},
 		Env: map[string]string{
-			"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": "/run/step/credentials.json",
-			"GOOGLE_APPLICATION_CREDENTIALS":         "/run/step/credentials.json",
-			"CLOUDSDK_CONFIG":                        "/run/step/gcloud",
-			"KUBECONFIG":                             "/run/step/kube/config",
+			"BOTO_CONFIG":                            "/run/50%/boto",
+			"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": "/run/50%/credentials.json",
+			"GOOGLE_APPLICATION_CREDENTIALS":         "/run/50%/credentials.json",
+			"CLOUDSDK_CONFIG":                        "/run/50%/gcloud",
+			"KUBECONFIG":                             "/run/50%/kube/config",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
