@@ -33,8 +33,8 @@ type Config struct {
 	// given files.
 	Dir string
 
-	// Logger hears of credentials that could not be renewed. Optional; nothing
-	// is logged by default.
+	// Logger hears of credentials and files that could not be renewed, with
+	// the step's secrets masked. Optional; nothing is logged by default.
 	Logger *slog.Logger
 
 	// Now is the clock. Optional, time.Now by default.
@@ -44,7 +44,9 @@ type Config struct {
 // Broker makes steps. It is safe for concurrent use.
 type Broker struct{ config Config }
 
-// New checks c and sweeps c.Dir.
+// New checks c, and makes or sweeps c.Dir. It fails when a required field is
+// missing, and when Dir is not absolute or not private: a directory that is
+// there is of this user, and closed to all others (mode 0700).
 func New(c Config) (*Broker, error) {
 	switch {
 	case c.Issuer == nil:

@@ -15,7 +15,7 @@ import (
 var ErrNoConnector = errors.New("no such connector")
 
 // Connector is what a pipeline's author refers to: a relying party, and how it
-// is reached. It is not changed after its first use.
+// is reached. It is the host's, and not changed after its first use.
 type Connector struct {
 	UID, Name string // claims connector_uid and connector_name. Optional.
 
@@ -23,9 +23,9 @@ type Connector struct {
 	// party takes the token itself.
 	Exchanger exchange.Exchanger
 
-	// Audiences are those that a step may ask for; the first is meant when it
-	// asks for none. Optional with an Exchanger, whose own audience is then
-	// the only one; required without.
+	// Audiences are those that a step may ask for in a token of its own. When
+	// it asks for none, the Exchanger's is meant, which it may always have, or
+	// without an Exchanger the first of these. Required without an Exchanger.
 	Audiences []string
 
 	// Profile is how the tokens look. Nil means the Exchanger's; without an
@@ -40,7 +40,7 @@ type Home struct {
 	ID                             string
 }
 
-// Connectors has a host's connectors.
+// Connectors has a host's connectors. It is safe for concurrent use.
 type Connectors interface {
 	// Connector returns the connector of that home and no other, or an error
 	// that wraps ErrNoConnector.
@@ -50,7 +50,7 @@ type Connectors interface {
 // ConnectorMap is Connectors for a host with few of them.
 type ConnectorMap map[Home]*Connector
 
-// Connector returns m[home].
+// Connector returns m[home], or ErrNoConnector if that is nil.
 func (m ConnectorMap) Connector(_ context.Context, home Home) (*Connector, error) {
 	if c := m[home]; c != nil {
 		return c, nil
@@ -80,19 +80,19 @@ func (r Ref) home(s *oidctoken.Scope) (Home, error) {
 // audience is what a token for c says when a step asks for that audience;
 // empty means it asked for none.
 func (c *Connector) audience(asked string) (string, error) {
-	allowed := c.Audiences
-	if len(allowed) == 0 {
-		if c.Exchanger == nil {
-			return "", errors.New("the connector has neither an Exchanger nor Audiences")
-		}
-		allowed = []string{c.Exchanger.Audience()}
-	}
+	var own string
 	switch {
-	case asked == "" && c.Exchanger != nil:
-		return c.Exchanger.Audience(), nil
-	case asked == "":
-		return allowed[0], nil
-	case !slices.Contains(allowed, asked):
+	case c.Exchanger != nil:
+		own = c.Exchanger.Audience()
+	case len(c.Audiences) > 0:
+		own = c.Audiences[0]
+	default:
+		return "", errors.New("the connector has neither an Exchanger nor Audiences")
+	}
+	if asked == "" || asked == own {
+		return own, nil
+	}
+	if !slices.Contains(c.Audiences, asked) {
 		return "", fmt.Errorf("%w: the connector does not allow the audience %.128q", oidctoken.ErrDenied, asked)
 	}
 	return asked, nil

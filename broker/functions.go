@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/oidctoken/oidctoken"
@@ -17,7 +19,8 @@ type function struct {
 	maxArgs  int
 	second   argument
 	secret   bool
-	cloud    string // that the connector must lead to; "" is any or none
+	fields   []string // that the result has; nil: it is a text
+	cloud    string   // that the connector must lead to; "" is any or none
 	evaluate func(ctx context.Context, c call) (string, error)
 }
 
@@ -33,6 +36,7 @@ type call struct {
 	step  *Step
 	grant *grant
 	scope string // OAuth scope; "" is the connector's own
+	field string // of the function's; "" if it has none
 	usage *usage
 }
 
@@ -44,6 +48,15 @@ var functions = []function{
 	{name: "secrets.getJWTFile", maxArgs: 2, evaluate: jwtFile},
 	{name: "secrets.getGCPAccessToken", maxArgs: 2, second: scopeArgument, secret: true, cloud: "gcp", evaluate: credentialValue("CLOUDSDK_AUTH_ACCESS_TOKEN")},
 	{name: "secrets.getGCPCredentialsFile", maxArgs: 1, cloud: "gcp", evaluate: bundleFile("GOOGLE_APPLICATION_CREDENTIALS")},
+	{name: "secrets.getAWSCredentials", maxArgs: 1, secret: true, cloud: "aws", fields: slices.Sorted(maps.Keys(awsVariables)), evaluate: awsCredentials},
+	{name: "secrets.getAzureAccessToken", maxArgs: 2, second: scopeArgument, secret: true, cloud: "azure", evaluate: credentialValue("AZURE_ACCESS_TOKEN")},
+}
+
+// awsVariables are the fields of getAWSCredentials, by the variable that each is.
+var awsVariables = map[string]string{
+	"accessKeyId":     "AWS_ACCESS_KEY_ID",
+	"secretAccessKey": "AWS_SECRET_ACCESS_KEY",
+	"sessionToken":    "AWS_SESSION_TOKEN",
 }
 
 // usage is when what an evaluation used has to be renewed, and when the first
@@ -72,12 +85,14 @@ func (s *Step) env(handle func(ctx context.Context, f *function, c call) (string
 		env.Functions[f.name] = expr.Func{
 			MinArgs: 1,
 			MaxArgs: f.maxArgs,
+			Fields:  f.fields,
 			Secret:  f.secret,
 			Call: func(ctx context.Context, written expr.Call) (string, error) {
 				c, err := s.resolve(ctx, f, written.Args)
 				if err != nil {
 					return "", err
 				}
+				c.field = written.Field
 				return handle(ctx, f, c)
 			},
 		}
@@ -154,10 +169,14 @@ func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 	return uses, nil
 }
 
-// PreviewConnector is Preview for a connector that Deliver would deliver.
+// PreviewConnector is Preview for a connector that Deliver would deliver, as
+// the step's only one.
 func (s *Step) PreviewConnector(ctx context.Context, ref string) (Use, error) {
 	g, err := s.grant(ctx, ref, "")
 	if err != nil {
+		return Use{}, err
+	}
+	if _, err := g.fileSourced(); err != nil {
 		return Use{}, err
 	}
 	return s.use(ctx, g)
@@ -196,8 +215,17 @@ func credentialValue(variable string) func(context.Context, call) (string, error
 		if value == "" {
 			return "", fmt.Errorf("broker: connector %s: its credential has no %s", c.grant.ref, variable)
 		}
+		if !c.step.masks.Add(value) { // it is there already, or cannot be masked
+			return "", fmt.Errorf("broker: connector %s: its credential's %s is too short to be masked", c.grant.ref, variable)
+		}
 		return value, nil
 	}
+}
+
+// awsCredentials evaluates to the field that is asked for: the parts of one set,
+// however many are read.
+func awsCredentials(ctx context.Context, c call) (string, error) {
+	return credentialValue(awsVariables[c.field])(ctx, c)
 }
 
 // bundleFile evaluates to the path that a variable of the connector's bundle

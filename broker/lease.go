@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -17,6 +19,7 @@ const (
 // value serves until it expires.
 type lease[T any] struct {
 	step  *Step
+	ref   Ref // of the connector, for the log
 	fetch func(context.Context) (value T, expires time.Time, err error)
 
 	mu     sync.Mutex
@@ -39,9 +42,9 @@ type flight struct {
 // get returns a value that has not expired, and when to ask again.
 func (l *lease[T]) get(ctx context.Context) (held[T], error) {
 	l.mu.Lock()
-	if l.step.now().Before(l.held.renew) {
-		defer l.mu.Unlock()
-		return l.held, nil
+	if h := l.held; !l.step.passed(h.renew) && !l.step.passed(h.expires) {
+		l.mu.Unlock()
+		return h, nil
 	}
 	f := l.flight
 	if f == nil {
@@ -61,27 +64,34 @@ func (l *lease[T]) get(ctx context.Context) (held[T], error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.step.now().Before(l.held.expires) {
+	switch {
+	case !l.step.passed(l.held.expires):
 		return l.held, nil
+	case f.err != nil:
+		return held[T]{}, f.err
 	}
-	return held[T]{}, f.err
+	return held[T]{}, errExpired // since the flight ended
 }
 
-// fly renews the value.
-func (l *lease[T]) fly(ctx context.Context, f *flight) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+// fly renews the value. The step's end ends it.
+func (l *lease[T]) fly(stepCtx context.Context, f *flight) {
+	ctx, cancel := context.WithTimeout(stepCtx, fetchTimeout)
 	defer cancel()
 	start := l.step.now()
 	value, expires, err := l.fetch(ctx)
+	switch {
+	case stepCtx.Err() != nil:
+		err = errClosed // rather than a cancellation, which the caller would take for its own
+	case err == nil && l.step.passed(expires):
+		err = errExpired
+	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil && !l.step.now().Before(expires) {
-		err = errExpired
-	}
 	if err == nil {
 		l.held = held[T]{value, start.Add(halfLife(expires.Sub(start))), expires}
 	} else {
+		l.warn(ctx, err)
 		l.held.renew = l.step.now().Add(retryDelay)
 		if l.held.expires.Before(l.held.renew) {
 			l.held.renew = l.held.expires // nothing is left to serve until then
@@ -90,6 +100,15 @@ func (l *lease[T]) fly(ctx context.Context, f *flight) {
 	f.err = err
 	l.flight = nil
 	close(f.done)
+}
+
+// warn logs a failure that no caller is told of, as the last value still serves.
+func (l *lease[T]) warn(ctx context.Context, err error) {
+	if l.step.passed(l.held.expires) || errors.Is(err, errClosed) {
+		return
+	}
+	l.step.warn(ctx, "a connector's credential could not be renewed, and the last one serves on", err,
+		slog.String("connector", l.ref.String()), slog.Time("until", l.held.expires))
 }
 
 // halfLife is half of d, give or take a tenth, so that steps that started

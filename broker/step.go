@@ -2,14 +2,16 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,28 +23,35 @@ import (
 
 var (
 	errClosed  = errors.New("broker: the step is closed")
-	errExpired = errors.New("broker: what was fetched has expired already")
+	errExpired = errors.New("broker: what was fetched has expired")
 )
 
 // StepConfig describes a step to a broker.
 type StepConfig struct {
 	// Scope is where the step runs. The broker fills in Audience, Profile and
 	// Connector, token by token, and so they are empty here. Account is
-	// required.
+	// required. What it points to is not changed while the step lives.
 	Scope oidctoken.Scope
 
-	// Variables are what expressions may read, as in [expr.Env]. Optional.
+	// Variables are what expressions may read, as in [expr.Env]. A value is
+	// never scanned for expressions, and names a connector only in the step's
+	// own Scope: it may come from a user. Optional.
 	Variables map[string]func(path string) (string, bool)
 
 	// Strict makes an error of every expression that would pass through.
+	// Optional.
 	Strict bool
 }
 
 // Step gives one running step what it asked for. It is safe for concurrent
-// use. Close ends it.
+// use. Close ends it: after that only Mask and Environ still serve.
+//
+// Callers of one token, credential or file share one request for it, which the
+// ctx of none of them ends, only Close.
 type Step struct {
 	broker *Broker
 	config StepConfig
+	nonce  string // that no other step has
 	masks  mask.Set
 
 	run   func(func(context.Context)) // until the step ends, which renewals outlive their callers for
@@ -54,41 +63,50 @@ type Step struct {
 	dir         string // made when the first file is
 	tokens      map[tokenKey]*lease[string]
 	credentials map[credentialKey]*lease[*exchange.Credential]
-	delivered   map[string]string // by cloud: the connector
+	delivered   map[string]Ref // by cloud
 	environ     map[string]string
-	keeper      *keeper
+	files       map[string]*keptFile // by path
 }
 
-type tokenKey struct {
-	ref      Ref
-	audience string
-}
-
-type credentialKey struct {
-	ref    Ref
-	scopes string
-}
-
-// NewStep returns a step of that configuration. Nothing is minted yet.
+// NewStep returns a step of that configuration. Nothing is minted, checked with
+// policy or written yet. Close has to be called in the end.
 func (b *Broker) NewStep(c StepConfig) (*Step, error) {
+	if c.Scope.Account.ID == "" {
+		return nil, errors.New("broker: StepConfig.Scope.Account is required")
+	}
 	if c.Scope.Audience != "" || c.Scope.Profile != nil || c.Scope.Connector != nil {
 		return nil, errors.New("broker: StepConfig.Scope has an Audience, a Profile or a Connector, which are the connectors' to give")
 	}
 	s := &Step{
 		broker:      b,
 		config:      c,
+		nonce:       rand.Text(),
 		tokens:      make(map[tokenKey]*lease[string]),
 		credentials: make(map[credentialKey]*lease[*exchange.Credential]),
-		delivered:   make(map[string]string),
+		delivered:   make(map[string]Ref),
 		environ:     make(map[string]string),
+		files:       make(map[string]*keptFile),
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.run, s.stop = func(f func(context.Context)) { s.tasks.Go(func() { f(ctx) }) }, stop
-	s.keeper = newKeeper(s)
 	return s, nil
 }
 
 func (s *Step) now() time.Time { return s.broker.config.Now() }
+
+// passed says whether t has passed by either of the clocks that a Time may
+// hold: the monotonic one stands still while a machine sleeps, and the other
+// can be set back.
+func (s *Step) passed(t time.Time) bool {
+	now := s.now()
+	return !now.Before(t) || !now.Round(0).Before(t.Round(0))
+}
+
+// warn logs an error with what it may quote of the step's secrets masked.
+func (s *Step) warn(ctx context.Context, message string, err error, attrs ...slog.Attr) {
+	attrs = append(attrs, slog.String("error", s.masks.Text(err.Error())))
+	s.broker.config.Logger.LogAttrs(ctx, slog.LevelWarn, message, attrs...)
+}
 
 // spawn runs f until the step is closed at the latest.
 func (s *Step) spawn(f func(context.Context)) error {
@@ -101,147 +119,51 @@ func (s *Step) spawn(f func(context.Context)) error {
 	return nil
 }
 
-// grant is a connector that the step may use, for one audience.
-type grant struct {
-	ref       Ref
-	audience  string
-	connector *Connector
-	scope     oidctoken.Scope
-}
-
-// grant resolves a reference in the step's scope; the empty audience is the
-// connector's default.
-func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) {
-	r, err := ParseRef(ref)
-	if err != nil {
-		return nil, err
-	}
-	home, err := r.home(&s.config.Scope)
-	if err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", r, err)
-	}
-	c, err := s.broker.config.Connectors.Connector(ctx, home)
-	if err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", r, err)
-	}
-	g := &grant{ref: r, connector: c, scope: s.config.Scope}
-	if g.audience, err = c.audience(audience); err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", r, err)
-	}
-	g.scope.Audience = g.audience
-	g.scope.Profile = c.profile()
-	g.scope.Connector = &oidctoken.Connector{ID: r.ID, UID: c.UID, Name: c.Name, Scope: r.Level}
-	return g, nil
-}
-
-// token is the lease of the JWT for a grant: one per connector and audience,
-// however often it is asked for.
-func (s *Step) token(g *grant) *lease[string] {
+// begin makes Close wait until end is called. Whoever writes below the step's
+// directory does so in between, so that nothing is written there once it was
+// removed.
+func (s *Step) begin() (end func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := tokenKey{g.ref, g.audience}
-	l := s.tokens[key]
-	if l == nil {
-		l = &lease[string]{step: s, fetch: func(ctx context.Context) (string, time.Time, error) {
-			t, err := s.mint(ctx, g.scope)
-			if err != nil {
-				return "", time.Time{}, err
-			}
-			return t.JWT(), t.Expires(), nil
-		}}
-		s.tokens[key] = l
+	if s.closed {
+		return nil, errClosed
 	}
-	return l
-}
-
-// mint mints a token that the step's output will not show.
-func (s *Step) mint(ctx context.Context, scope oidctoken.Scope) (*oidctoken.Token, error) {
-	t, err := s.broker.config.Issuer.Mint(ctx, scope)
-	if err != nil {
-		return nil, err
-	}
-	s.masks.Add(t.JWT())
-	return t, nil
-}
-
-// credential is the lease of the cloud credential for a grant. The scopes are
-// separated by spaces; none means the connector's own.
-func (s *Step) credential(g *grant, scopes string) *lease[*exchange.Credential] {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := credentialKey{g.ref, scopes}
-	l := s.credentials[key]
-	if l == nil {
-		l = &lease[*exchange.Credential]{step: s, fetch: func(ctx context.Context) (*exchange.Credential, time.Time, error) {
-			c, err := s.exchange(ctx, g, scopes)
-			if err != nil {
-				return nil, time.Time{}, err
-			}
-			return c, c.Expires(), nil
-		}}
-		s.credentials[key] = l
-	}
-	return l
-}
-
-// exchange trades a token at g's cloud for a credential that the step's output
-// will not show.
-func (s *Step) exchange(ctx context.Context, g *grant, scopes string) (*exchange.Credential, error) {
-	var asked []string // nil: the connector's own
-	if scopes != "" {
-		asked = strings.Fields(scopes)
-	}
-	c, err := g.connector.Exchanger.Exchange(ctx, exchange.Request{
-		Subject: func(ctx context.Context, audience string) (string, error) {
-			scope := g.scope
-			scope.Audience = audience
-			t, err := s.mint(ctx, scope)
-			if err != nil {
-				return "", err
-			}
-			return t.JWT(), nil
-		},
-		Scopes: asked,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
-	}
-	for _, value := range c.Env() {
-		s.masks.Add(value)
-	}
-	return c, nil
+	s.tasks.Add(1)
+	return s.tasks.Done, nil
 }
 
 // Deliver gives the step all that the tools of a connector's cloud need: it
 // writes the files and adds the variables to Environ. Of one cloud, a step can
-// be given one connector.
+// be given one connector; to deliver it again is no error. What fails delivers
+// nothing.
 func (s *Step) Deliver(ctx context.Context, ref string) error {
 	g, err := s.grant(ctx, ref, "")
 	if err != nil {
 		return err
 	}
-	if err := s.claimCloud(g); err != nil {
+	if err := s.deliver(g, nil); err != nil { // before anything is written
 		return err
 	}
 	bundle, err := s.bundle(ctx, g)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	maps.Copy(s.environ, bundle.Env)
-	return nil
+	return s.deliver(g, bundle)
 }
 
-// claimCloud refuses a second connector of a cloud.
-func (s *Step) claimCloud(g *grant) error {
+// deliver adds the variables of a bundle, and refuses a second connector of a
+// cloud. Without a bundle it only refuses.
+func (s *Step) deliver(g *grant, bundle *exchange.Bundle) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cloud := g.connector.cloud()
-	if other, ok := s.delivered[cloud]; ok && other != g.ref.String() {
+	if other, ok := s.delivered[cloud]; ok && other != g.ref {
 		return fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", g.ref, other)
 	}
-	s.delivered[cloud] = g.ref.String()
+	if bundle != nil {
+		s.delivered[cloud] = g.ref
+		maps.Copy(s.environ, bundle.Env)
+	}
 	return nil
 }
 
@@ -260,7 +182,8 @@ func (s *Step) Environ() []string {
 // Mask returns a writer that passes what is written on to w, with "***" for
 // every secret that the step was given so far, in the forms that logs show
 // them in. It holds back what may be the beginning of a secret: Close writes
-// the rest, and leaves w open.
+// the rest, and leaves w open. The writer is for one goroutine at a time, and
+// outlives the step.
 func (s *Step) Mask(w io.Writer) io.WriteCloser { return s.masks.Writer(w) }
 
 // Dir returns the step's private directory, mode 0700, and makes it if need
@@ -301,8 +224,10 @@ func (s *Step) subdir(name string) (string, error) {
 	return dir, nil
 }
 
-// Close ends what keeps the step's files fresh and removes its directory. What
-// the step was given stays valid at its relying parties until it expires.
+// Close ends what keeps the step's files fresh and removes its directory, with
+// all that the step has put there. It waits for the calls that are under way,
+// and ends them. What the step was given stays valid at its relying parties
+// until it expires. To close it again is no error.
 func (s *Step) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -313,8 +238,36 @@ func (s *Step) Close() error {
 	if dir == "" {
 		return nil
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	err := os.RemoveAll(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		// The step's tools may have made directories that even their owner
+		// cannot write to, as Go does in its module cache.
+		writable := makeWritable(dir)
+		if err = os.RemoveAll(dir); err != nil {
+			err = errors.Join(err, writable)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	return nil
+}
+
+// makeWritable gives the owner all rights to dir and the directories below it.
+// It follows no link there.
+func makeWritable(dir string) error {
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return root.Chmod(path, 0o700) // before WalkDir reads it
+	})
 }

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/oidctoken/oidctoken"
@@ -28,22 +27,18 @@ type host struct {
 	file    *pipeline.File
 	issuer  *oidctoken.Issuer
 	broker  *broker.Broker
-	dir     string
 	closers []func() error
 }
 
 // newHost starts the issuer, and stand-ins for the clouds that the file's
-// connectors name no endpoint of.
-func newHost(file *pipeline.File, stderr io.Writer) (_ *host, err error) {
-	h := &host{file: file}
+// connectors name no endpoint of. The directory is the host's from then on.
+func newHost(file *pipeline.File, dir *workDir, stderr io.Writer) (_ *host, err error) {
+	h := &host{file: file, closers: []func() error{dir.Close}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
 		}
 	}()
-	if h.dir, err = os.MkdirTemp("", "oidctoken-runner-"); err != nil {
-		return nil, err
-	}
 	listener, url, err := h.listen(file.Issuer)
 	if err != nil {
 		return nil, err
@@ -59,7 +54,7 @@ func newHost(file *pipeline.File, stderr io.Writer) (_ *host, err error) {
 	h.broker, err = broker.New(broker.Config{
 		Issuer:     h.issuer,
 		Connectors: connectors,
-		Dir:        h.dir,
+		Dir:        dir.path,
 		Logger:     slog.New(slog.NewTextHandler(stderr, nil)),
 	})
 	return h, err
@@ -151,9 +146,6 @@ func (h *host) Close() error {
 	var errs []error
 	for i := len(h.closers) - 1; i >= 0; i-- {
 		errs = append(errs, h.closers[i]())
-	}
-	if h.dir != "" {
-		errs = append(errs, os.RemoveAll(h.dir))
 	}
 	return errors.Join(errs...)
 }

@@ -4,8 +4,14 @@
 //	runner [-preview] [-set KEY=VALUE]... [FILE.yaml]
 //
 // Without a file it runs a demonstration. It exits with the code of the first
-// step that fails, with 2 for a bad file, and with 3 when a token or a
-// credential is refused.
+// step that fails (128+n if signal n ended it, 127 if there is no sh to run it),
+// with 2 for a bad file, with 3 when a token or a credential is refused, and
+// with 1 when the runner itself fails. A SIGINT or SIGTERM ends the step that
+// runs, with all that it started, and removes what was written; what a killed
+// runner left is removed by the next.
+//
+// A step's env comes after what its command inherits and what its connectors
+// deliver, and replaces it, but for STEP_DIR, which it cannot set.
 package main
 
 import (
@@ -28,14 +34,34 @@ var demonstration []byte
 
 // The exit codes that are not a step's.
 const (
-	exitBadFile = 2
-	exitRefused = 3
+	exitRunner   = 1
+	exitBadFile  = 2
+	exitRefused  = 3
+	exitNotFound = 127 // as of a shell that does not find a command
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { cancel(signalError{<-signals}) }()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// signalError is why a run ends that was told to.
+type signalError struct{ signal os.Signal }
+
+func (e signalError) Error() string { return "runner: " + e.signal.String() }
+
+// interrupted is the exit code of a run whose ctx ended before its steps did.
+func interrupted(ctx context.Context) int {
+	var told signalError
+	if errors.As(context.Cause(ctx), &told) {
+		if n, ok := told.signal.(syscall.Signal); ok {
+			return 128 + int(n)
+		}
+	}
+	return exitRunner
 }
 
 // run is main with its surroundings as parameters; it returns the exit code.
@@ -89,31 +115,44 @@ type options struct {
 // execute previews or runs a file that is in order as far as reading it can
 // tell; it returns the exit code.
 func execute(ctx context.Context, file *pipeline.File, o options) (code int) {
-	h, err := newHost(file, o.stderr)
-	if err != nil {
+	fail := func(err error, code int) int {
 		fmt.Fprintln(o.stderr, oneLine(err))
-		return exitBadFile
+		return code
+	}
+	dir, err := newWorkDir()
+	if err != nil {
+		return fail(err, exitRunner)
+	}
+	h, err := newHost(file, dir, o.stderr)
+	if err != nil {
+		return fail(err, exitBadFile)
 	}
 	defer func() {
 		if err := h.Close(); err != nil {
-			fmt.Fprintln(o.stderr, oneLine(err))
-			code = max(code, 1)
+			code = max(code, fail(err, exitRunner))
 		}
 	}()
 	uses, err := h.previewAll(ctx)
 	if err != nil {
-		fmt.Fprintln(o.stderr, oneLine(err))
-		return exitBadFile
+		return fail(err, exitBadFile)
 	}
 	if o.preview {
-		if err := printUses(o.stdout, uses); err != nil {
-			fmt.Fprintln(o.stderr, oneLine(err))
-			return 1
-		}
-		return 0
+		err = printUses(o.stdout, uses)
+	} else if code := h.runSteps(ctx, o); code != 0 {
+		return code
+	} else if o.compare {
+		err = printComparison(o.stdout, uses)
 	}
-	for i := range file.Stages {
-		stage := &file.Stages[i]
+	if err != nil {
+		return fail(err, exitRunner)
+	}
+	return 0
+}
+
+// runSteps runs the file's steps, in order, until one fails.
+func (h *host) runSteps(ctx context.Context, o options) (code int) {
+	for i := range h.file.Stages {
+		stage := &h.file.Stages[i]
 		for j := range stage.Steps {
 			step := &stage.Steps[j]
 			fmt.Fprintf(o.stderr, "--- %s/%s\n", stage.ID, step.ID)
@@ -121,12 +160,6 @@ func execute(ctx context.Context, file *pipeline.File, o options) (code int) {
 				fmt.Fprintf(o.stderr, "--- %s/%s failed: exit code %d\n", stage.ID, step.ID, code)
 				return code
 			}
-		}
-	}
-	if o.compare {
-		if err := printComparison(o.stdout, uses); err != nil {
-			fmt.Fprintln(o.stderr, oneLine(err))
-			return 1
 		}
 	}
 	return 0

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"text/tabwriter"
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
 
 // use is a token that a step would be given.
@@ -29,39 +31,47 @@ func (h *host) previewAll(ctx context.Context) ([]use, error) {
 	for i := range h.file.Stages {
 		stage := &h.file.Stages[i]
 		for j := range stage.Steps {
-			step := &stage.Steps[j]
-			given, err := h.newStep(stage, step)
+			more, err := h.preview(ctx, stage, &stage.Steps[j])
 			if err != nil {
 				return nil, err
 			}
-			seen := make(map[[2]string]bool)
-			add := func(line int, field string, err error, more ...broker.Use) error {
-				for _, u := range more {
-					if key := [2]string{u.Connector, u.Audience}; !seen[key] {
-						seen[key] = true
-						uses = append(uses, use{stage.ID, step.ID, u.Connector, u.Audience, u.Claims})
-					}
-				}
-				if err != nil {
-					return h.file.Error(line, stage, step, field, err)
-				}
-				return nil
-			}
-			for _, ref := range step.Connectors {
-				u, err := given.PreviewConnector(ctx, ref.Text)
-				if err := add(ref.Line, "connectors["+ref.Text+"]", err, u); err != nil {
-					return nil, err
-				}
-			}
-			for _, text := range step.Texts() {
-				more, err := given.Preview(ctx, text.Text)
-				if err := add(text.Line, text.Name, err, more...); err != nil {
-					return nil, err
-				}
-			}
-			if err := given.Close(); err != nil {
-				return nil, err
-			}
+			uses = append(uses, more...)
+		}
+	}
+	return uses, nil
+}
+
+// preview returns the tokens that a step would be given, each once.
+func (h *host) preview(ctx context.Context, stage *pipeline.Stage, step *pipeline.Step) ([]use, error) {
+	if err := h.checkEnv(stage, step); err != nil {
+		return nil, err
+	}
+	given, err := h.newStep(stage, step)
+	if err != nil {
+		return nil, err
+	}
+	defer given.Close() // it has written nothing, so that nothing can fail
+	var found []broker.Use
+	for _, ref := range step.Connectors {
+		u, err := given.PreviewConnector(ctx, ref.Text)
+		if err != nil {
+			return nil, h.file.Error(ref.Line, stage, step, connectorField(ref), err)
+		}
+		found = append(found, u)
+	}
+	for _, text := range step.Texts() {
+		more, err := given.Preview(ctx, text.Text)
+		if err != nil {
+			return nil, h.file.Error(text.Line, stage, step, text.Name, err)
+		}
+		found = append(found, more...)
+	}
+	var uses []use
+	seen := make(map[[2]string]bool)
+	for _, u := range found {
+		if key := [2]string{u.Connector, u.Audience}; !seen[key] {
+			seen[key] = true
+			uses = append(uses, use{stage.ID, step.ID, u.Connector, u.Audience, u.Claims})
 		}
 	}
 	return uses, nil
@@ -88,7 +98,6 @@ func printComparison(w io.Writer, uses []use) error {
 			same = append(same, u)
 		}
 	}
-	fmt.Fprintf(w, "\nOne connector, %s, in two stages. Its tokens say:\n\n", uses[0].Connector)
 	values := make([]map[string]any, len(same))
 	var names []string
 	for i, u := range same {
@@ -109,7 +118,8 @@ func printComparison(w io.Writer, uses []use) error {
 			}
 		}
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) // Flush reports what could not be written
+	fmt.Fprintf(table, "\nOne connector, %s, in %d stages. Its tokens say:\n\n", uses[0].Connector, len(same))
 	fmt.Fprint(table, "  claim")
 	for _, u := range same {
 		fmt.Fprintf(table, "\t%s", u.Stage)
@@ -118,7 +128,7 @@ func printComparison(w io.Writer, uses []use) error {
 	for _, name := range names {
 		mark := " "
 		for _, v := range values {
-			if v[name] != values[0][name] {
+			if !reflect.DeepEqual(v[name], values[0][name]) {
 				mark = "*"
 			}
 		}

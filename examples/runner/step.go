@@ -16,12 +16,8 @@ import (
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
 
-// inherited are the variables that a step's command gets from the runner's own
-// environment. A stray AWS_ACCESS_KEY_ID or GOOGLE_APPLICATION_CREDENTIALS of
-// the machine does not reach it.
-var inherited = []string{"PATH", "HOME", "LANG", "TMPDIR", "TZ"}
-
-// killDelay is how long a command may take to end once it was asked to.
+// killDelay is how long a command may take to end once it was asked to, and
+// what it left running to end the output that they share.
 const killDelay = 5 * time.Second
 
 // runStep gives a step what it asks for, runs its command and returns the exit
@@ -32,86 +28,96 @@ func (h *host) runStep(ctx context.Context, stage *pipeline.Stage, step *pipelin
 		fmt.Fprintln(o.stderr, oneLine(err))
 		return exitBadFile
 	}
+	// A cloud's words, or an expression's, may hold what the step was given.
+	fail := func(err error, code int) int {
+		if ctx.Err() != nil {
+			err, code = context.Cause(ctx), interrupted(ctx)
+		}
+		masked := given.Mask(o.stderr)
+		fmt.Fprintln(masked, oneLine(err))
+		masked.Close() // of stderr, which there is nobody to tell about
+		return code
+	}
 	defer func() {
 		if err := given.Close(); err != nil {
-			fmt.Fprintln(o.stderr, oneLine(err))
-			code = max(code, 1)
+			code = max(code, fail(err, exitRunner))
 		}
 	}()
-	command, err := h.prepare(ctx, given, stage, step)
-	if err != nil {
-		fmt.Fprintln(o.stderr, oneLine(err))
-		return exitRefused
-	}
-	if command == nil {
-		return 0
-	}
-	stdout, stderr := given.Mask(o.stdout), given.Mask(o.stderr)
-	command.Stdout, command.Stderr = stdout, stderr
-	err = command.Run()
-	if err := errors.Join(stdout.Close(), stderr.Close()); err != nil {
-		fmt.Fprintln(o.stderr, oneLine(err))
-		return 1
-	}
-	return exitCode(command, err, o.stderr)
-}
-
-// prepare resolves a step's texts and returns the command to run; nil if it
-// has none. Its argument is a file, so that no token stands in a process list.
-func (h *host) prepare(ctx context.Context, given *broker.Step, stage *pipeline.Stage, step *pipeline.Step) (*exec.Cmd, error) {
-	at := func(line int, err error, field string, args ...any) error {
-		return h.file.Error(line, stage, step, fmt.Sprintf(field, args...), err)
-	}
 	dir, err := given.Dir()
 	if err != nil {
-		return nil, err
+		return fail(err, exitRunner)
 	}
-	for _, ref := range step.Connectors {
-		if err := given.Deliver(ctx, ref.Text); err != nil {
-			return nil, at(ref.Line, err, "connectors[%s]", ref.Text)
-		}
-	}
-	env := environment(dir, given)
-	for _, v := range step.Env {
-		value, err := given.Expand(ctx, v.Text)
-		if err != nil {
-			return nil, at(v.Line, err, "env.%s", v.Name)
-		}
-		env = append(env, v.Name+"="+value)
-	}
-	for _, f := range step.Files {
-		if _, err := given.WriteFile(ctx, f.Name, f.Text); err != nil {
-			return nil, at(f.Line, err, "files.%s", f.Name)
-		}
+	script, env, err := h.prepare(ctx, given, stage, step)
+	if err != nil {
+		return fail(err, exitRefused)
 	}
 	if step.Run == "" {
-		return nil, nil
-	}
-	script, err := given.Expand(ctx, step.Run)
-	if err != nil {
-		return nil, at(step.RunLine, err, "run")
+		return 0
 	}
 	path, err := writeScript(dir, script)
 	if err != nil {
-		return nil, err
+		return fail(err, exitRunner)
 	}
-	command := exec.CommandContext(ctx, "sh", path)
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = killDelay
-	command.Dir = dir
-	command.Env = env
-	return command, nil
+	stdout, stderr := given.Mask(o.stdout), given.Mask(o.stderr)
+	command := newCommand(ctx, dir, path)
+	command.Env = append(environment(dir, given), env...)
+	command.Stdout, command.Stderr = stdout, stderr
+	err = command.Run()
+	if ctx.Err() != nil {
+		killGroup(command)
+	}
+	if err := errors.Join(stdout.Close(), stderr.Close()); err != nil {
+		return fail(err, exitRunner)
+	}
+	code, err = exitCode(command, err)
+	if err != nil || code == 0 && ctx.Err() != nil {
+		return fail(err, code)
+	}
+	return code
 }
 
-// environment is what the step's command starts with, before its own env.
-func environment(dir string, given *broker.Step) []string {
-	env := []string{"STEP_DIR=" + dir}
-	for _, name := range inherited {
-		if value, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+value)
+// prepare resolves a step's texts: it writes the files and returns the commands
+// to run and the step's own variables.
+func (h *host) prepare(ctx context.Context, given *broker.Step, stage *pipeline.Stage, step *pipeline.Step) (script string, env []string, err error) {
+	for _, ref := range step.Connectors {
+		if err := given.Deliver(ctx, ref.Text); err != nil {
+			return "", nil, h.file.Error(ref.Line, stage, step, connectorField(ref), err)
 		}
 	}
-	return append(env, given.Environ()...)
+	texts := step.Texts() // env, files, run: with the fields' names for errors
+	for i, v := range step.Env {
+		value, err := given.Expand(ctx, v.Text)
+		if err == nil {
+			err = checkValue(value)
+		}
+		if err != nil {
+			return "", nil, h.file.Error(v.Line, stage, step, texts[i].Name, err)
+		}
+		env = append(env, v.Name+"="+value)
+	}
+	for i, f := range step.Files {
+		if _, err := given.WriteFile(ctx, f.Name, f.Text); err != nil {
+			return "", nil, h.file.Error(f.Line, stage, step, texts[len(step.Env)+i].Name, err)
+		}
+	}
+	if script, err = given.Expand(ctx, step.Run); err != nil {
+		return "", nil, h.file.Error(step.RunLine, stage, step, "run", err)
+	}
+	return script, env, nil
+}
+
+// connectorField is the field of a step that a delivered connector stands in.
+func connectorField(ref pipeline.Ref) string { return "connectors[" + ref.Text + "]" }
+
+// newCommand runs a script in a directory. Its argument is a file, so that no
+// token stands in a process list. When ctx ends, the command and what it
+// started are asked to end, and killed if they do not.
+func newCommand(ctx context.Context, dir, script string) *exec.Cmd {
+	command := exec.CommandContext(ctx, "sh", script)
+	command.Dir = dir
+	command.WaitDelay = killDelay
+	ownGroup(command)
+	return command
 }
 
 // writeScript writes a step's resolved commands, tokens and all, to a file
@@ -129,27 +135,24 @@ func writeScript(dir, script string) (path string, err error) {
 	return path, errors.Join(err, f.Close())
 }
 
-// exitCode is the code that the runner ends with after a command.
-func exitCode(command *exec.Cmd, err error, stderr io.Writer) int {
-	if err == nil {
-		return 0
-	}
+// exitCode is the code that the runner ends with after a command. The error is
+// one that the command's own code does not tell.
+func exitCode(command *exec.Cmd, err error) (int, error) {
 	state := command.ProcessState
 	if state == nil {
-		fmt.Fprintln(stderr, oneLine(err)) // it was not started
-		return 1
+		return exitNotFound, err // it was not started
 	}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return 128 + int(status.Signal())
+		return 128 + int(status.Signal()), nil
 	}
-	if state.ExitCode() != 0 {
-		return state.ExitCode()
+	switch {
+	case state.ExitCode() != 0:
+		return state.ExitCode(), nil
+	case err == nil, errors.Is(err, exec.ErrWaitDelay):
+		// The latter: a process that the step left behind kept its output open.
+		return 0, nil
 	}
-	if errors.Is(err, exec.ErrWaitDelay) {
-		return 0 // a process that the step left behind kept its output open
-	}
-	fmt.Fprintln(stderr, oneLine(err))
-	return 1
+	return exitRunner, err
 }
 
 // variables are what a step's expressions may read.

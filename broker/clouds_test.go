@@ -1,0 +1,132 @@
+package broker_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/oidctokentest"
+)
+
+// sessions is an exchanger whose sessions have names, as AWS has.
+type sessions struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (s *sessions) Cloud() string              { return "aws" }
+func (s *sessions) Profile() oidctoken.Profile { return oidctoken.Profile{} }
+func (s *sessions) Audience() string           { return "sts.amazonaws.com" }
+func (s *sessions) add(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names = append(s.names, name)
+}
+func (s *sessions) Bundle(string, string) (*exchange.Bundle, error) { panic("SessionBundle is there") }
+
+func (s *sessions) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
+	if _, err := r.Subject(ctx, s.Audience()); err != nil {
+		return nil, err
+	}
+	s.add(r.SessionName)
+	return exchange.NewCredential(time.Now().Add(time.Hour), map[string]string{
+		"AWS_ACCESS_KEY_ID":     "ASIA-the-key-id",
+		"AWS_SECRET_ACCESS_KEY": "the-secret-access-key",
+		"AWS_SESSION_TOKEN":     "the-session-token",
+		"AWS_REGION":            "eu-west-1",
+	}, "AWS_REGION"), nil
+}
+
+func (s *sessions) SessionBundle(dir, tokenFile, sessionName string) (*exchange.Bundle, error) {
+	s.add(sessionName)
+	return &exchange.Bundle{Env: map[string]string{"AWS_ROLE_SESSION_NAME": sessionName}}, nil
+}
+
+func newAWSBroker(t *testing.T, cloud *sessions) *broker.Broker {
+	t.Helper()
+	b, err := broker.New(broker.Config{
+		Issuer: oidctokentest.NewIssuer(t).Issuer,
+		Connectors: broker.ConnectorMap{
+			{Account: "acme", ID: "aws_prod"}: {Exchanger: cloud},
+			{Account: "acme", ID: "aws_test"}: {Exchanger: cloud},
+		},
+		Dir: t.TempDir() + "/steps",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// However many fields are read, they are those of one set, and what is no
+// secret is not masked.
+func TestAWSCredentials(t *testing.T) {
+	cloud := new(sessions)
+	step := newStep(t, newAWSBroker(t, cloud), scope("payments", "ledger"))
+	got := expand(t, step, `<+secrets.getAWSCredentials("account.aws_prod").accessKeyId> `+
+		`<+secrets.getAWSCredentials("account.aws_prod").secretAccessKey> `+
+		`<+secrets.getAWSCredentials("account.aws_prod").sessionToken>`)
+	if want := "ASIA-the-key-id the-secret-access-key the-session-token"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if len(cloud.names) != 1 {
+		t.Errorf("%d exchanges, want 1", len(cloud.names))
+	}
+	var out strings.Builder
+	w := step.Mask(&out)
+	if _, err := w.Write([]byte(got + " in eu-west-1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "*** *** *** in eu-west-1"; out.String() != want {
+		t.Errorf("the output is %q, want %q", out.String(), want)
+	}
+	for _, text := range []string{
+		`<+secrets.getAWSCredentials("account.aws_prod")>`,
+		`<+secrets.getAWSCredentials("account.aws_prod").region>`,
+		`<+secrets.getGCPAccessToken("account.aws_prod")>`,
+		`<+secrets.getAzureAccessToken("account.aws_prod")>`,
+	} {
+		if got, err := step.Expand(t.Context(), text); err == nil {
+			t.Errorf("%s gives %q", text, got)
+		}
+	}
+}
+
+// X10: tools keep credentials by role and session name, so that no two steps,
+// and no two connectors of a step, have the same name, and one has the same
+// every time.
+func TestSessionNames(t *testing.T) {
+	cloud := new(sessions)
+	b := newAWSBroker(t, cloud)
+	for range 2 {
+		step := newStep(t, b, scope("payments", "ledger"))
+		if err := step.Deliver(t.Context(), "account.aws_prod"); err != nil {
+			t.Fatal(err)
+		}
+		expand(t, step, `<+secrets.getAWSCredentials("account.aws_prod").accessKeyId><+secrets.getAWSCredentials("account.aws_test").accessKeyId>`)
+	}
+	var kinds []int
+	seen := make(map[string]int)
+	for _, name := range cloud.names {
+		if !strings.HasPrefix(name, "release-") || len(name) > 64 {
+			t.Errorf("the session name is %q", name)
+		}
+		if _, ok := seen[name]; !ok {
+			seen[name] = len(seen)
+		}
+		kinds = append(kinds, seen[name])
+	}
+	if diff := cmp.Diff([]int{0, 0, 1, 2, 2, 3}, kinds); diff != "" {
+		t.Errorf("equal session names (-want +got):\n%s", diff)
+	}
+}

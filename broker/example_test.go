@@ -1,0 +1,306 @@
+package broker_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/broker"
+)
+
+// exampleIssuer is an issuer whose key lives as long as the process.
+func exampleIssuer() *oidctoken.Issuer {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, err := oidctoken.NewSigner(key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
+		URL:     "https://ci.example.com/oidc",
+		Keys:    oidctoken.StaticKeys{{Signer: signer}},
+		Profile: oidctoken.Profile{Algorithms: []string{"ES256"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return issuer
+}
+
+// exampleStep is a step of a broker with two connectors: account.vault takes
+// the token itself, account.gcp_prod is an [exchange.Exchanger]'s.
+func exampleStep() (step *broker.Step, remove func()) {
+	dir, err := os.MkdirTemp("", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	b, err := broker.New(broker.Config{
+		Issuer: exampleIssuer(),
+		Connectors: broker.ConnectorMap{
+			{Account: "acme", ID: "vault"}:    {Audiences: []string{"https://vault.example.com"}},
+			{Account: "acme", ID: "gcp_prod"}: {Exchanger: newCloud("gcp")},
+		},
+		Dir: filepath.Join(dir, "steps"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	step, err = b.NewStep(broker.StepConfig{Scope: oidctoken.Scope{
+		Account:      oidctoken.Entity{ID: "acme"},
+		Organization: oidctoken.Entity{ID: "payments"},
+		Project:      oidctoken.Entity{ID: "ledger"},
+		Stage:        oidctoken.CI{ID: "build"},
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return step, func() {
+		if err := errors.Join(step.Close(), os.RemoveAll(dir)); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// A process has one Broker. Without a Dir its steps get tokens, but no files.
+func ExampleNew() {
+	b, err := broker.New(broker.Config{
+		Issuer: exampleIssuer(),
+		Connectors: broker.ConnectorMap{
+			{Account: "acme", ID: "vault"}: {Audiences: []string{"https://vault.example.com"}},
+		},
+	})
+	fmt.Println(b != nil, err)
+	_, err = broker.New(broker.Config{Connectors: broker.ConnectorMap{}})
+	fmt.Println(err)
+	// Output:
+	// true <nil>
+	// broker: Config.Issuer is required
+}
+
+// The Scope says where the step runs. What differs from token to token is the
+// connectors' to give, and so it is not in it.
+func ExampleBroker_NewStep() {
+	b, err := broker.New(broker.Config{Issuer: exampleIssuer(), Connectors: broker.ConnectorMap{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	variables := map[string]string{"variables.region": "eu"}
+	step, err := b.NewStep(broker.StepConfig{
+		Scope: oidctoken.Scope{Account: oidctoken.Entity{ID: "acme"}, Stage: oidctoken.CI{ID: "build"}},
+		Variables: map[string]func(string) (string, bool){
+			"stage": func(path string) (string, bool) { v, ok := variables[path]; return v, ok },
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer step.Close()
+	fmt.Println(step.Expand(context.Background(), "deploy to <+stage.variables.region>"))
+
+	_, err = b.NewStep(broker.StepConfig{Scope: oidctoken.Scope{Account: oidctoken.Entity{ID: "acme"}, Audience: "https://x.example.com"}})
+	fmt.Println(err)
+	// Output:
+	// deploy to eu <nil>
+	// broker: StepConfig.Scope has an Audience, a Profile or a Connector, which are the connectors' to give
+}
+
+func ExampleStep_Expand() {
+	step, remove := exampleStep()
+	defer remove()
+	text, err := step.Expand(context.Background(), `Authorization: Bearer <+secrets.getJWT("account.vault")>`)
+	if err != nil {
+		log.Fatal(err)
+	}
+	claims := payload(strings.TrimPrefix(text, "Authorization: Bearer "))
+	fmt.Println(claims["sub"], "to", claims["aud"])
+
+	_, err = step.Expand(context.Background(), `<+secrets.getJWT("account.valut")>`)
+	fmt.Println(err, errors.Is(err, broker.ErrNoConnector))
+	// Output:
+	// account/acme:org/payments:project/ledger to https://vault.example.com
+	// expr: line 1, column 3: secrets.getJWT: failed: broker: connector account.valut: no such connector true
+}
+
+// A manager shows what a step's tokens would say, and to whom, before the step
+// runs.
+func ExampleStep_Preview() {
+	step, remove := exampleStep()
+	defer remove()
+	uses, err := step.Preview(context.Background(), `
+		vault login token=<+secrets.getJWT("account.vault")>
+		export CLOUDSDK_AUTH_ACCESS_TOKEN=<+secrets.getGCPAccessToken("account.gcp_prod")>`)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, u := range uses {
+		stage, _ := u.Claims.Get("stage_type")
+		fmt.Println(u.Connector, u.Audience, stage)
+	}
+	// Output:
+	// account.vault https://vault.example.com CI
+	// account.gcp_prod https://gcp.example.com CI
+}
+
+func ExampleStep_PreviewConnector() {
+	step, remove := exampleStep()
+	defer remove()
+	use, err := step.PreviewConnector(context.Background(), "account.gcp_prod")
+	fmt.Println(use.Connector, use.Audience, err)
+	_, err = step.PreviewConnector(context.Background(), "account.vault")
+	fmt.Println(err)
+	// Output:
+	// account.gcp_prod https://gcp.example.com <nil>
+	// broker: connector account.vault: it has no files to deliver: use <+secrets.getJWT(...)>
+}
+
+// What a cloud's tools need are files in the step's directory and variables
+// that name them.
+func ExampleStep_Deliver() {
+	step, remove := exampleStep()
+	defer remove()
+	if err := step.Deliver(context.Background(), "account.gcp_prod"); err != nil {
+		log.Fatal(err)
+	}
+	for _, v := range step.Environ() {
+		name, path, _ := strings.Cut(v, "=")
+		info, err := os.Stat(path)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(name, info.Mode())
+	}
+	// Output:
+	// CLOUDSDK_CONFIG drwx------
+	// GOOGLE_APPLICATION_CREDENTIALS -rw-------
+}
+
+// Environ holds paths and no secret; it is what the step's command gets beside
+// its own variables.
+func ExampleStep_Environ() {
+	step, remove := exampleStep()
+	defer remove()
+	fmt.Println(len(step.Environ()))
+	if err := step.Deliver(context.Background(), "account.gcp_prod"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(step.Environ()))
+	// Output:
+	// 0
+	// 2
+}
+
+func ExampleStep_WriteFile() {
+	step, remove := exampleStep()
+	defer remove()
+	path, err := step.WriteFile(context.Background(), "etc/vault.jwt", `<+secrets.getJWT("account.vault")>`)
+	if err != nil {
+		log.Fatal(err)
+	}
+	jwt, err := os.ReadFile(path) // fresh whenever it is read while the step runs
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(payload(string(jwt))["connector_id"])
+
+	_, err = step.WriteFile(context.Background(), "../etc/passwd", "root")
+	fmt.Println(err)
+	// Output:
+	// vault
+	// broker: the file name "../etc/passwd" is not a plain relative path outside .oidctoken
+}
+
+func ExampleStep_Dir() {
+	step, remove := exampleStep()
+	defer remove()
+	dir, err := step.Dir()
+	if err != nil {
+		log.Fatal(err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(filepath.IsAbs(dir), info.Mode())
+	// Output: true drwx------
+}
+
+func ExampleStep_Mask() {
+	step, remove := exampleStep()
+	defer remove()
+	token, err := step.Expand(context.Background(), `<+secrets.getGCPAccessToken("account.gcp_prod")>`)
+	if err != nil {
+		log.Fatal(err)
+	}
+	w := step.Mask(os.Stdout)
+	fmt.Fprintln(w, "the step prints", token)
+	if err := w.Close(); err != nil {
+		log.Fatal(err)
+	}
+	// Output: the step prints ***
+}
+
+func ExampleStep_Close() {
+	step, remove := exampleStep()
+	defer remove()
+	dir, err := step.Dir()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(step.Close())
+	_, err = os.Stat(dir)
+	fmt.Println(errors.Is(err, os.ErrNotExist))
+	_, err = step.WriteFile(context.Background(), "late", "text")
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// true
+	// broker: the step is closed
+}
+
+func ExampleParseRef() {
+	for _, text := range []string{"gcp_mine", "org.gcp_shared", "account.gcp_prod", "rival.gcp_prod"} {
+		ref, err := broker.ParseRef(text)
+		fmt.Printf("%q %q %v\n", ref.Level, ref.ID, err)
+	}
+	// Output:
+	// "project" "gcp_mine" <nil>
+	// "org" "gcp_shared" <nil>
+	// "account" "gcp_prod" <nil>
+	// "" "" broker: connector reference "rival.gcp_prod" begins with something else than account. or org.
+}
+
+func ExampleRef_String() {
+	fmt.Println(broker.Ref{Level: oidctoken.OrganizationLevel, ID: "gcp_shared"})
+	fmt.Println(broker.Ref{Level: oidctoken.ProjectLevel, ID: "gcp_mine"})
+	// Output:
+	// org.gcp_shared
+	// gcp_mine
+}
+
+// A connector is found in its home and nowhere else: an account's is not its
+// projects', and a project's is not its account's.
+func ExampleConnectorMap_Connector() {
+	connectors := broker.ConnectorMap{
+		{Account: "acme", ID: "vault"}: {Audiences: []string{"https://vault.example.com"}},
+	}
+	for _, home := range []broker.Home{
+		{Account: "acme", ID: "vault"},
+		{Account: "acme", Organization: "payments", Project: "ledger", ID: "vault"},
+	} {
+		c, err := connectors.Connector(context.Background(), home)
+		fmt.Println(c != nil, err)
+	}
+	// Output:
+	// true <nil>
+	// false no such connector
+}

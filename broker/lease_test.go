@@ -1,0 +1,255 @@
+package broker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+const access = `<+secrets.getGCPAccessToken("account.gcp_prod")>`
+
+// serial is the number of the exchange that gave an access token.
+func serial(accessToken string) string { return strings.Split(accessToken, "-")[1] }
+
+// gated is a cloud that answers when it is let.
+type gated struct {
+	*cloud
+	open chan struct{}
+}
+
+func (g *gated) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
+	select {
+	case <-g.open:
+		return g.cloud.Exchange(ctx, r)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// gatedConfig has account.gcp_prod behind a gate, and account.other before it.
+func gatedConfig(t *testing.T, other *cloud) (broker.Config, *gated) {
+	g := &gated{cloud: newCloud("gcp")}
+	config := brokerConfig(t, other)
+	connectors := config.Connectors.(broker.ConnectorMap)
+	connectors[broker.Home{Account: "acme", ID: "other"}] = connectors[broker.Home{Account: "acme", ID: "gcp_prod"}]
+	connectors[broker.Home{Account: "acme", ID: "gcp_prod"}] = &broker.Connector{Exchanger: g}
+	return config, g
+}
+
+// X16: callers share one exchange, and each may leave it to the others.
+func TestCallersLeaveTheFlight(t *testing.T) {
+	config, g := gatedConfig(t, newCloud("gcp"))
+	b, err := broker.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g.open = make(chan struct{})
+		step := newStep(t, b, scope("payments", "ledger"))
+		type result struct {
+			text string
+			err  error
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		left, stayed := make(chan result, 1), make(chan result, 20)
+		call := func(ctx context.Context, to chan<- result) {
+			text, err := step.Expand(ctx, access)
+			to <- result{text, err}
+		}
+		go call(ctx, left) // the one that starts the flight
+		synctest.Wait()
+		for range cap(stayed) {
+			go call(t.Context(), stayed)
+		}
+		synctest.Wait()
+		leave()
+		if r := <-left; !errors.Is(r.err, context.Canceled) || r.text != "" {
+			t.Errorf("who left got %q, %v", r.text, r.err)
+		}
+		close(g.open)
+		for range cap(stayed) {
+			if r := <-stayed; r.err != nil || serial(r.text) != "1" {
+				t.Errorf("who stayed got %q, %v", r.text, r.err)
+			}
+		}
+		if n := g.count.Load(); n != 1 {
+			t.Errorf("%d exchanges, want 1", n)
+		}
+	})
+}
+
+// Who waits when the step ends learns that, and does not take it for the end of
+// its own ctx.
+func TestCloseEndsTheFlight(t *testing.T) {
+	config, g := gatedConfig(t, newCloud("gcp"))
+	b, err := broker.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g.open = make(chan struct{}) // for ever
+		step := newStep(t, b, scope("payments", "ledger"))
+		failed := make(chan error, 2)
+		go func() {
+			_, err := step.Expand(t.Context(), access)
+			failed <- err
+		}()
+		go func() {
+			_, err := step.WriteFile(t.Context(), "token", access)
+			failed <- err
+		}()
+		synctest.Wait()
+		if err := step.Close(); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if err := <-failed; err == nil || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the step is closed") {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+}
+
+// While a cloud is down, the last credential serves until it expires and not a
+// moment longer; the log says so, without a secret.
+func TestOutage(t *testing.T) {
+	google := newCloud("gcp")
+	google.lifetime = 10 * time.Minute
+	var log bytes.Buffer
+	config := brokerConfig(t, google)
+	config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	b, err := broker.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		step := newStep(t, b, scope("payments", "ledger"))
+		first := expand(t, step, access)
+		outage := error(&exchange.Error{Provider: "gcp", Op: "sts:token", Status: 503, Retryable: true, Description: "try without " + first})
+		google.fail.Store(&outage)
+
+		time.Sleep(9*time.Minute + 59*time.Second)
+		if got := expand(t, step, access); got != first {
+			t.Errorf("got %q while %q is valid", got, first)
+		}
+		warning := log.String()
+		if !strings.Contains(warning, "connector=account.gcp_prod") || !strings.Contains(warning, "try without ***") || strings.Contains(warning, first) {
+			t.Errorf("the log says %q", warning)
+		}
+		asked := google.count.Load()
+		expand(t, step, access)
+		if n := google.count.Load(); n != asked {
+			t.Error("a cloud that just failed is asked again at once")
+		}
+
+		time.Sleep(time.Second)
+		if got, err := step.Expand(t.Context(), access); !errors.Is(err, outage) || got != "" {
+			t.Errorf("after the expiry: got %q, %v", got, err)
+		}
+		google.fail.Store(nil)
+		if got := expand(t, step, access); got == first {
+			t.Error("an expired credential is served")
+		}
+	})
+}
+
+// A cloud whose credentials have expired when they arrive gives none.
+func TestExpiredOnArrival(t *testing.T) {
+	google := newCloud("gcp")
+	google.lifetime = -time.Second
+	step := newStep(t, newBroker(t, google), scope("payments", "ledger"))
+	for range 2 {
+		if got, err := step.Expand(t.Context(), access); err == nil || !strings.Contains(err.Error(), "expired") {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	if path, err := step.WriteFile(t.Context(), "token", access); err == nil {
+		t.Errorf("it is in %s", path)
+	}
+}
+
+// When the clock is set, no credential outlives its expiry by it.
+func TestClockJumps(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		jump time.Duration
+		want string // serial
+	}{
+		{"a little forward", 20 * time.Minute, "1"},
+		{"past the renewal", 40 * time.Minute, "2"},
+		{"past the expiry", 2 * time.Hour, "2"},
+		{"years", 20 * 365 * 24 * time.Hour, "2"},
+		{"back", -2 * time.Hour, "1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var jumped atomic.Int64
+			now := func() time.Time { return time.Now().Add(time.Duration(jumped.Load())) }
+			google := newCloud("gcp")
+			google.now = now
+			config := brokerConfig(t, google)
+			config.Now = now
+			b, err := broker.New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			step := newStep(t, b, scope("payments", "ledger"))
+			expand(t, step, access)
+			jumped.Store(int64(tt.jump))
+			if got := serial(expand(t, step, access)); got != tt.want {
+				t.Errorf("the credential of exchange %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// What a token function can give cannot be too short to be masked.
+func TestUnmaskable(t *testing.T) {
+	config := brokerConfig(t, newCloud("gcp"))
+	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "short"}] = &broker.Connector{Exchanger: short{newCloud("gcp")}}
+	b, err := broker.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := newStep(t, b, scope("", "")).Expand(t.Context(), `<+secrets.getGCPAccessToken("account.short")>`)
+	if err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+type short struct{ *cloud }
+
+func (c short) Exchange(context.Context, exchange.Request) (*exchange.Credential, error) {
+	return exchange.NewCredential(time.Now().Add(time.Hour), map[string]string{"CLOUDSDK_AUTH_ACCESS_TOKEN": "s3cret"}), nil
+}
+
+// Refusals are the caller's to see, each time: nothing is remembered of them.
+func TestRefusedAgain(t *testing.T) {
+	google := newCloud("gcp")
+	refusal := error(&exchange.Error{Provider: "gcp", Op: "sts:token", Status: 400, Code: "invalid_grant"})
+	google.fail.Store(&refusal)
+	step := newStep(t, newBroker(t, google), scope("payments", "ledger"))
+	var got []string
+	for range 2 {
+		_, err := step.Expand(t.Context(), access)
+		var refused *exchange.Error
+		if errors.As(err, &refused) {
+			got = append(got, refused.Code)
+		}
+	}
+	google.fail.Store(nil)
+	got = append(got, serial(expand(t, step, access)))
+	if diff := cmp.Diff([]string{"invalid_grant", "invalid_grant", "3"}, got); diff != "" {
+		t.Errorf("answers (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,192 @@
+package main_test
+
+import (
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDemonstration(t *testing.T) {
+	r := finish(t, start(t))
+	if diff := cmp.Diff(result{r.stdout, "--- build/list\n--- deploy/migrate\n", 0}, r, cmp.AllowUnexported(result{})); diff != "" {
+		t.Errorf("run (-want +got):\n%s", diff)
+	}
+	if token := regexp.MustCompile(`[A-Za-z0-9_-]{24,}`).FindString(r.stdout); token != "" {
+		t.Errorf("the output holds %q", token)
+	}
+	rows := make(map[string][]string) // by claim; the first column is the mark
+	for line := range strings.Lines(r.stdout) {
+		if strings.HasPrefix(line, "* ") || strings.HasPrefix(line, "  ") {
+			if f := strings.Fields(line[1:]); len(f) == 3 {
+				rows[f[0]] = []string{line[:1], f[1], f[2]}
+			}
+		}
+	}
+	for claim, want := range map[string][]string{
+		"sub":              {" ", "account/acme:org/payments:project/ledger", "account/acme:org/payments:project/ledger"},
+		"connector_id":     {" ", "gcp_prod", "gcp_prod"},
+		"connector_scope":  {" ", "account", "account"},
+		"stage_type":       {"*", "CI", "Deployment"},
+		"stage_id":         {"*", "build", "deploy"},
+		"environment_id":   {"*", "-", "prod"},
+		"environment_type": {"*", "-", "Production"},
+		"service_id":       {"*", "-", "checkout"},
+	} {
+		if diff := cmp.Diff(want, rows[claim]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", claim, diff)
+		}
+	}
+}
+
+// D05: the command has what the contract names, and nothing else.
+func TestEnvironment(t *testing.T) {
+	for _, name := range []string{
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG",
+		"AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "KUBECONFIG", "SSH_AUTH_SOCK", "USER", "BASH_ENV", "ENV", "STEP_DIR",
+	} {
+		t.Setenv(name, "stray")
+	}
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("LANG", "C")
+	os.Unsetenv("TZ")
+	file, _ := step(t, "env", "  OWN: one two", "  LANG: C.UTF-8")
+	r := run(t, file)
+	if r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	shells := []string{"PWD", "OLDPWD", "SHLVL", "_"} // set by sh itself
+	got := make(map[string]string)
+	for _, line := range strings.Split(strings.TrimSpace(r.stdout), "\n") {
+		if name, value, _ := strings.Cut(line, "="); !slices.Contains(shells, name) {
+			got[name] = value
+		}
+	}
+	want := map[string]string{
+		"PATH": os.Getenv("PATH"), "HOME": home, "LANG": "C.UTF-8", "TMPDIR": os.Getenv("TMPDIR"),
+		"OWN": "one two", "OUT": got["OUT"], "STEP_DIR": got["STEP_DIR"],
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("environment (-want +got):\n%s", diff)
+	}
+}
+
+// D06: no process has a token in its arguments.
+func TestNoTokenInArguments(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc")
+	}
+	file, out := step(t, `: <+secrets.getJWT("mine")> "$TOKEN"
+printf %s "<+secrets.getJWT("mine")>" >"$OUT/jwt"
+printf %s "$TOKEN" >"$OUT/token"
+tr '\0' ' ' <"/proc/$$/cmdline" >"$OUT/own"
+cat /proc/[0-9]*/cmdline >"$OUT/all" 2>/dev/null
+cp "$STEP_DIR/.oidctoken/run.sh" "$OUT/script"`,
+		`  TOKEN: <+secrets.getGCPAccessToken("account.gcp_prod")>`)
+	if r := run(t, file); r.code != 0 || r.stdout != "" {
+		t.Fatalf("%+v", r)
+	}
+	jwt, token, all := read(t, out, "jwt"), read(t, out, "token"), read(t, out, "all")
+	if !strings.Contains(read(t, out, "script"), jwt) {
+		t.Error("the script was not resolved")
+	}
+	if own := strings.Fields(read(t, out, "own")); len(own) != 2 || own[0] != "sh" || filepath.Base(own[1]) != "run.sh" {
+		t.Errorf("the command is %q", own)
+	}
+	if !strings.Contains(all, "run.sh") || strings.Contains(all, jwt) || strings.Contains(all, token) || token == "" {
+		t.Errorf("the arguments of all processes are %q", all)
+	}
+}
+
+// D07: each stream stays one, as it was written but for the secrets.
+func TestOutput(t *testing.T) {
+	file, out := step(t, `echo "out 1"
+echo "err 1" >&2
+printf %s "$TOKEN" >"$OUT/token"
+echo "token $TOKEN, quoted \"$TOKEN\""
+echo "err $TOKEN" >&2
+printf %s "$TOKEN" | base64
+cat jwt
+printf 'no line feed'`,
+		`  TOKEN: <+secrets.getGCPAccessToken("account.gcp_prod")>`, `files: {jwt: 'jwt=<+secrets.getJWT("mine")>;'}`)
+	r := run(t, file)
+	token := read(t, out, "token")
+	encoded := base64.StdEncoding.EncodeToString([]byte(token))
+	if strings.Contains(r.stdout, token) || strings.Contains(r.stdout, encoded[:20]) {
+		t.Errorf("stdout is %q", r.stdout)
+	}
+	tail := regexp.MustCompile(`(?s)\n\*\*\*[A-Za-z0-9+/]?=*\njwt`) // what base64 shares with its padding
+	want := result{
+		stdout: "out 1\ntoken ***, quoted \"***\"\njwt=***;no line feed",
+		stderr: "--- build/list\nerr 1\nerr ***\n",
+	}
+	r.stdout = tail.ReplaceAllString(r.stdout, "\njwt")
+	if diff := cmp.Diff(want, r, cmp.AllowUnexported(result{})); diff != "" {
+		t.Errorf("run (-want +got):\n%s", diff)
+	}
+}
+
+// Later steps do not run, and the code is the step's own.
+func TestExitCodes(t *testing.T) {
+	for _, tt := range []struct {
+		name, run string
+		want      int
+	}{
+		{"success", "exit 0", 0},
+		{"last command", "true\nfalse", 1},
+		{"own", "exit 7", 7},
+		{"as of a bad file", "exit 2", 2},
+		{"as of a refusal", "exit 3", 3},
+		{"largest", "exit 255", 255},
+		{"syntax", "if", 2},
+		{"command not found", "no-such-command 2>/dev/null", 127},
+		{"SIGKILL", "kill -9 $$", 137},
+		{"SIGTERM", "kill -TERM $$", 143},
+		{"SIGINT", "kill -INT $$", 130},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file, out := step(t, tt.run)
+			file += "  - id: next\n    run: touch " + out + "/next\n- {id: after, type: Custom, steps: [{id: a, run: touch " + out + "/after}]}\n"
+			r := run(t, file)
+			if r.code != tt.want {
+				t.Errorf("%+v, want the exit code %d", r, tt.want)
+			}
+			ran, err := filepath.Glob(out + "/*")
+			if want := map[bool]int{true: 2, false: 0}[tt.want == 0]; err != nil || len(ran) != want {
+				t.Errorf("%v ran, %v", ran, err)
+			}
+			if tt.name != "own" && tt.name != "SIGKILL" {
+				return
+			}
+			if again := finish(t, start(t, writeFile(t, file))); again.code != tt.want {
+				t.Errorf("as a process: %+v, want the exit code %d", again, tt.want)
+			}
+		})
+	}
+}
+
+func TestNoShell(t *testing.T) {
+	file, _ := step(t, "true")
+	t.Setenv("PATH", t.TempDir())
+	r := run(t, file)
+	if diff := cmp.Diff([]string{`exec: "sh": executable file not found in $PATH`}, r.reasons()); diff != "" || r.code != 127 {
+		t.Errorf("exit code %d, reasons (-want +got):\n%s", r.code, diff)
+	}
+}
+
+// The author's env comes after what is inherited and delivered.
+func TestAuthorsEnv(t *testing.T) {
+	file, _ := step(t, `echo "$LD_PRELOAD|$KUBECONFIG|$FROM|${GOOGLE_APPLICATION_CREDENTIALS##*/}"`,
+		"  LD_PRELOAD: ''", "  KUBECONFIG: /author/s", `  PATH: /author/bin:/usr/bin:/bin`, "  FROM: <+stage.variables.conn>", "connectors: [account.gcp_prod]")
+	file = strings.Replace(file, "  type: CI\n", "  type: CI\n  variables: {conn: v}\n", 1)
+	if r := run(t, file); r.code != 0 || r.stdout != "|/author/s|v|credentials.json\n" {
+		t.Errorf("%+v", r)
+	}
+}

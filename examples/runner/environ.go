@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
+)
+
+// inherited are the variables that a step's command gets from the runner's own
+// environment. A stray AWS_ACCESS_KEY_ID or GOOGLE_APPLICATION_CREDENTIALS of
+// the machine does not reach it.
+var inherited = []string{"PATH", "HOME", "LANG", "TMPDIR", "TZ"}
+
+// stepDir is the variable that names a step's directory.
+const stepDir = "STEP_DIR"
+
+// environment is what the step's command starts with. The step's own env comes
+// after it, and of two values of a variable the last counts: so an author can
+// replace what is inherited or delivered, such as PATH or CLOUDSDK_CONFIG. Only
+// STEP_DIR is not the author's, by checkEnv.
+func environment(dir string, given *broker.Step) []string {
+	var env []string
+	for _, name := range inherited {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return append(append(env, given.Environ()...), stepDir+"="+dir)
+}
+
+// checkEnv refuses, before anything is started, variables that no step can be
+// given.
+func (h *host) checkEnv(stage *pipeline.Stage, step *pipeline.Step) error {
+	texts := step.Texts() // begins with env
+	for i, v := range step.Env {
+		err := checkValue(outside(v.Text))
+		if v.Name == stepDir {
+			err = errors.New("is set by the runner, to the step's directory")
+		}
+		if err != nil {
+			return h.file.Error(v.Line, stage, step, texts[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// outside is text without the part, from its first expression to its last,
+// that has to be resolved before it can be judged.
+func outside(text string) string {
+	before, rest, found := strings.Cut(text, "<+")
+	if !found {
+		return text
+	}
+	return before + rest[strings.LastIndexByte(rest, '>')+1:]
+}
+
+// checkValue refuses what a variable cannot hold, or only by surprise: a NUL
+// ends it, and programs that read environments line by line take what follows a
+// line break for another variable.
+func checkValue(value string) error {
+	switch {
+	case strings.ContainsRune(value, 0):
+		return errors.New("has a NUL character")
+	case strings.ContainsRune(value, '\n'):
+		return errors.New("has a line break: give it as a file, or without (YAML's >- folds lines)")
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oidctoken/oidctoken/aws"
+	"github.com/oidctoken/oidctoken/azure"
+	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/oidctokentest"
+)
+
+// standIns are the clouds for connectors that name no endpoint: set up as the
+// connectors expect them, and as strict as the real ones.
+type standIns struct {
+	host      *host
+	issuerURL string
+
+	google       endpoint
+	googleConfig oidctokentest.GoogleConfig
+	aws          endpoint
+	awsConfig    oidctokentest.AWSConfig
+	entra        []*entra // one for each tenant
+}
+
+// entra is the stand-in for a tenant.
+type entra struct {
+	endpoint
+	config oidctokentest.EntraConfig
+}
+
+// endpoint is where a stand-in is served. It has an address before the
+// stand-in is there, since connectors have to know it.
+type endpoint struct{ listener net.Listener }
+
+// listen returns the endpoint's base URL.
+func (e *endpoint) listen(h *host) (string, error) {
+	if e.listener == nil {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		e.listener = listener
+		h.closers = append(h.closers, func() error {
+			if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+	return "http://" + e.listener.Addr().String(), nil
+}
+
+// serve starts a stand-in, if a connector needs it.
+func (e *endpoint) serve(h *host, newStandIn func() (http.Handler, error)) error {
+	if e.listener == nil {
+		return nil
+	}
+	handler, err := newStandIn()
+	if err != nil {
+		return h.file.Error(1, nil, nil, "connectors", err) // no one of them is at fault alone
+	}
+	h.serve(e.listener, handler)
+	return nil
+}
+
+// serve starts the stand-ins.
+func (s *standIns) serve() error {
+	errs := []error{
+		s.google.serve(s.host, func() (http.Handler, error) { return oidctokentest.NewGoogle(s.googleConfig) }),
+		s.aws.serve(s.host, func() (http.Handler, error) { return oidctokentest.NewAWS(s.awsConfig) }),
+	}
+	for _, e := range s.entra {
+		errs = append(errs, e.serve(s.host, func() (http.Handler, error) { return oidctokentest.NewEntra(e.config) }))
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find returns the element of a list for which is holds, and appends it if there
+// is none.
+func find[T any](list *[]T, is func(T) bool, add T) *T {
+	i := slices.IndexFunc(*list, is)
+	if i < 0 {
+		i = len(*list)
+		*list = append(*list, add)
+	}
+	return &(*list)[i]
+}
+
+func addOnce(list *[]string, value string) {
+	if !slices.Contains(*list, value) {
+		*list = append(*list, value)
+	}
+}
+
+// admitGCP sets Google up for a connector: its provider trusts the runner's
+// issuer, and everybody in its pool may use its service account. Connectors may
+// share either.
+func (s *standIns) admitGCP(c gcp.Config, audience string) {
+	provider := find(&s.googleConfig.Providers,
+		func(p oidctokentest.GoogleProvider) bool { return p.Name == c.Provider },
+		oidctokentest.GoogleProvider{Name: c.Provider, Issuer: s.issuerURL})
+	addOnce(&provider.AllowedAudiences, audience)
+	if c.ServiceAccount == "" {
+		return
+	}
+	account := find(&s.googleConfig.ServiceAccounts,
+		func(a oidctokentest.GoogleServiceAccount) bool { return a.Email == c.ServiceAccount },
+		oidctokentest.GoogleServiceAccount{Email: c.ServiceAccount})
+	pool, _, _ := strings.Cut(c.Provider, "/providers/")
+	addOnce(&account.Members, "principalSet://iam.googleapis.com/"+pool+"/*")
+	account.MaxLifetime = max(account.MaxLifetime, c.Lifetime, time.Hour)
+}
+
+// admitAWS sets AWS up for a connector: the account of its role trusts the
+// runner's issuer, and the role everybody in the file's account.
+func (s *standIns) admitAWS(c aws.Config, audience string) {
+	account := strings.Split(c.RoleARN, ":")[4]
+	provider := find(&s.awsConfig.Providers,
+		func(p oidctokentest.AWSProvider) bool { return p.Account == account },
+		oidctokentest.AWSProvider{Account: account, URL: s.issuerURL})
+	addOnce(&provider.ClientIDs, audience)
+	role := find(&s.awsConfig.Roles,
+		func(r oidctokentest.AWSRole) bool { return r.ARN == c.RoleARN },
+		oidctokentest.AWSRole{ARN: c.RoleARN})
+	id := s.host.file.Account.ID
+	role.Trust = append(role.Trust, oidctokentest.AWSTrust{
+		Provider:            s.issuerURL,
+		StringEquals:        map[string][]string{"aud": {audience}},
+		StringLike:          map[string][]string{"sub": {"account/" + id, "account/" + id + ":*"}},
+		RoleAuthorizedByIdP: true,
+		TagSession:          len(c.SessionTags) > 0,
+	})
+	role.MaxSessionDuration = max(role.MaxSessionDuration, c.Lifetime, time.Hour)
+}
+
+// entraOf is the stand-in for a tenant.
+func (s *standIns) entraOf(tenant string) *entra {
+	return *find(&s.entra, func(e *entra) bool { return e.config.TenantID == tenant },
+		&entra{config: oidctokentest.EntraConfig{TenantID: tenant}})
+}
+
+// admitAzure sets Entra up for a connector: its application trusts the subject
+// of the file's project.
+func (s *standIns) admitAzure(c azure.Config, ex *azure.Exchanger) error {
+	scope, profile := s.host.file.Scope(nil, nil), ex.Profile()
+	scope.Audience, scope.Profile = ex.Audience(), &profile
+	claims, err := s.host.issuer.Preview(context.Background(), scope)
+	if err != nil {
+		return err
+	}
+	subject, _ := claims.Get("sub")
+	application := find(&s.entraOf(c.TenantID).config.Applications,
+		func(a oidctokentest.EntraApplication) bool { return a.ClientID == c.ClientID },
+		oidctokentest.EntraApplication{ClientID: c.ClientID})
+	credential := oidctokentest.EntraFederatedCredential{Issuer: s.issuerURL, Subject: subject, Audience: ex.Audience()}
+	find(&application.FederatedCredentials,
+		func(f oidctokentest.EntraFederatedCredential) bool { return f == credential }, credential)
+	return nil
+}

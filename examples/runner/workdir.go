@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// workDir is the private directory of a run.
+type workDir struct {
+	path string
+	lock io.Closer
+}
+
+const workDirPrefix = "oidctoken-runner-"
+
+// newWorkDir makes a directory for a run, and removes those of runs that were
+// killed.
+func newWorkDir() (*workDir, error) {
+	left, err := filepath.Glob(filepath.Join(os.TempDir(), workDirPrefix+"*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range left {
+		if isLeftover(l) {
+			_ = os.RemoveAll(l) // what cannot be removed is not this run's to fail for
+		}
+	}
+	path, err := os.MkdirTemp("", workDirPrefix)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(path)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(path))
+	}
+	return &workDir{path, lock}, nil
+}
+
+// Close removes the directory.
+func (d *workDir) Close() error { return errors.Join(os.RemoveAll(d.path), d.lock.Close()) }
