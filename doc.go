@@ -22,7 +22,7 @@
 //
 // A relying party fetches the issuer's discovery document and JWK Set, verifies
 // the token and decides by its claims. The packages beside this one trade a
-// token for a cloud's credential (gcp) and hand either to a step (broker);
+// token for a cloud's credential (gcp, aws, azure) and hand either to a step (broker);
 // nothing here knows of them.
 //
 // # Claims
