@@ -58,11 +58,11 @@ func commands(t *testing.T, page string) []string {
 	return found
 }
 
-// gcloud's own parser knows every command of the page.
+// gcloud's own parser knows every command of the pages.
 func TestPageGcloudCommands(t *testing.T) {
 	t.Parallel()
 	needs(t, "gcloud")
-	for _, command := range append(commands(t, "gcp.md"), "gcloud iam no-such-command --x") {
+	for _, command := range append(append(commands(t, "gcp.md"), commands(t, "liquibase.md")...), "gcloud iam no-such-command --x") {
 		lint := exec.CommandContext(t.Context(), "gcloud", "meta", "lint-gcloud-commands", "--command-string="+command)
 		lint.Env = append(os.Environ(), "CLOUDSDK_CONFIG="+t.TempDir())
 		out, err := lint.Output()

@@ -4,22 +4,19 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
+	"strconv"
 	"testing"
 	"time"
-
-	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// runner is the path of the runner, built once.
-var runner string
+// Programs of this repository, built once: their paths.
+var runner, goClient string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -30,107 +27,158 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	runner = filepath.Join(dir, "runner")
-	build := exec.Command("go", "build", "-o", runner, "github.com/oidctoken/oidctoken/examples/runner")
+	runner, goClient = filepath.Join(dir, "runner"), filepath.Join(dir, "goclient")
+	build := exec.Command("go", "build", "-o", dir+"/", "github.com/oidctoken/oidctoken/examples/runner", "./goclient")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building the runner:", err)
+		fmt.Fprintln(os.Stderr, "building the runner and the Go client:", err)
 		return 1
 	}
 	return m.Run()
 }
 
-// needs skips a test whose program is missing. In CI that is a failure, unless
-// CI itself tried to install the program and said so.
+// needs skips a test whose program is missing; see the package comment.
 func needs(t *testing.T, program string) {
 	t.Helper()
-	if _, err := exec.LookPath(program); err == nil {
-		return
+	if _, err := exec.LookPath(program); err != nil {
+		missing(t, program, err.Error())
 	}
-	absent := strings.Fields(os.Getenv("OIDCTOKEN_ABSENT"))
-	if os.Getenv("CI") != "" && !slices.Contains(absent, program) {
-		t.Fatalf("%s is not installed", program)
-	}
-	t.Skipf("%s is not installed", program)
 }
 
 // freeAddress is a loopback address that nobody listens on. The runner's issuer
-// has to be known to a stand-in before the runner starts.
+// has to be known to a stand-in before the runner starts; until then the port
+// stays free, since systems give none of these to who asks for any.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+rand.IntN(12_000)))
+		if l, err := net.Listen("tcp", address); err == nil {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("there is no free address")
+	return ""
 }
 
-const (
-	provider = "projects/123456789012/locations/global/workloadIdentityPools/ci/providers/acme"
-	pool     = "projects/123456789012/locations/global/workloadIdentityPools/ci"
-	account  = "deployer@acme-prod.iam.gserviceaccount.com"
-	project  = "acme-prod"
-)
-
-// google is a stand-in that trusts the issuer at an address.
-type google struct {
-	*oidctokentest.Google
-	url    string
-	issuer string // address
+// pipeline is a file for the runner.
+type pipeline struct {
+	Account      string         `json:"account"`
+	Organization string         `json:"organization"`
+	Project      string         `json:"project"`
+	Pipeline     string         `json:"pipeline"`
+	Issuer       map[string]any `json:"issuer"`
+	Connectors   []connector    `json:"connectors"`
+	Stages       []stage        `json:"stages"`
 }
 
-func newGoogle(t *testing.T) *google {
-	t.Helper()
-	g := &google{issuer: freeAddress(t)}
-	var err error
-	g.Google, err = oidctokentest.NewGoogle(oidctokentest.GoogleConfig{
-		Providers: []oidctokentest.GoogleProvider{{
-			Name:   provider,
-			Issuer: "http://" + g.issuer,
-			AttributeMapping: map[string]string{
-				"google.subject":           "assertion.sub",
-				"attribute.project_id":     "assertion.project_id",
-				"attribute.connector_id":   "assertion.connector_id",
-				"attribute.stage_type":     "assertion.stage_type",
-				"attribute.pipeline_id":    "assertion.pipeline_id",
-				"attribute.account_id":     "assertion.account_id",
-				"attribute.organization":   "assertion.organization_id",
-				"attribute.connector_from": "assertion.connector_scope",
-			},
-		}},
-		ServiceAccounts: []oidctokentest.GoogleServiceAccount{{
-			Email:   account,
-			Members: []string{"principalSet://iam.googleapis.com/" + pool + "/attribute.project_id/ledger"},
-		}},
-		Projects: []oidctokentest.GoogleProject{{ID: project, Number: "123456789012"}},
-	})
-	if err != nil {
-		t.Fatal(err)
+type connector struct {
+	ID  string            `json:"id"`
+	GCP map[string]string `json:"gcp"`
+}
+
+type stage struct {
+	ID    string `json:"id"`
+	Type  string `json:"type"`
+	Steps []step `json:"steps"`
+}
+
+type step struct {
+	ID         string            `json:"id"`
+	Connectors []string          `json:"connectors,omitempty"`
+	Env        map[string]string `json:"env,omitempty"`
+	Run        string            `json:"run"`
+}
+
+const gcpConnector = "account.gcp_prod"
+
+// pipeline is a file whose connector leads to g through Google's own hosts.
+// Each step is a stage's, of the step's name.
+func (g *google) pipeline(serviceAccount string, steps ...step) pipeline {
+	p := pipeline{
+		Account: "acme", Organization: "payments", Project: "ledger", Pipeline: "release",
+		Issuer: map[string]any{"listen": g.issuer},
+		Connectors: []connector{{gcpConnector, map[string]string{
+			"provider":         provider,
+			"serviceAccount":   serviceAccount,
+			"tokenURL":         "https://sts.googleapis.com/v1/token",
+			"impersonationURL": "https://iamcredentials.googleapis.com",
+		}}},
 	}
-	server := httptest.NewServer(g)
-	t.Cleanup(server.Close)
-	g.url = server.URL
-	return g
+	for _, s := range steps {
+		p.Stages = append(p.Stages, stage{"stage_" + s.ID, "CI", []step{s}})
+	}
+	return p
 }
 
-// run runs a pipeline file and returns the output of its steps.
-func run(t *testing.T, file string, flags ...string) (stdout, stderr string, code int) {
+// step is one that is given the connector's whole environment and files, the
+// way to the proxy, and env.
+func (g *google) step(id, run string, env map[string]string) step {
+	s := step{ID: id, Connectors: []string{gcpConnector}, Env: g.proxyEnv(), Run: run}
+	maps.Copy(s.Env, env)
+	return s
+}
+
+// proxyEnv leads every client to the proxy, and makes it trust its CA. No
+// client is told to do anything else differently.
+func (g *google) proxyEnv() map[string]string {
+	return map[string]string{
+		"HTTPS_PROXY":                        g.proxy.url,
+		"HTTP_PROXY":                         g.proxy.url,
+		"NO_PROXY":                           "127.0.0.1,localhost",
+		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": g.proxy.caFile,
+		"REQUESTS_CA_BUNDLE":                 g.proxy.caFile,
+		"SSL_CERT_FILE":                      g.proxy.caFile,
+		"SSL_CERT_DIR":                       "/nonexistent",
+		"CURL_CA_BUNDLE":                     g.proxy.caFile,
+		"NODE_EXTRA_CA_CERTS":                g.proxy.caFile,
+
+		"CLOUDSDK_CORE_DISABLE_PROMPTS":                   "1",
+		"CLOUDSDK_CORE_DISABLE_USAGE_REPORTING":           "1",
+		"CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+	}
+}
+
+// outcome is what came of a run.
+type outcome struct {
+	stdout, stderr string
+	code           int
+}
+
+func (o outcome) String() string {
+	return fmt.Sprintf("exit code %d\nstdout: %s\nstderr: %s", o.code, o.stdout, o.stderr)
+}
+
+// run runs a pipeline file on a machine of its own: the steps have one home
+// directory.
+func (g *google) run(t *testing.T, p pipeline) outcome {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pipeline.yaml")
-	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(encode(t, p)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return g.start(t, []string{"HOME=" + t.TempDir()}, path)
+}
+
+// start starts the runner with these arguments and, besides what it needs, env.
+// Its own exchanges go through the proxy, too.
+func (g *google) start(t *testing.T, env []string, args ...string) outcome {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	command := exec.CommandContext(ctx, runner, append(flags, path)...)
-	var out, errs bytes.Buffer
-	command.Stdout, command.Stderr = &out, &errs
+	command := exec.CommandContext(ctx, runner, args...)
+	command.WaitDelay = 10 * time.Second
+	command.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "LANG=C.UTF-8",
+		"HTTPS_PROXY=" + g.proxy.url, "SSL_CERT_FILE=" + g.proxy.caFile,
+	}, env...) // of two values of a variable the last counts
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
 	err := command.Run()
 	if command.ProcessState == nil {
 		t.Fatal(err)
 	}
-	return out.String(), errs.String(), command.ProcessState.ExitCode()
+	return outcome{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
 }
-
-var _ http.Handler = (*google)(nil)

@@ -1,0 +1,77 @@
+package conformance_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pins are the files that say which versions. The installer leaves a copy of
+// the one that it went by.
+var pins = map[string]string{
+	"python": "python/requirements.txt",
+	"node":   "node/package-lock.json",
+	"java":   "java/pom.xml",
+
+	"liquibase": "../examples/liquibase/pom.xml",
+}
+
+// installed is the directory of one kind of libraries, where ./install put
+// them. A test whose libraries are missing is skipped; see the package comment.
+func installed(t *testing.T, kind string) string {
+	t.Helper()
+	root := os.Getenv("OIDCTOKEN_CONFORMANCE")
+	if root == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		root = filepath.Join(cache, "oidctoken-conformance")
+	}
+	dir := filepath.Join(root, kind)
+	want, err := os.ReadFile(pins[kind])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "done")); err != nil || !bytes.Equal(got, want) {
+		missing(t, kind, "run conformance/install "+kind)
+	}
+	return dir
+}
+
+// missing skips the test. In CI that is a failure, unless CI itself tried to
+// install what is missing and said so.
+func missing(t *testing.T, what, advice string) {
+	t.Helper()
+	absent := strings.Fields(os.Getenv("OIDCTOKEN_ABSENT"))
+	if os.Getenv("CI") != "" && !slices.Contains(absent, what) {
+		t.Fatalf("%s: not installed: %s", what, advice)
+	}
+	t.Skipf("%s: not installed: %s", what, advice)
+}
+
+// python is the interpreter that has the pinned libraries.
+func python(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(installed(t, "python"), "bin", "python")
+}
+
+// nodeModules is the directory of the pinned libraries, for NODE_PATH.
+func nodeModules(t *testing.T) string {
+	t.Helper()
+	needs(t, "node")
+	return filepath.Join(installed(t, "node"), "node_modules")
+}
+
+// absolute is the path of a file of this directory.
+func absolute(t *testing.T, elements ...string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(elements...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
