@@ -80,7 +80,8 @@ func (iss *Issuer) appendBeyond(b []byte, d *draft, s *Scope, p *settings) ([]by
 	if len(s.Extra) == 0 && p.claims == nil {
 		return b, nil
 	}
-	b, err := appendExtra(b, s.Extra, iss.config.ExtraPrefix)
+	taken := make(names)
+	b, err := appendExtra(b, s.Extra, iss.config.ExtraPrefix, taken)
 	if err != nil || p.claims == nil {
 		return b, err
 	}
@@ -89,7 +90,7 @@ func (iss *Issuer) appendBeyond(b []byte, d *draft, s *Scope, p *settings) ([]by
 	if err != nil {
 		return nil, &ScopeError{"Profile.Claims", "failed: " + err.Error()}
 	}
-	return appendMade(b, made, s.Extra)
+	return appendMade(b, made, taken)
 }
 
 // claims is what d's payload says, for hooks: it shares no memory with a draft

@@ -22,6 +22,11 @@ type Profile struct {
 	// same subject; a template for which that cannot be shown is refused, and
 	// so is one that does not name {account_id} or {account_uid} outside
 	// brackets, unless Config.URL holds the account.
+	//
+	// That is so among the subjects of one template. A label can spell what
+	// another template makes of a claim, as account/{account_id}:project/ledger
+	// does: a template is the host's, or that of somebody who is trusted with
+	// all that the issuer may say, and never a tenant's to choose.
 	Subject string
 
 	// MaxSubject is the most bytes that "sub" may have, at most 255 (OpenID

@@ -170,8 +170,28 @@ func (f *facts) appendTable(dst []byte, unknown Unknown) ([]byte, error) {
 	return dst, nil
 }
 
+// names are those of claims beyond the table, in lower case, and as they are
+// written.
+type names map[string]string
+
+// add says why a name cannot stand beside those before it, "" if it can. Two
+// that differ by letter case only are one to a careless verifier, which takes
+// either.
+func (n names) add(name string) (reason string) {
+	lower := strings.ToLower(name)
+	other, there := n[lower]
+	switch {
+	case there && other == name:
+		return "is a name of Extra, too"
+	case there:
+		return "differs from another name in letter case only"
+	}
+	n[lower] = name
+	return ""
+}
+
 // appendExtra appends the host's own claims, in the order of their names.
-func appendExtra(dst []byte, extra map[string]string, prefix string) ([]byte, error) {
+func appendExtra(dst []byte, extra map[string]string, prefix string, taken names) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
 		field := fmt.Sprintf("Extra[%+.64q]", name)
 		if reason := checkClaimName(name); reason != "" {
@@ -180,8 +200,12 @@ func appendExtra(dst []byte, extra map[string]string, prefix string) ([]byte, er
 		if prefix == "" || !strings.HasPrefix(name, prefix) {
 			return nil, &ScopeError{field, "does not begin with Config.ExtraPrefix"}
 		}
-		reason := "is empty"
-		if v := extra[name]; v != "" {
+		reason := taken.add(name)
+		switch v := extra[name]; {
+		case reason != "":
+		case v == "":
+			reason = "is empty"
+		default:
 			reason = checkText(v)
 		}
 		if reason != "" {
@@ -194,11 +218,11 @@ func appendExtra(dst []byte, extra map[string]string, prefix string) ([]byte, er
 }
 
 // appendMade appends what the profile made from the table.
-func appendMade(dst []byte, made map[string]any, extra map[string]string) ([]byte, error) {
+func appendMade(dst []byte, made map[string]any, taken names) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(made)) {
 		reason := checkClaimName(name)
-		if _, there := extra[name]; there {
-			reason = "is a name of Extra, too"
+		if reason == "" {
+			reason = taken.add(name)
 		}
 		value, err := json.Marshal(made[name])
 		if err != nil {

@@ -93,7 +93,8 @@ func (c *Connector) audience(asked string) (string, error) {
 		return own, nil
 	}
 	if !slices.Contains(c.Audiences, asked) {
-		return "", fmt.Errorf("%w: the connector does not allow the audience %.128q", oidctoken.ErrDenied, asked)
+		allowed := slices.Compact(append([]string{own}, c.Audiences...))
+		return "", fmt.Errorf("%w: the connector does not allow that audience, but %q", oidctoken.ErrDenied, allowed)
 	}
 	return asked, nil
 }

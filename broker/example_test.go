@@ -276,7 +276,7 @@ func ExampleParseRef() {
 	// "project" "gcp_mine" <nil>
 	// "org" "gcp_shared" <nil>
 	// "account" "gcp_prod" <nil>
-	// "" "" broker: connector reference "rival.gcp_prod" begins with something else than account. or org.
+	// "" "" broker: the connector reference begins with something else than account. or org.
 }
 
 func ExampleRef_String() {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ const lookAgain = time.Minute
 // reader sees an expired token. One goroutine does so for each file, so that a
 // cloud that hangs holds up no other file.
 type keptFile struct {
-	path   string
+	path   string // relative to the step's Dir
 	source string // what it is made from: a path has one source
 	render func(ctx context.Context, u *usage) (string, error)
 
@@ -116,7 +115,7 @@ func (s *Step) refresh(ctx context.Context, f *keptFile) error {
 			err = errors.Join(err, removed)
 		}
 		f.usage.renew = s.now().Add(retryDelay)
-		if f.there && f.usage.expires.Before(f.usage.renew) {
+		if f.there && f.usage.expires.Before(f.usage.renew) && !s.passed(f.usage.expires) { // else it cannot be removed
 			f.usage.renew = f.usage.expires
 		}
 	}
@@ -143,7 +142,7 @@ func (s *Step) removeExpired(f *keptFile) error {
 	if !f.there || f.usage.expires.IsZero() || !s.passed(f.usage.expires) {
 		return nil
 	}
-	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.root.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("broker: %w", err)
 	}
 	f.there = false
@@ -164,7 +163,7 @@ func (s *Step) write(ctx context.Context, f *keptFile) error {
 		return err
 	}
 	if !f.there || text != f.text {
-		if err := atomicfile.Write(f.path, []byte(text)); err != nil {
+		if err := atomicfile.WriteIn(s.root, f.path, []byte(text)); err != nil {
 			return fmt.Errorf("broker: %w", err)
 		}
 	}
@@ -198,7 +197,7 @@ func (s *Step) WriteFile(ctx context.Context, name, text string) (path string, e
 		return "", err
 	}
 	path = filepath.Join(dir, base)
-	err = s.keep(ctx, &keptFile{path: path, source: text, render: func(ctx context.Context, u *usage) (string, error) {
+	err = s.keep(ctx, &keptFile{path: filepath.Join(parent, base), source: text, render: func(ctx context.Context, u *usage) (string, error) {
 		return s.expand(ctx, text, u)
 	}})
 	if err != nil {
@@ -229,8 +228,9 @@ func (s *Step) tokenFile(ctx context.Context, g *grant) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, fileName(g)+".jwt")
-	err = s.keep(ctx, &keptFile{path: path, render: func(ctx context.Context, u *usage) (string, error) {
+	name := fileName(g) + ".jwt"
+	path := filepath.Join(dir, name)
+	err = s.keep(ctx, &keptFile{path: filepath.Join(privateDir, name), source: "the token of " + g.ref.String() + " for " + g.audience, render: func(ctx context.Context, u *usage) (string, error) {
 		return jwt(ctx, call{step: s, grant: g, usage: u})
 	}})
 	return path, err
@@ -273,17 +273,18 @@ func (s *Step) bundle(ctx context.Context, g *grant) (*exchange.Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
 	}
+	within := filepath.Join(privateDir, fileName(g))
 	for _, name := range bundle.Dirs {
-		if err := atomicfile.MkdirPrivate(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+		if err := s.root.MkdirAll(filepath.Join(within, filepath.FromSlash(name)), 0o700); err != nil {
 			return nil, fmt.Errorf("broker: %w", err)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(bundle.Files)) {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
+		path := filepath.Join(within, filepath.FromSlash(name))
+		if err := s.root.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, fmt.Errorf("broker: %w", err)
 		}
-		if err := atomicfile.Write(path, bundle.Files[name]); err != nil {
+		if err := atomicfile.WriteIn(s.root, path, bundle.Files[name]); err != nil {
 			return nil, fmt.Errorf("broker: %w", err)
 		}
 	}

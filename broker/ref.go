@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/oidctoken/oidctoken"
@@ -22,11 +21,11 @@ func ParseRef(s string) (Ref, error) {
 		switch r = (Ref{oidctoken.Level(level), id}); r.Level {
 		case oidctoken.AccountLevel, oidctoken.OrganizationLevel:
 		default:
-			return Ref{}, &RefError{s, "begins with something else than account. or org."}
+			return Ref{}, &RefError{"begins with something else than account. or org."}
 		}
 	}
 	if !isIdentifier(r.ID) {
-		return Ref{}, &RefError{s, "has an id that does not match ^[A-Za-z_][0-9A-Za-z_]{0,127}$"}
+		return Ref{}, &RefError{"has an id that does not match ^[A-Za-z_][0-9A-Za-z_]{0,127}$"}
 	}
 	return r, nil
 }
@@ -39,16 +38,14 @@ func (r Ref) String() string {
 	return string(r.Level) + "." + r.ID
 }
 
-// RefError says that a text is no connector reference. Its author must act.
+// RefError says that a text is no connector reference. Its author must act. It
+// does not hold the text, which may be anything, a secret too.
 type RefError struct {
-	Ref    string
-	Reason string // continues the reference
+	Reason string // a verb phrase
 }
 
-// Error quotes at most 64 bytes of the reference.
-func (e *RefError) Error() string {
-	return fmt.Sprintf("broker: connector reference %.64q %s", e.Ref, e.Reason)
-}
+// Error says what is wrong.
+func (e *RefError) Error() string { return "broker: the connector reference " + e.Reason }
 
 func isIdentifier(s string) bool {
 	if s == "" || len(s) > 128 || '0' <= s[0] && s[0] <= '9' {

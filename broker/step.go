@@ -17,7 +17,6 @@ import (
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
-	"github.com/oidctoken/oidctoken/internal/atomicfile"
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
@@ -60,7 +59,8 @@ type Step struct {
 
 	mu          sync.Mutex
 	closed      bool
-	dir         string // made when the first file is
+	dir         string   // made when the first file is
+	root        *os.Root // dir, from before the step could put links into it
 	tokens      map[tokenKey]*lease[string]
 	credentials map[credentialKey]*lease[*exchange.Credential]
 	delivered   map[string]Ref // by cloud
@@ -91,6 +91,10 @@ func (b *Broker) NewStep(c StepConfig) (*Step, error) {
 	s.run, s.stop = func(f func(context.Context)) { s.tasks.Go(func() { f(ctx) }) }, stop
 	return s, nil
 }
+
+// Format shows nothing of what the step was given, for any verb: some show what
+// a pointer leads to.
+func (s *Step) Format(f fmt.State, _ rune) { io.WriteString(f, "step [REDACTED]") }
 
 func (s *Step) now() time.Time { return s.broker.config.Now() }
 
@@ -207,7 +211,11 @@ func (s *Step) Dir() (string, error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return "", fmt.Errorf("broker: %w", err)
 	}
-	s.dir = dir
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", fmt.Errorf("broker: %w", err)
+	}
+	s.dir, s.root = dir, root
 	return dir, nil
 }
 
@@ -217,11 +225,10 @@ func (s *Step) subdir(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir = filepath.Join(dir, name)
-	if err := atomicfile.MkdirPrivate(dir); err != nil {
+	if err := s.root.MkdirAll(filepath.Clean(name), 0o700); err != nil {
 		return "", fmt.Errorf("broker: %w", err)
 	}
-	return dir, nil
+	return filepath.Join(dir, name), nil
 }
 
 // Close ends what keeps the step's files fresh and removes its directory, with
@@ -238,7 +245,7 @@ func (s *Step) Close() error {
 	if dir == "" {
 		return nil
 	}
-	err := os.RemoveAll(dir)
+	err := errors.Join(s.root.Close(), os.RemoveAll(dir))
 	if errors.Is(err, fs.ErrPermission) {
 		// The step's tools may have made directories that even their owner
 		// cannot write to, as Go does in its module cache.

@@ -61,7 +61,27 @@ func Write(path string, data []byte) error {
 	case isTempName(name):
 		return &RefusedError{Path: path, Reason: "has the name of a temporary file"}
 	}
-	d, err := openDir(filepath.Clean(dir))
+	root, err := os.OpenRoot(filepath.Clean(dir))
+	if err != nil {
+		return fmt.Errorf("atomicfile: write %s: %w", path, err)
+	}
+	defer root.Close()
+	return writeIn(root, ".", name, path, data)
+}
+
+// WriteIn is [Write] for the file of that path below root. It does not leave
+// root, whatever links those who may write there have made of the directories
+// on the way: whoever does not trust them opens root before they begin.
+func WriteIn(root *os.Root, path string, data []byte) error {
+	dir, name := filepath.Split(path)
+	if name == "" || name == "." || name == ".." || isTempName(name) {
+		return &RefusedError{Path: path, Reason: "does not end in a file name that is the caller's to choose"}
+	}
+	return writeIn(root, filepath.Clean(dir), name, path, data)
+}
+
+func writeIn(root *os.Root, dir, name, path string, data []byte) error {
+	d, err := openDirIn(root, dir)
 	if err != nil {
 		return fmt.Errorf("atomicfile: write %s: %w", path, err)
 	}

@@ -18,6 +18,15 @@ func openDir(path string) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer root.Close()
+	return openDirIn(root, ".")
+}
+
+func openDirIn(parent *os.Root, path string) (*directory, error) {
+	root, err := parent.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
 	self, err := root.Open(".")
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
