@@ -2,6 +2,11 @@ module github.com/oidctoken/oidctoken/internal/bench
 
 go 1.26.0
 
-require github.com/oidctoken/oidctoken v0.0.0
+require (
+	github.com/go-jose/go-jose/v4 v4.1.9
+	github.com/golang-jwt/jwt/v5 v5.3.1
+	github.com/google/go-cmp v0.7.0
+	github.com/oidctoken/oidctoken v0.0.0
+)
 
 replace github.com/oidctoken/oidctoken => ../..

@@ -6,7 +6,6 @@
 package blocks
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -29,41 +28,55 @@ type Candidate struct {
 	Run  func(n int)
 }
 
+// Plan is how candidates are compared.
+type Plan struct {
+	// Rounds is how often each candidate runs a block. Required.
+	Rounds int
+	// Tries is how often all is measured at most, until it counts. Required.
+	Tries int
+	// Clock is what a block takes. Optional, the processor time of this process.
+	Clock func() time.Duration
+}
+
 // Result is what Compare found.
 type Result struct {
 	Names   []string
-	PerOp   []time.Duration // processor time of one operation, tenth percentile
+	PerOp   []time.Duration // what one operation takes, tenth percentile
 	Ratio   []float64       // to the baseline, which is the first
 	Control float64         // ratio of the baseline to itself
 }
 
-// Compare runs the candidates, the first of which is the baseline, for that
-// many rounds. It repeats the whole until the control is within its band, tries
-// times at most; the last result is returned whether it counts or not.
-func Compare(rounds, tries int, candidates ...Candidate) (Result, bool) {
-	for {
-		tries--
-		r := compare(rounds, candidates)
-		ok := r.Control > 1-ControlBand && r.Control < 1+ControlBand
-		if ok || tries <= 0 {
-			return r, ok
+// Counts reports whether the machine was quiet enough for r to mean something.
+func (r Result) Counts() bool {
+	return r.Control >= 1-ControlBand && r.Control <= 1+ControlBand
+}
+
+// Compare runs the candidates, the first of which is the baseline. The last
+// result is returned whether it counts or not.
+func (p Plan) Compare(candidates ...Candidate) Result {
+	if p.Clock == nil {
+		p.Clock = cpuTime
+	}
+	for try := 1; ; try++ {
+		if r := p.compare(candidates); r.Counts() || try >= p.Tries {
+			return r
 		}
 	}
 }
 
-func compare(rounds int, candidates []Candidate) Result {
+func (p Plan) compare(candidates []Candidate) Result {
 	all := append(slices.Clone(candidates), candidates[0]) // the control
 	sizes := make([]int, len(all))
-	for i, c := range all {
-		sizes[i] = calibrate(c)
+	for i, c := range candidates {
+		sizes[i] = p.calibrate(c)
 	}
-	sizes[len(all)-1] = sizes[0]
+	sizes[len(candidates)] = sizes[0]
 	samples := make([][]float64, len(all))
-	for range rounds {
+	for range p.Rounds {
 		for _, i := range rand.Perm(len(all)) {
-			start := cpuTime()
+			start := p.Clock()
 			all[i].Run(sizes[i])
-			samples[i] = append(samples[i], float64(cpuTime()-start)/float64(sizes[i]))
+			samples[i] = append(samples[i], float64(p.Clock()-start)/float64(sizes[i]))
 		}
 	}
 	var r Result
@@ -73,23 +86,24 @@ func compare(rounds int, candidates []Candidate) Result {
 		r.PerOp = append(r.PerOp, time.Duration(tenth(samples[i])))
 		r.Ratio = append(r.Ratio, tenth(samples[i])/base)
 	}
-	r.Control = tenth(samples[len(all)-1]) / base
+	r.Control = tenth(samples[len(candidates)]) / base
 	return r
 }
 
 // calibrate finds how many operations fill a block.
-func calibrate(c Candidate) int {
+func (p Plan) calibrate(c Candidate) int {
 	for n := 1; ; n *= 2 {
-		start := cpuTime()
+		start := p.Clock()
 		c.Run(n)
-		if took := cpuTime() - start; took > blockTime {
+		if took := p.Clock() - start; took > blockTime {
 			return max(1, int(float64(n)*float64(blockTime)/float64(took)))
 		}
 	}
 }
 
+// tenth is the tenth percentile: what a block takes when nothing disturbs it.
 func tenth(samples []float64) float64 {
-	s := slices.SortedFunc(slices.Values(samples), cmp.Compare[float64])
+	s := slices.Sorted(slices.Values(samples))
 	return s[len(s)/10]
 }
 
@@ -103,15 +117,19 @@ func cpuTime() time.Duration {
 }
 
 // Print writes a table of r.
-func (r Result) Print(w io.Writer, counts bool) error {
+func (r Result) Print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for i, name := range r.Names {
 		fmt.Fprintf(table, "%s\t%v\t%.3f\t\n", name, r.PerOp[i], r.Ratio[i])
 	}
-	verdict := "it counts"
-	if !counts {
-		verdict = "it does NOT count"
-	}
-	fmt.Fprintf(table, "control\t\t%.3f\t %s\n", r.Control, verdict)
+	fmt.Fprintf(table, "control\t\t%.3f\t %s\n", r.Control, r.Verdict())
 	return table.Flush()
+}
+
+// Verdict says whether r counts.
+func (r Result) Verdict() string {
+	if r.Counts() {
+		return "it counts"
+	}
+	return "it does NOT count"
 }

@@ -1,0 +1,89 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/oidctoken/oidctoken/expr"
+	"github.com/oidctoken/oidctoken/internal/blocks"
+)
+
+// shape is a kind of text that grows.
+type shape struct {
+	name                  string
+	before, middle, after string
+	fails                 bool // the text is refused, at its end
+	slow                  bool // one text of 4 MiB takes much longer than a block should
+	// memory: most of the time is that of the memory. Four times as much text and
+	// result no longer fit into caches, so that copying a byte takes twice as
+	// long, while parsing and evaluating stay linear. Shown, not judged.
+	memory bool
+}
+
+// The shapes are those in which a scanner or a parser that goes back would
+// show it.
+var shapes = []shape{
+	{name: "plain", middle: "echo a < b > c + d ' \" \\\n"},
+	{name: "almost openers", middle: "<"},
+	{name: "quotes", before: "<+x ", middle: `"'" '"' `, after: ">", slow: true},
+	{name: "one string", before: "<+x '", middle: "abc>", after: "'>", slow: true},
+	{name: "space in the grammar", before: "<+stage.name.concat(", middle: " ", after: "'x')>", slow: true},
+	{name: "an open string", before: "<+x '", middle: "abc>", fails: true, slow: true},
+	{name: "openers at the end", middle: "\n", after: strings.Repeat("<+", expr.MaxDepth+1), fails: true},
+	{name: "expressions", middle: "<+stage.name.concat('" + strings.Repeat("x", 4<<20/expr.MaxExpressions-len("<+stage.name.concat('')>")) + "')>", slow: true},
+	{name: "expressions far apart", middle: "<+stage.name>" + strings.Repeat("x", 4<<20/expr.MaxExpressions-len("<+stage.name>")), memory: true},
+}
+
+func (s shape) text(size int) string {
+	return s.before + strings.Repeat(s.middle, (size-len(s.before)-len(s.after))/len(s.middle)) + s.after
+}
+
+// measureExpand compares the time of four times as much text.
+func measureExpand(plan blocks.Plan) ([]table, error) {
+	var tables []table
+	for _, s := range shapes {
+		plan := plan
+		if s.slow {
+			plan.Rounds = max(10, plan.Rounds/8)
+		}
+		t, err := measureShape(s, plan)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+	}
+	return tables, nil
+}
+
+func measureShape(s shape, plan blocks.Plan) (table, error) {
+	t := table{title: "expand: " + s.name, unit: "1 MiB"}
+	ctx := context.Background()
+	env := expr.Env{Variables: map[string]func(string) (string, bool){
+		"stage": func(path string) (string, bool) { return "deploy", path == "name" },
+	}}
+	var candidates []blocks.Candidate
+	for _, size := range []int{1 << 20, 4 << 20} {
+		text := s.text(size)
+		if got, err := expr.Expand(ctx, text, env); (err != nil) != s.fails || (got == "") != s.fails {
+			return t, fmt.Errorf("%s: %d bytes become %d, with the error %v", s.name, len(text), len(got), err)
+		}
+		run := func(n int) {
+			for range n {
+				if _, err := expr.Expand(ctx, text, env); (err != nil) != s.fails {
+					panic(fmt.Sprintf("bench: %s: another end than before: %v", s.name, err))
+				}
+			}
+		}
+		row := countRow(fmt.Sprintf("%d MiB", size>>20), 1, run)
+		candidates = append(candidates, blocks.Candidate{Name: row.name, Run: run})
+		t.rows = append(t.rows, row)
+	}
+	t.result = plan.Compare(candidates...)
+	if !s.memory {
+		t.targets = []target{{id: "P8", what: "expand 4 MiB / 1 MiB, " + s.name, got: t.result.Ratio[1], limit: 4.4}}
+	}
+	return t, nil
+}

@@ -1,0 +1,105 @@
+//go:build unix
+
+// Command bench prints how this tree performs beside the libraries that a host
+// would use instead, and fails when a target is missed. See docs/performance.md.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/oidctoken/oidctoken/internal/blocks"
+)
+
+// part is something that can be measured alone.
+type part struct {
+	name    string
+	measure func(blocks.Plan) ([]table, error)
+}
+
+var parts = []part{
+	{"ES256", func(p blocks.Plan) ([]table, error) { return one(measureMint("ES256", p)) }},
+	{"EdDSA", func(p blocks.Plan) ([]table, error) { return one(measureMint("EdDSA", p)) }},
+	{"handlers", measureHandlers},
+	{"expr", measureExpand},
+}
+
+func one(t table, err error) ([]table, error) { return []table{t}, err }
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == clientFlag {
+		if err := client(os.Args[2], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: client:", err)
+			os.Exit(exitError)
+		}
+		os.Exit(exitMet)
+	}
+	code, err := run(os.Args[1:], os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+	os.Exit(code)
+}
+
+// run measures what args ask for.
+func run(args []string, w io.Writer) (code int, err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	rounds := flags.Int("rounds", 400, "blocks of each candidate")
+	tries := flags.Int("tries", 5, "how often a table is measured at most, until its control is good")
+	only := flags.String("only", "", "comma-separated list of what to measure: "+strings.Join(names(), ", ")+" (default all)")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exitMet, nil
+		}
+		return exitError, err
+	}
+	if flags.NArg() > 0 || *rounds < 10 || *tries < 1 {
+		return exitError, errors.New("wants no arguments, at least 10 -rounds and at least 1 of -tries")
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return exitError, err
+	}
+	var all []table
+	for _, p := range chosen {
+		tables, err := p.measure(blocks.Plan{Rounds: *rounds, Tries: *tries})
+		if err != nil {
+			return exitError, fmt.Errorf("%s: %w", p.name, err)
+		}
+		for _, t := range tables {
+			if err := t.print(w); err != nil {
+				return exitError, err
+			}
+		}
+		all = append(all, tables...)
+	}
+	return exitCode(all), nil
+}
+
+func names() (names []string) {
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// choose finds the parts of a comma-separated list; an empty one means all.
+func choose(list string) ([]part, error) {
+	if list == "" {
+		return parts, nil
+	}
+	var chosen []part
+	for name := range strings.SplitSeq(list, ",") {
+		i := slices.Index(names(), name)
+		if i < 0 {
+			return nil, fmt.Errorf("-only: %q is not one of %s", name, strings.Join(names(), ", "))
+		}
+		chosen = append(chosen, parts[i])
+	}
+	return chosen, nil
+}

@@ -1,0 +1,102 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/oidctoken/oidctoken/internal/blocks"
+)
+
+// Exit codes. A target that is missed says more than a measurement that failed
+// to settle, so it goes first.
+const (
+	exitMet       = 0
+	exitMissed    = 1
+	exitError     = 2 // a bad flag, or nothing could be measured
+	exitUnsettled = 3
+)
+
+// target is what a measured figure must not exceed.
+type target struct {
+	id    string // P2, P3, P5, P8
+	what  string
+	got   float64
+	limit float64
+	exact bool // a count, which needs no quiet machine
+}
+
+func (t target) met() bool { return t.got <= t.limit } // NaN is not
+
+// row is one candidate in a table. What it takes is in the table's result.
+type row struct {
+	name          string
+	allocs, bytes float64 // of one operation
+}
+
+// table is one comparison: its rows, in the order of the result's candidates,
+// and what is demanded of them.
+type table struct {
+	title   string
+	unit    string // what the ratios are to
+	result  blocks.Result
+	rows    []row
+	targets []target
+}
+
+// exitCode is what tables amount to. A time of a result that does not count
+// misses nothing and meets nothing.
+func exitCode(tables []table) int {
+	code := exitMet
+	for _, t := range tables {
+		for _, target := range t.targets {
+			switch {
+			case !t.settled(target):
+				code = exitUnsettled
+			case !target.met():
+				return exitMissed
+			}
+		}
+	}
+	return code
+}
+
+// settled reports whether there is a verdict on a target of t.
+func (t table) settled(g target) bool { return g.exact || t.result.Counts() }
+
+// print writes the table and the verdict on each target.
+func (t table) print(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "\n%s\n", t.title); err != nil {
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(tw, "\tCPU/op\tto %s\tallocs/op\tB/op\t\n", t.unit)
+	for i, r := range t.rows {
+		fmt.Fprintf(tw, "%s\t%v\t%.3f\t%.0f\t%.0f\t\n", r.name, t.result.PerOp[i], t.result.Ratio[i], r.allocs, r.bytes)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(w, "control %.3f: %s\n", t.result.Control, t.result.Verdict()); err != nil {
+		return err
+	}
+	for _, target := range t.targets {
+		if _, err := fmt.Fprintln(w, t.verdict(target)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t table) verdict(g target) string {
+	word := "MISSED"
+	switch {
+	case !t.settled(g):
+		word = "unsettled"
+	case g.met():
+		word = "met"
+	}
+	return fmt.Sprintf("%s %s: %.3f, at most %.2f: %s", g.id, g.what, g.got, g.limit, word)
+}
