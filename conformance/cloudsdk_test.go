@@ -1,12 +1,8 @@
 package conformance_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"testing"
 
@@ -163,14 +159,7 @@ func kubectlVersion(t *testing.T) string {
 // Kubernetes Engine API know it.
 func clusterEnv(t *testing.T, g *google) map[string]string {
 	t.Helper()
-	server := httptest.NewUnstartedServer(g.clusterAPI())
-	certificate, err := g.proxy.ca.issue(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{*certificate}}
-	server.StartTLS()
-	t.Cleanup(server.Close)
+	server := g.proxy.ca.serve(t, g.clusterAPI())
 	g.apis.Handle("GET container.googleapis.com/v1/projects/"+project+"/locations/europe-west1-b/clusters/main", answer(
 		`{"name":"main","location":"europe-west1-b","zone":"europe-west1-b","status":"RUNNING","endpoint":%q,"masterAuth":{"clusterCaCertificate":%q}}`,
 		server.Listener.Addr().String(), base64.StdEncoding.EncodeToString(g.proxy.ca.pem())))

@@ -29,7 +29,7 @@ type schema struct {
 
 // The files of examples/liquibase, run as they are, change a database if and
 // only if what docs/liquibase.md creates lets them: runs of them that follow one
-// another on one database. X12 T20
+// another on one database. X12
 func TestLiquibase(t *testing.T) {
 	t.Parallel()
 	lib := filepath.Join(installed(t, "liquibase"), "lib")

@@ -156,6 +156,20 @@ func (a *authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.crt.Raw})
 }
 
+// serve serves https on an address of loopback.
+func (a *authority) serve(t *testing.T, handler http.Handler) *httptest.Server {
+	t.Helper()
+	certificate, err := a.issue(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(handler)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{*certificate}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
 func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if hello.ServerName == "" {
 		return nil, errors.New("the client names no host")

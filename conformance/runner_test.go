@@ -16,7 +16,7 @@ import (
 )
 
 // Programs of this repository, built once: their paths.
-var runner, goClient string
+var runner, goClient, goAWS, goAzure string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -28,10 +28,11 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	runner, goClient = filepath.Join(dir, "runner"), filepath.Join(dir, "goclient")
-	build := exec.Command("go", "build", "-o", dir+"/", "github.com/oidctoken/oidctoken/examples/runner", "./goclient")
+	goAWS, goAzure = filepath.Join(dir, "goaws"), filepath.Join(dir, "goazure")
+	build := exec.Command("go", "build", "-o", dir+"/", "github.com/oidctoken/oidctoken/examples/runner", "./goclient", "./goaws", "./goazure")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building the runner and the Go client:", err)
+		fmt.Fprintln(os.Stderr, "building the runner and the Go clients:", err)
 		return 1
 	}
 	return m.Run()
@@ -75,8 +76,10 @@ type pipeline struct {
 }
 
 type connector struct {
-	ID  string            `json:"id"`
-	GCP map[string]string `json:"gcp"`
+	ID    string            `json:"id"`
+	GCP   map[string]string `json:"gcp,omitempty"`
+	AWS   map[string]any    `json:"aws,omitempty"`
+	Azure map[string]string `json:"azure,omitempty"`
 }
 
 type stage struct {
@@ -89,28 +92,34 @@ type step struct {
 	ID         string            `json:"id"`
 	Connectors []string          `json:"connectors,omitempty"`
 	Env        map[string]string `json:"env,omitempty"`
+	Files      map[string]string `json:"files,omitempty"`
 	Run        string            `json:"run"`
 }
 
 const gcpConnector = "account.gcp_prod"
 
-// pipeline is a file whose connector leads to g through Google's own hosts.
-// Each step is a stage's, of the step's name.
-func (g *google) pipeline(serviceAccount string, steps ...step) pipeline {
+// newPipeline is a file with one connector. Each step is a stage's, of the step's
+// name. The issuer is the runner's, at that address.
+func newPipeline(issuer string, c connector, steps []step) pipeline {
 	p := pipeline{
 		Account: "acme", Organization: "payments", Project: "ledger", Pipeline: "release",
-		Issuer: map[string]any{"listen": g.issuer},
-		Connectors: []connector{{gcpConnector, map[string]string{
-			"provider":         provider,
-			"serviceAccount":   serviceAccount,
-			"tokenURL":         "https://sts.googleapis.com/v1/token",
-			"impersonationURL": "https://iamcredentials.googleapis.com",
-		}}},
+		Issuer:     map[string]any{"listen": issuer},
+		Connectors: []connector{c},
 	}
 	for _, s := range steps {
 		p.Stages = append(p.Stages, stage{"stage_" + s.ID, "CI", []step{s}})
 	}
 	return p
+}
+
+// pipeline is a file whose connector leads to g through Google's own hosts.
+func (g *google) pipeline(serviceAccount string, steps ...step) pipeline {
+	return newPipeline(g.issuer, connector{ID: gcpConnector, GCP: map[string]string{
+		"provider":         provider,
+		"serviceAccount":   serviceAccount,
+		"tokenURL":         "https://sts.googleapis.com/v1/token",
+		"impersonationURL": "https://iamcredentials.googleapis.com",
+	}}, steps)
 }
 
 // step is one that is given the connector's whole environment and files, the
@@ -155,16 +164,27 @@ func (o outcome) String() string {
 // directory.
 func (g *google) run(t *testing.T, p pipeline) outcome {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "pipeline.yaml")
+	return g.start(t, []string{"HOME=" + t.TempDir()}, p.write(t))
+}
+
+// start starts the runner, whose own exchanges go through the proxy, too.
+func (g *google) start(t *testing.T, env []string, args ...string) outcome {
+	t.Helper()
+	return start(t, append([]string{"HTTPS_PROXY=" + g.proxy.url, "SSL_CERT_FILE=" + g.proxy.caFile}, env...), args...)
+}
+
+// write writes the file to a directory of its own.
+func (p pipeline) write(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "pipeline.yaml")
 	if err := os.WriteFile(path, []byte(encode(t, p)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return g.start(t, []string{"HOME=" + t.TempDir()}, path)
+	return path
 }
 
 // start starts the runner with these arguments and, besides what it needs, env.
-// Its own exchanges go through the proxy, too.
-func (g *google) start(t *testing.T, env []string, args ...string) outcome {
+func start(t *testing.T, env []string, args ...string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -172,7 +192,6 @@ func (g *google) start(t *testing.T, env []string, args ...string) outcome {
 	command.WaitDelay = 10 * time.Second
 	command.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "LANG=C.UTF-8",
-		"HTTPS_PROXY=" + g.proxy.url, "SSL_CERT_FILE=" + g.proxy.caFile,
 	}, env...) // of two values of a variable the last counts
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
