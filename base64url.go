@@ -17,7 +17,7 @@ var pairs = func() (pairs [1 << 12]uint16) {
 }()
 
 // appendBase64 appends src in base64url without padding. It does what the
-// standard library does in half the time, which is a tenth of what Mint takes
+// standard library does in half the time, which saves an eighth of what Mint takes
 // beside the signature.
 func appendBase64(dst, src []byte) []byte {
 	end := len(dst) + base64.RawURLEncoding.EncodedLen(len(src))

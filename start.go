@@ -9,7 +9,7 @@ import (
 
 // start is how the signing inputs of a Prepared begin, behind the key's header:
 // with encoded, which is most of them. A hash of so much is kept, too, since
-// that is half of what a Prepared would take beside the signature.
+// that is nearly half of what a Prepared would take beside the signature.
 type start struct {
 	encoded []byte // the payload's beginning in base64url, in whole groups
 	hashed  atomic.Pointer[midstate]

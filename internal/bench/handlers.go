@@ -61,24 +61,13 @@ func newSite() (site, error) {
 	return site{issuer}, err
 }
 
-// measureHandlers measures the documents' handler by itself and inside a
-// server.
-func measureHandlers(plan blocks.Plan) ([]table, error) {
+// measureAlone calls the handler.
+func measureAlone(plan blocks.Plan) (table, error) {
+	t := table{title: "one request, in the handler", unit: "hello"}
 	s, err := newSite()
 	if err != nil {
-		return nil, err
+		return t, err
 	}
-	alone, err := measureAlone(s, plan)
-	if err != nil {
-		return nil, err
-	}
-	served, err := measureServed(s, plan)
-	return []table{alone, served}, err
-}
-
-// measureAlone calls the handler.
-func measureAlone(s site, plan blocks.Plan) (table, error) {
-	t := table{title: "one request, in the handler", unit: "hello"}
 	tag := httptest.NewRecorder()
 	s.ServeHTTP(tag, httptest.NewRequest(http.MethodGet, jwksPath, nil))
 	var candidates []blocks.Candidate
@@ -123,7 +112,11 @@ func (w *writer) WriteString(s string) (int, error) { return len(s), nil }
 
 // measureServed has another process ask a server in this one, on one
 // connection over loopback.
-func measureServed(s site, plan blocks.Plan) (t table, err error) {
+func measureServed(plan blocks.Plan) (t table, err error) {
+	s, err := newSite()
+	if err != nil {
+		return t, err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return t, err

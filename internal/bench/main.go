@@ -16,20 +16,25 @@ import (
 	"github.com/oidctoken/oidctoken/internal/blocks"
 )
 
-// part is something that can be measured alone.
+// part is something that can be measured alone: one table or several.
 type part struct {
-	name    string
-	measure func(blocks.Plan) ([]table, error)
+	name   string
+	tables []measurement
 }
 
-var parts = []part{
-	{"ES256", func(p blocks.Plan) ([]table, error) { return one(measureMint("ES256", p)) }},
-	{"EdDSA", func(p blocks.Plan) ([]table, error) { return one(measureMint("EdDSA", p)) }},
-	{"handlers", measureHandlers},
-	{"expr", measureExpand},
-}
+type measurement func(blocks.Plan) (table, error)
 
-func one(t table, err error) ([]table, error) { return []table{t}, err }
+// parts are all that there are.
+func parts() []part {
+	mint := func(alg string) part {
+		return part{alg, []measurement{func(p blocks.Plan) (table, error) { return measureMint(alg, p) }}}
+	}
+	expand := part{name: "expr"}
+	for _, s := range shapes {
+		expand.tables = append(expand.tables, s.measure)
+	}
+	return []part{mint("ES256"), mint("EdDSA"), {"handlers", []measurement{measureAlone, measureServed}}, expand}
+}
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == clientFlag {
@@ -67,22 +72,22 @@ func run(args []string, w io.Writer) (code int, err error) {
 	}
 	var all []table
 	for _, p := range chosen {
-		tables, err := p.measure(blocks.Plan{Rounds: *rounds, Tries: *tries})
-		if err != nil {
-			return exitError, fmt.Errorf("%s: %w", p.name, err)
-		}
-		for _, t := range tables {
+		for _, measure := range p.tables {
+			t, err := measure(blocks.Plan{Rounds: *rounds, Tries: *tries})
+			if err != nil {
+				return exitError, fmt.Errorf("%s: %w", p.name, err)
+			}
 			if err := t.print(w); err != nil {
 				return exitError, err
 			}
+			all = append(all, t)
 		}
-		all = append(all, tables...)
 	}
 	return exitCode(all), nil
 }
 
 func names() (names []string) {
-	for _, p := range parts {
+	for _, p := range parts() {
 		names = append(names, p.name)
 	}
 	return names
@@ -91,7 +96,7 @@ func names() (names []string) {
 // choose finds the parts of a comma-separated list; an empty one means all.
 func choose(list string) ([]part, error) {
 	if list == "" {
-		return parts, nil
+		return parts(), nil
 	}
 	var chosen []part
 	for name := range strings.SplitSeq(list, ",") {
@@ -99,7 +104,7 @@ func choose(list string) ([]part, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("-only: %q is not one of %s", name, strings.Join(names(), ", "))
 		}
-		chosen = append(chosen, parts[i])
+		chosen = append(chosen, parts()[i])
 	}
 	return chosen, nil
 }
