@@ -5,7 +5,9 @@
 // are as strict as the clouds.
 //
 // Clients of Google see Google's own hosts: a proxy on loopback answers for
-// them, under a CA that is made for the test, and leads to no other host.
+// them, under a CA that is made for the test, and leads to no other host. So do
+// those of Azure, which are also led to an authority of one's own. Those of AWS
+// are led to the stand-in by the variables that a step is given.
 //
 // The libraries for Python, Node.js and Java are pinned below this directory and
 // installed by ./install, outside the repository. A test whose program or
