@@ -119,6 +119,35 @@ func TestPageAWSCommands(t *testing.T) {
 	}
 }
 
+// The az CLI's own parser takes every command of the page: it comes as far as
+// asking who calls, which is exit code 1. What it cannot parse is 2.
+func TestPageAzureCommands(t *testing.T) {
+	t.Parallel()
+	az := filepath.Join(installed(t, "azurecli"), "bin", "az")
+	dir := t.TempDir()
+	credential := blocks(t, "azure.md", "json")[0]
+	if err := os.WriteFile(filepath.Join(dir, "credential.json"), []byte(credential), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range append(commands(t, "azure.md"), "az ad app create --no-such-flag x") {
+		words := strings.Fields(command)
+		parse := exec.CommandContext(t.Context(), az, words[1:]...)
+		parse.Dir = dir
+		parse.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "AZURE_CORE_COLLECT_TELEMETRY=false"}
+		out, err := parse.CombinedOutput()
+		if parse.ProcessState == nil {
+			t.Fatal(err)
+		}
+		want := 1
+		if strings.Contains(command, "no-such-flag") {
+			want = 2
+		}
+		if code := parse.ProcessState.ExitCode(); code != want || want == 1 && !bytes.Contains(out, []byte("az login")) {
+			t.Errorf("%s: exit code %d, want %d\n%s", command, code, want, out)
+		}
+	}
+}
+
 // The blocks in other languages are what they say they are.
 func TestPageBlocks(t *testing.T) {
 	t.Parallel()

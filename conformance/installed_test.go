@@ -12,9 +12,10 @@ import (
 // pins are the files that say which versions. The installer leaves a copy of
 // the one that it went by.
 var pins = map[string]string{
-	"python": "python/requirements.txt",
-	"node":   "node/package-lock.json",
-	"java":   "java/pom.xml",
+	"python":   "python/requirements.txt",
+	"azurecli": "python/azure-cli.txt",
+	"node":     "node/package-lock.json",
+	"java":     "java/pom.xml",
 
 	"liquibase": "../examples/liquibase/pom.xml",
 }
