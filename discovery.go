@@ -21,13 +21,18 @@ const (
 	jwksPath      = "/.well-known/jwks.json"
 )
 
-// maxAge are the lifetimes that a document can be served with, longest first.
-var maxAge = func() (ages []age) {
-	for _, seconds := range []int{3600, 1800, 600, 300, 60, 0} {
-		ages = append(ages, age{time.Duration(seconds) * time.Second, []string{"public, max-age=" + strconv.Itoa(seconds)}})
+// longestAge is how long a document may be cached if the keys say nothing else.
+const longestAge = time.Hour
+
+// agesUpTo are the lifetimes that a document can be served with, longest first.
+func agesUpTo(longest time.Duration) (ages []age) {
+	for _, d := range []time.Duration{longest, 12 * time.Hour, time.Hour, 30 * time.Minute, 10 * time.Minute, 5 * time.Minute, time.Minute, 0} {
+		if d < longest || len(ages) == 0 {
+			ages = append(ages, age{d, []string{"public, max-age=" + strconv.FormatInt(int64(d/time.Second), 10)}})
+		}
 	}
 	return ages
-}()
+}
 
 type age struct {
 	duration time.Duration
@@ -135,8 +140,8 @@ func (iss *Issuer) JWKSet(ctx context.Context) ([]byte, error) {
 // ServeHTTP serves the discovery document and the JWK Set below the path of
 // Config.URL, to GET and HEAD. What it answers depends on the request's path
 // alone, never on its Host. A caching proxy may keep the documents for
-// max-age, at most an hour, and less when a key is about to leave; conditional
-// requests are answered with 304. Without a key that can be published, the
+// max-age: an hour, or what a [Limited] KeySource says, and less when a key is
+// about to leave; conditional requests are answered with 304. Without a key that can be published, the
 // answer is 503.
 func (iss *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -159,7 +164,7 @@ func (iss *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the keys are not available", http.StatusServiceUnavailable)
 		return
 	}
-	h["Cache-Control"] = p.cacheControl(now)
+	h["Cache-Control"] = p.cacheControl(iss.ages, now)
 	if document == jwksPath {
 		p.jwks.serve(w, r, account)
 	} else {
@@ -195,8 +200,8 @@ func (u issuerURL) route(path string) (account, document string, ok bool) {
 }
 
 // cacheControl is the header for the longest time in which no key leaves.
-func (p *pages) cacheControl(now time.Time) []string {
-	for _, a := range maxAge {
+func (p *pages) cacheControl(ages []age, now time.Time) []string {
+	for _, a := range ages {
 		if p.until.IsZero() || !now.Add(a.duration).After(p.until) {
 			return a.header
 		}

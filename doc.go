@@ -35,7 +35,8 @@
 // # Keys
 //
 // A [Key] carries its schedule, and which key signs is a function of the keys
-// and the time, so that replicas agree without talking. To rotate by hand,
+// and the time, so that replicas agree without talking. Package keyring rotates
+// keys for any number of replicas. To rotate by hand,
 // publish the next key with a NotBefore that lies further ahead than a verifier
 // may cache the JWK Set (an hour, by its max-age) and a safety margin of a day;
 // give the old key a NotAfter at that moment, and an Expires that lies the

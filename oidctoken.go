@@ -2,6 +2,7 @@ package oidctoken
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,7 @@ type Config struct {
 	Profile Profile
 
 	// MaxLifetime is the longest lifetime that a profile may have. Optional, 1
-	// hour by default, at most 24.
+	// hour by default, at most 24 and what a [Limited] KeySource says.
 	MaxLifetime time.Duration
 
 	// ExtraPrefix begins the name of every host-defined claim, such as
@@ -42,11 +43,11 @@ type Config struct {
 	// Allow is policy: an error refuses the token. What Mint returns wraps it
 	// and ErrDenied. Optional; nil refuses an untrusted execution, which is a
 	// Scope with Untrusted set or a Source that IsFork. A policy decides about
-	// those, too.
+	// those, too. It does not change what the Scope points to.
 	Allow func(context.Context, Scope) error
 
 	// Audit is told of every token and every refusal, before Mint returns. It
-	// must not block for long. Optional.
+	// must not block for long, nor change what the Scope points to. Optional.
 	Audit func(context.Context, Event)
 
 	// Now is the clock. Optional, time.Now by default.
@@ -73,19 +74,24 @@ type Issuer struct {
 	drafts   sync.Pool // of *draft
 	keys     atomic.Pointer[keySet]
 	subjects templates
+	ages     []age // that the documents may be served with
 	pages    atomic.Pointer[pages]
 }
 
 // NewIssuer checks all of the configuration, with a *[ConfigError] that names
 // the field. Mint then has no errors of configuration.
 func NewIssuer(c Config) (*Issuer, error) {
+	maxAge, maxLifetime := longestAge, longestLifetime
+	if limited, ok := c.Keys.(Limited); ok {
+		maxAge, maxLifetime = limited.Limits()
+	}
 	if c.MaxLifetime == 0 {
-		c.MaxLifetime = defaultMaxLifetime
+		c.MaxLifetime = min(defaultMaxLifetime, maxLifetime)
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	iss := &Issuer{config: c}
+	iss := &Issuer{config: c, ages: agesUpTo(maxAge)}
 	iss.drafts.New = func() any { return new(draft) }
 	var reason string
 	if iss.url, reason = parseIssuer(c.URL); reason != "" {
@@ -93,6 +99,9 @@ func NewIssuer(c Config) (*Issuer, error) {
 	}
 	if c.MaxLifetime < time.Second || c.MaxLifetime > longestLifetime {
 		return nil, &ConfigError{"MaxLifetime", "is not between 1 s and 24 h"}
+	}
+	if c.MaxLifetime > maxLifetime {
+		return nil, &ConfigError{"MaxLifetime", fmt.Sprintf("is longer than the %v that Keys keep a key published for", maxLifetime)}
 	}
 	if c.ExtraPrefix != "" {
 		// With a name behind it, a prefix can still be one of ours: that is

@@ -14,11 +14,11 @@ import (
 // What is wrong with an answer of status 200.
 var (
 	errXML         = errors.New("the answer is not the XML that STS sends")
-	errMember      = errors.New("AccessKeyId, SecretAccessKey, SessionToken or Expiration is missing or there twice")
-	errAccessKeyID = errors.New("AccessKeyId is not of 16 to 128 letters, digits and _")
-	errSecret      = errors.New("SecretAccessKey is not of visible ASCII")
-	errToken       = errors.New("SessionToken is not of visible ASCII, of at most 16 KiB")
-	errExpiration  = errors.New("Expiration is not a time of RFC 3339")
+	errMember      = errors.New("its AccessKeyId, SecretAccessKey, SessionToken or Expiration is missing or there twice")
+	errAccessKeyID = errors.New("its AccessKeyId is not of 16 to 128 letters, digits and _")
+	errSecret      = errors.New("its SecretAccessKey is not of visible ASCII")
+	errToken       = errors.New("its SessionToken is not of visible ASCII, of at most 16 KiB")
+	errExpiration  = errors.New("its Expiration is not a time of RFC 3339")
 	errExpired     = errors.New("the session is over already")
 	errTooLong     = errors.New("the session claims to live longer than was asked for")
 )

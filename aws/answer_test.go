@@ -20,11 +20,11 @@ var now = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 func TestAnswerRefused(t *testing.T) {
 	const (
 		notXML   = "the answer is not the XML that STS sends"
-		noMember = "AccessKeyId, SecretAccessKey, SessionToken or Expiration is missing or there twice"
-		badID    = "AccessKeyId is not of 16 to 128 letters, digits and _"
-		badKey   = "SecretAccessKey is not of visible ASCII"
-		badToken = "SessionToken is not of visible ASCII, of at most 16 KiB"
-		badTime  = "Expiration is not a time of RFC 3339"
+		noMember = "its AccessKeyId, SecretAccessKey, SessionToken or Expiration is missing or there twice"
+		badID    = "its AccessKeyId is not of 16 to 128 letters, digits and _"
+		badKey   = "its SecretAccessKey is not of visible ASCII"
+		badToken = "its SessionToken is not of visible ASCII, of at most 16 KiB"
+		badTime  = "its Expiration is not a time of RFC 3339"
 		over     = "the session is over already"
 		tooLong  = "the session claims to live longer than was asked for"
 	)

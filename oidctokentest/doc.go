@@ -4,8 +4,9 @@
 //   - [NewIssuer] is a real issuer on a loopback address, with fresh keys.
 //   - [Google], [AWS] and [Entra] stand in for the clouds: they verify JWTs as
 //     these do and refuse what these refuse, with their codes and words.
-//   - [TestSigner] and [TestExchanger] are conformance tests for implementations
-//     of [oidctoken.Signer] and [exchange.Exchanger].
+//   - [TestSigner], [TestExchanger] and [TestStore] are conformance tests for
+//     implementations of [oidctoken.Signer], [exchange.Exchanger] and
+//     [keyring.Store].
 //
 // A stand-in is an [http.Handler] and needs no test: a program may serve it as
 // well, on loopback. Nothing of this package guards anything: do not serve it

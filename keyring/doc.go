@@ -1,0 +1,54 @@
+// Package keyring rotates the keys of an issuer, so that every verifier has the
+// next key before it signs and the last for as long as something that it signed
+// is valid.
+//
+// A [Ring] is an [oidctoken.KeySource]. Any number of replicas share one through
+// a [Store], which they change by compare-and-swap and no other means: there is
+// no leader and no lock. A key carries its times, and which key signs follows
+// from the shared document and the clock alone, so replicas agree without
+// talking, and none needs the store to sign:
+//
+//	key, err := keyring.ReadWrappingKey("/etc/ci/wrapping-key")
+//	...
+//	wrapper, err := keyring.NewWrapper(key)
+//	...
+//	store, err := keyring.NewFileStore("/var/lib/ci/keyring.json")
+//	...
+//	ring, err := keyring.New(ctx, keyring.Config{Store: store, Wrapper: wrapper})
+//	...
+//	defer ring.Close()
+//	issuer, err := oidctoken.NewIssuer(oidctoken.Config{URL: url, Keys: ring})
+//
+// # A key's life
+//
+// A key is published when it has been seen in the JWK Set, active from
+// Published + MaxAge + Propagation or later, retired when the next is active,
+// and removed MaxLifetime + Skew + MaxAge later. When a key becomes active, the
+// one behind it has been published for as long as that needs; [Ring.Revoke]
+// therefore takes effect at once and costs no valid token but the revoked
+// key's. A ring makes one key for each Period, however often its processes
+// start.
+//
+// The first key of an empty ring signs at once, since no verifier knows
+// another. So does one that is made after an outage in which every key ended.
+//
+// # What protects the keys
+//
+// The stored document has the public halves in clear. Private halves that the
+// ring made are encrypted with a data key, which a [Wrapper] encrypts: with a
+// local key ([NewWrapper]), or with one of a key management service. A tag under
+// the data key shows that a replica wrote the document, and its generation that
+// it is not an earlier one than this process has seen. A document that is
+// refused is never overwritten. What nobody can notice is an earlier document
+// that is put back while no replica runs.
+//
+// With a [Provisioner] the private halves never leave their service, which then
+// signs every token.
+//
+// # When something is away
+//
+// While the store, the wrapper or the provisioner fails, a ring answers from
+// memory. Tokens are minted and the JWK Set is served until the keys' own end,
+// which is at least a Period away, and the transitions that were missed are
+// made with the first poll that succeeds. [Ring.Err] and Config.Audit tell.
+package keyring

@@ -1,0 +1,52 @@
+package keyring
+
+import "errors"
+
+var (
+	// ErrStore means that the store failed. It is temporary: the ring answers
+	// from memory, until its keys end, and asks again.
+	ErrStore = errors.New("the store is not available")
+	// ErrWrapper means that the Wrapper could not encrypt or decrypt the data
+	// key: its service is away, or the ring was wrapped with another key.
+	ErrWrapper = errors.New("the wrapper failed")
+	// ErrProvisioner means that the Provisioner failed, or that the version of a
+	// key is gone or another one. The key cannot sign; it stays published.
+	ErrProvisioner = errors.New("the provisioner failed")
+	// ErrUnseen means that Config.Published has not seen the next key yet. It
+	// does not become active.
+	ErrUnseen = errors.New("the key has not been seen published")
+	// ErrTooManyKeys means that another key would be more than may be published.
+	ErrTooManyKeys = errors.New("ten keys are published already")
+
+	// ErrClock means that a key was made in the future: the clock of this replica
+	// is slow by more than Config.Skew, or that of another was fast. This one
+	// makes no transition; whoever runs the machines must act.
+	ErrClock = errors.New("a clock is wrong")
+
+	// The store's content is refused with one of these. The ring answers from
+	// memory and overwrites nothing; whoever runs the store must act.
+
+	// ErrCorrupt means that the document is truncated or is none of a ring's.
+	ErrCorrupt = errors.New("the stored document is damaged")
+	// ErrTampered means that the document was not written by a replica of the
+	// ring: its tag does not match.
+	ErrTampered = errors.New("the stored document's tag is wrong")
+	// ErrOlder means that this ring has seen a later document, or one of
+	// another ring: a backup was restored, or a read came from a lagging copy,
+	// with which it goes away again.
+	ErrOlder = errors.New("the stored document is older than one seen before")
+	// ErrNewer means that a later version of this package wrote the document.
+	ErrNewer = errors.New("the stored document is of a later version")
+
+	// ErrUnknownKey means that the ring has no such key, or no more.
+	ErrUnknownKey = errors.New("the ring has no such key")
+)
+
+// ConfigError says which field of a [Config] is wrong, and why.
+type ConfigError struct {
+	Field  string
+	Reason string // continues the field's name
+}
+
+// Error names the field.
+func (e *ConfigError) Error() string { return "keyring: config: " + e.Field + " " + e.Reason }

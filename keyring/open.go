@@ -1,0 +1,158 @@
+package keyring
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// open checks a document that is not the known one and makes its signers.
+func (r *Ring) open(ctx context.Context, document []byte, known *snapshot) (*snapshot, error) {
+	s, err := parseState(document)
+	if err != nil {
+		return nil, err
+	}
+	n := &snapshot{document: document, state: s}
+	if n.data, err = r.unwrap(ctx, s, known); err != nil {
+		return nil, err
+	}
+	tagKey, err := n.data.tagKey()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.verify(tagKey); err != nil {
+		return nil, err
+	}
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if known != nil {
+		switch {
+		case s.Ring != known.state.Ring:
+			return nil, fmt.Errorf("%w: it is another ring's", ErrOlder)
+		case s.Generation < known.state.Generation:
+			return nil, fmt.Errorf("%w: generation %d, after %d", ErrOlder, s.Generation, known.state.Generation)
+		case s.Generation == known.state.Generation:
+			return nil, fmt.Errorf("%w: generation %d is there with other content", ErrOlder, s.Generation)
+		}
+	}
+	n.signers, err = r.signers(n, known)
+	return n, err
+}
+
+// unwrap returns the data key of s; nil if the ring has no Wrapper.
+func (r *Ring) unwrap(ctx context.Context, s *state, known *snapshot) (*dataKey, error) {
+	switch {
+	case r.config.Wrapper == nil && len(s.DataKey) > 0:
+		return nil, fmt.Errorf("%w: the ring is wrapped, and Config.Wrapper is nil", ErrWrapper)
+	case r.config.Wrapper == nil:
+		return nil, nil
+	case len(s.DataKey) == 0:
+		return nil, fmt.Errorf("%w: it has no data key", ErrTampered)
+	case known != nil && known.data != nil && bytes.Equal(s.DataKey, known.data.wrapped):
+		return known.data, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	secret, err := r.config.Wrapper.Unwrap(ctx, s.DataKey, wrapContext(s.Ring))
+	if err != nil {
+		return nil, fmt.Errorf("%w: unwrap the data key: %w", ErrWrapper, err)
+	}
+	if len(secret) != 32 {
+		return nil, fmt.Errorf("%w: the data key has %d bytes, not 32", ErrWrapper, len(secret))
+	}
+	return &dataKey{s.DataKey, func() []byte { return secret }}, nil
+}
+
+// wrap makes a new data key; nil if the ring has no Wrapper.
+func (r *Ring) wrap(ctx context.Context, ring string) (*dataKey, error) {
+	if r.config.Wrapper == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	secret := newDataKey()
+	wrapped, err := r.config.Wrapper.Wrap(ctx, secret, wrapContext(ring))
+	if err != nil {
+		return nil, fmt.Errorf("%w: wrap the data key: %w", ErrWrapper, err)
+	}
+	return &dataKey{wrapped, func() []byte { return secret }}, nil
+}
+
+// signers makes those that known lacks.
+func (r *Ring) signers(n, known *snapshot) (map[string]oidctoken.Signer, error) {
+	signers := make(map[string]oidctoken.Signer)
+	for i := range n.state.Keys {
+		k := &n.state.Keys[i]
+		if k.Revoked != 0 {
+			continue
+		}
+		if known != nil && known.signers[k.ID] != nil {
+			signers[k.ID] = known.signers[k.ID]
+			continue
+		}
+		if k.Version != "" {
+			public, err := k.public()
+			if err != nil {
+				return nil, err
+			}
+			signers[k.ID] = &remoteSigner{id: k.Version, public: public}
+			continue
+		}
+		signer, err := n.data.signer(n.state.Ring, k)
+		if err != nil {
+			return nil, err
+		}
+		signers[k.ID] = signer
+	}
+	return signers, nil
+}
+
+// found makes a ring in an empty store, without keys.
+func (r *Ring) found(ctx context.Context) (*snapshot, error) {
+	p := &r.policy
+	s := &state{Version: stateVersion, Ring: rand.Text(), MaxAge: p.maxAge, MaxLifetime: p.maxLifetime, Skew: p.skew, Keys: []record{}}
+	data, err := r.wrap(ctx, s.Ring)
+	if err != nil {
+		return nil, err
+	}
+	if data != nil {
+		s.DataKey = data.wrapped
+	}
+	return r.commit(ctx, new(snapshot), &snapshot{state: s, data: data}, nil)
+}
+
+// commit stores n's state, which is a clone of from's after a transition, and
+// makes it known. The signers in made are those that from lacks.
+func (r *Ring) commit(ctx context.Context, from, n *snapshot, made map[string]oidctoken.Signer) (*snapshot, error) {
+	n.state.Generation++
+	if err := n.state.check(); err != nil {
+		return nil, fmt.Errorf("transition: %w", err) // never: every replica would refuse it
+	}
+	n.signers = make(map[string]oidctoken.Signer)
+	for i := range n.state.Keys {
+		k := &n.state.Keys[i]
+		if k.Revoked != 0 {
+			continue
+		}
+		if n.signers[k.ID] = made[k.ID]; n.signers[k.ID] == nil {
+			n.signers[k.ID] = from.signers[k.ID]
+		}
+	}
+	tagKey, err := n.data.tagKey()
+	if err != nil {
+		return nil, err
+	}
+	if n.document, err = n.state.encode(tagKey); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := r.config.Store.CompareAndSwap(ctx, from.document, n.document); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return r.adopt(n), nil
+}

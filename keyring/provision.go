@@ -1,0 +1,156 @@
+package keyring
+
+import (
+	"context"
+	"crypto"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// Provisioner makes and ends keys that never leave a key management service.
+// The ring decides when. It is safe for concurrent use.
+//
+// A Provisioner serves one ring: what it lists, and no ring knows, is what was
+// left when a replica ended between Create and storing what that returned, and
+// becomes the ring's next key.
+type Provisioner interface {
+	// Versions lists the versions that can sign: every one that Create has
+	// returned, at once, until Retire.
+	Versions(ctx context.Context) ([]Version, error)
+	// Create makes a version for an algorithm (RFC 7518, section 3.1).
+	Create(ctx context.Context, algorithm string) (Version, error)
+	// Retire disables a version, or destroys it. It succeeds for one that is
+	// gone already. Nothing refers to the version any more.
+	Retire(ctx context.Context, id string) error
+}
+
+// Version is a version of a key in a service.
+type Version struct {
+	// ID is the service's name for it, of at most 1024 bytes. Required.
+	ID string
+	// Algorithm is what it is for. Required.
+	Algorithm string
+	// Signer signs with it. Required.
+	Signer oidctoken.Signer
+}
+
+// remoteSigner is the signer of a version, which may not have been listed yet.
+type remoteSigner struct {
+	id     string
+	public crypto.PublicKey
+	signer atomic.Pointer[oidctoken.Signer]
+}
+
+func (s *remoteSigner) Public() crypto.PublicKey { return s.public }
+
+func (s *remoteSigner) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	signer := s.signer.Load()
+	if signer == nil {
+		return nil, fmt.Errorf("keyring: %w: the version %s has not been listed", ErrProvisioner, s.id)
+	}
+	return (*signer).Sign(ctx, digest, opts)
+}
+
+// Format names the version.
+func (s *remoteSigner) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "keyring.Signer(%s)", s.id) }
+
+// resolve finds the versions of the ring's keys that were not listed before.
+func (r *Ring) resolve(ctx context.Context) error {
+	var missing []*remoteSigner
+	for _, signer := range r.current().signers {
+		if remote, ok := signer.(*remoteSigner); ok && remote.signer.Load() == nil {
+			missing = append(missing, remote)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	versions, err := r.config.Provisioner.Versions(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: list versions: %w", ErrProvisioner, err)
+	}
+	err = nil
+	for _, remote := range missing {
+		found := versionWith(versions, remote.id)
+		switch {
+		case found == nil:
+			err = fmt.Errorf("%w: the version %s is not there", ErrProvisioner, remote.id)
+		case found.Signer == nil || !sameKey(remote.public, found.Signer.Public()):
+			err = fmt.Errorf("%w: the version %s has another public key", ErrProvisioner, remote.id)
+		default:
+			remote.signer.Store(&found.Signer)
+		}
+	}
+	return err
+}
+
+func versionWith(versions []Version, id string) *Version {
+	for i := range versions {
+		if versions[i].ID == id {
+			return &versions[i]
+		}
+	}
+	return nil
+}
+
+// provision returns a version for alg that the ring does not know: one that a
+// replica left behind, or a new one.
+func (r *Ring) provision(ctx context.Context, s *state, alg string) (record, oidctoken.Signer, error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	versions, err := r.config.Provisioner.Versions(ctx)
+	if err != nil {
+		return record{}, nil, fmt.Errorf("%w: list versions: %w", ErrProvisioner, err)
+	}
+	var found *Version
+	for i, v := range versions {
+		if v.Algorithm == alg && !s.hasVersion(v.ID) {
+			found = &versions[i]
+			break
+		}
+	}
+	if found == nil {
+		v, err := r.config.Provisioner.Create(ctx, alg)
+		if err != nil {
+			return record{}, nil, fmt.Errorf("%w: create a version for %s: %w", ErrProvisioner, alg, err)
+		}
+		found = &v
+	}
+	if found.Signer == nil || found.ID == "" || len(found.ID) > 1024 {
+		return record{}, nil, fmt.Errorf("%w: a version has no Signer, or an ID that is not 1 to 1024 bytes", ErrProvisioner)
+	}
+	k, err := newRecord(alg, found.Signer.Public())
+	if err != nil {
+		return record{}, nil, fmt.Errorf("%w: version %s: %w", ErrProvisioner, found.ID, err)
+	}
+	k.Version = found.ID
+	remote := &remoteSigner{id: found.ID, public: found.Signer.Public()}
+	remote.signer.Store(&found.Signer)
+	return k, remote, nil
+}
+
+func (s *state) hasVersion(id string) bool {
+	for _, k := range s.Keys {
+		if k.Version == id {
+			return true
+		}
+	}
+	return false
+}
+
+// retireVersion ends a version that nothing refers to any more.
+func (r *Ring) retireVersion(ctx context.Context, id string) error {
+	if r.config.Provisioner == nil {
+		return fmt.Errorf("%w: there is none to retire the version %s", ErrProvisioner, id)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := r.config.Provisioner.Retire(ctx, id); err != nil {
+		return fmt.Errorf("%w: retire version %s: %w", ErrProvisioner, id, err)
+	}
+	return nil
+}

@@ -1,0 +1,228 @@
+package keyring_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oidctoken/oidctoken/keyring"
+)
+
+// document is a stored document as others than its package may read it.
+type document struct {
+	Version    int
+	Ring       string
+	Generation uint64
+	Keys       []key
+}
+
+type key struct {
+	Kid, Alg, Private                             string
+	Created, Published, Activate, Retire, Revoked int64
+}
+
+func parse(t testing.TB, b []byte) (d document) {
+	t.Helper()
+	if err := json.Unmarshal(b, &d); err != nil {
+		t.Fatalf("%v: %.200s", err, b)
+	}
+	return d
+}
+
+// fixed is a store with a document that somebody put there.
+type fixed struct {
+	mu       sync.Mutex
+	document []byte
+	swaps    int
+}
+
+func (f *fixed) put(document []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.document = document
+}
+
+func (f *fixed) Load(context.Context) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.document, nil
+}
+
+func (f *fixed) CompareAndSwap(context.Context, []byte, []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.swaps++
+	return nil
+}
+
+// damages are what may happen to a document, and how it is then refused.
+func damages(b []byte) map[string]struct {
+	document []byte
+	want     error
+} {
+	replace := func(old, replacement string) []byte {
+		if !bytes.Contains(b, []byte(old)) {
+			panic("the document has no " + old)
+		}
+		return bytes.Replace(b, []byte(old), []byte(replacement), 1)
+	}
+	flipped := slices.Clone(b)
+	i := len(flipped) - 20 // in the tag
+	if flipped[i]++; b[i] == 'z' || b[i] == 'Z' || b[i] == '9' || b[i] == '/' || b[i] == '+' {
+		flipped[i] = 'A'
+	}
+	return map[string]struct {
+		document []byte
+		want     error
+	}{
+		"empty":                  {[]byte{}, keyring.ErrCorrupt},
+		"truncated by a byte":    {b[:len(b)-1], keyring.ErrCorrupt},
+		"truncated to a half":    {b[:len(b)/2], keyring.ErrCorrupt},
+		"with more behind it":    {append(slices.Clone(b), '\n'), keyring.ErrCorrupt},
+		"rubbish":                {[]byte("<html>"), keyring.ErrCorrupt},
+		"another object":         {[]byte("{}"), keyring.ErrCorrupt},
+		"too large":              {bytes.Repeat([]byte(" "), 256<<10+1), keyring.ErrCorrupt},
+		"a member twice":         {replace(`"max_age":`, `"max_age":60,"max_age":`), keyring.ErrCorrupt},
+		"an unknown member":      {replace(`"max_age":`, `"maximum":1,"max_age":`), keyring.ErrCorrupt},
+		"white space":            {replace(`"max_age":`, `"max_age": `), keyring.ErrCorrupt},
+		"another generation":     {replace(`"generation":`, `"generation":9`), keyring.ErrTampered},
+		"another time":           {replace(`"activate":`, `"activate":1`), keyring.ErrTampered},
+		"another limit":          {replace(`"max_lifetime":3600`, `"max_lifetime":60`), keyring.ErrTampered},
+		"another tag":            {flipped, keyring.ErrTampered},
+		"a later version":        {replace(`"version":1`, `"version":2`), keyring.ErrNewer},
+		"a later version's form": {[]byte(`{"version":7,"keys":{"no":"list"}}`), keyring.ErrNewer},
+	}
+}
+
+// A document that is damaged, changed or of a later version is refused with the
+// reason, by a ring that starts and by one that runs; and it stays as it is.
+func TestRefusedDocument(t *testing.T) {
+	wrapper := newWrapper()
+	newDocument := func(t *testing.T) []byte {
+		store := new(keyring.MemoryStore)
+		newRing(t, keyring.Config{Store: store, Wrapper: wrapper}).Close()
+		return must(store.Load(t.Context()))
+	}
+	for name := range damages(newDocument(t)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				original := newDocument(t)
+				damage := damages(original)[name]
+				testRefused(t, wrapper, original, damage.document, damage.want)
+			})
+		})
+	}
+}
+
+func testRefused(t *testing.T, wrapper keyring.Wrapper, original, damaged []byte, want error) {
+	put := &fixed{document: damaged}
+	ring, err := keyring.New(t.Context(), keyring.Config{Store: put, Wrapper: wrapper, Algorithms: []string{"ES256"}})
+	if ring != nil || !errors.Is(err, want) {
+		t.Errorf("New: %v, want %v", err, want)
+	}
+	if err != nil && strings.Count(err.Error(), "keyring:") != 1 {
+		t.Errorf("the error %q names the package more or less than once", err)
+	}
+	// A running ring answers as before.
+	running := &fixed{document: original}
+	var heard recorder
+	ring = newRing(t, keyring.Config{Store: running, Wrapper: wrapper, Audit: heard.audit, PollInterval: time.Hour})
+	defer ring.Close()
+	keys := kids(ring)
+	heard.reset()
+	running.put(damaged)
+	if err := ring.Refresh(t.Context()); !errors.Is(err, want) || !errors.Is(ring.Err(), want) {
+		t.Errorf("Refresh: %v, Err: %v; want %v", err, ring.Err(), want)
+	}
+	time.Sleep(100 * day) // it would like to change much
+	if diff := cmp.Diff(keys, kids(ring)); diff != "" {
+		t.Errorf("keys (-before +after):\n%s", diff)
+	}
+	ring.Close()
+	if put.swaps+running.swaps > 0 {
+		t.Error("the document was overwritten")
+	}
+	if diff := cmp.Diff([]keyring.EventKind{keyring.Failed, keyring.Activated}, heard.kinds()); diff != "" {
+		t.Errorf("Audit (-want +got):\n%s", diff)
+	}
+}
+
+// What was stored before is not taken back, be it authentic or gone.
+func TestRollback(t *testing.T) {
+	wrapper, store := newWrapper(), new(history)
+	ring := newRing(t, keyring.Config{Store: store, Wrapper: wrapper})
+	foreign := new(keyring.MemoryStore)
+	other := newRing(t, keyring.Config{Store: foreign, Wrapper: wrapper})
+	for range 3 { // its generation is later
+		must(other.RotateNow(t.Context(), keyring.Rotation{Algorithm: "ES256", InsecureUnpublished: true}))
+	}
+	all := store.all()
+	for name, old := range map[string][]byte{
+		"the first document": all[0], "the last but one": all[len(all)-2],
+		"none": nil, "another ring's": must(foreign.Load(t.Context())),
+	} {
+		t.Run(name, func(t *testing.T) {
+			put := &fixed{document: all[len(all)-1]}
+			ring = newRing(t, keyring.Config{Store: put, Wrapper: wrapper})
+			keys := kids(ring)
+			put.put(old)
+			if err := ring.Refresh(t.Context()); !errors.Is(err, keyring.ErrOlder) {
+				t.Errorf("Refresh: %v, want %v", err, keyring.ErrOlder)
+			}
+			if diff := cmp.Diff(keys, kids(ring)); diff != "" || put.swaps > 0 {
+				t.Errorf("%d swaps; keys (-before +after):\n%s", put.swaps, diff)
+			}
+			put.put(all[len(all)-1])
+			if err := ring.Refresh(t.Context()); err != nil || ring.Err() != nil {
+				t.Errorf("Refresh with the last document: %v", err)
+			}
+		})
+	}
+}
+
+// A document without a tag under the wrapping key is not authentic, however
+// well it is made.
+func TestDowngrade(t *testing.T) {
+	store := new(keyring.MemoryStore)
+	newRing(t, keyring.Config{Store: store, Provisioner: newService()})
+	_, err := keyring.New(t.Context(), keyring.Config{Store: store, Wrapper: newWrapper()})
+	if !errors.Is(err, keyring.ErrTampered) {
+		t.Errorf("New: %v, want %v", err, keyring.ErrTampered)
+	}
+}
+
+// FuzzDocument gives a ring what a store may hold: it is refused or used, and
+// never with a key that is not the original's.
+func FuzzDocument(f *testing.F) {
+	wrapper, store := newWrapper(), new(keyring.MemoryStore)
+	newRing(f, keyring.Config{Store: store, Wrapper: wrapper}).Close()
+	original := must(store.Load(f.Context()))
+	f.Add(original)
+	for name, d := range damages(original) {
+		if name != "too large" { // which would slow everything down
+			f.Add(d.document)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		put := &fixed{document: b}
+		ring, err := keyring.New(t.Context(), keyring.Config{Store: put, Wrapper: wrapper, Algorithms: []string{"ES256"}})
+		if err == nil {
+			ring.Close()
+			if !bytes.Equal(b, original) {
+				t.Errorf("a document was accepted that is not the original: %s", b)
+			}
+			return
+		}
+		if put.swaps > 0 && b != nil {
+			t.Error("a refused document was overwritten")
+		}
+	})
+}

@@ -1,0 +1,164 @@
+// Package sqlstore keeps a key ring's document in a database that the platform
+// already runs: PostgreSQL, MySQL, MariaDB, SQLite, or CockroachDB by its
+// PostgreSQL protocol. It works through database/sql and links no driver; the
+// caller imports one.
+//
+//	db, err := sql.Open("pgx", "postgres:///platform")
+//	...
+//	err = sqlstore.Migrate(ctx, db, sqlstore.PostgreSQL)
+//	...
+//	store, err := sqlstore.New(db, sqlstore.PostgreSQL, "tokens")
+//
+// It needs SELECT, INSERT and UPDATE on one table, and never holds a
+// transaction or a lock from one call to the next:
+//
+//	PostgreSQL, CockroachDB
+//	  CREATE TABLE oidctoken_keyring (name varchar(64) PRIMARY KEY, document bytea NOT NULL)
+//	MySQL, MariaDB
+//	  CREATE TABLE oidctoken_keyring (name varchar(64) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY, document mediumblob NOT NULL)
+//	SQLite
+//	  CREATE TABLE oidctoken_keyring (name text PRIMARY KEY, document blob NOT NULL)
+//
+// With SQLite, let writers wait for each other: busy_timeout, in the form that
+// the driver wants. With MySQL and MariaDB, the server's max_allowed_packet must
+// take twice the document: 1 MiB is enough. A read replica of the database must
+// not lag by more than the ring's PollInterval.
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/oidctoken/oidctoken/keyring"
+)
+
+// Dialect is how a database wants to be talked to.
+type Dialect string
+
+// The dialects.
+const (
+	PostgreSQL Dialect = "postgresql" // and CockroachDB
+	MySQL      Dialect = "mysql"      // and MariaDB
+	SQLite     Dialect = "sqlite"
+)
+
+// statements are those of a dialect.
+type statements struct {
+	migrations []string // each is done once, in order, and may be done twice
+	load       string   // name
+	insert     string   // name, replacement
+	update     string   // replacement, name, old
+}
+
+func (d Dialect) statements() (statements, bool) {
+	s := statements{
+		load:   `SELECT document FROM oidctoken_keyring WHERE name = ?`,
+		insert: `INSERT INTO oidctoken_keyring (name, document) VALUES (?, ?) ON CONFLICT DO NOTHING`,
+		update: `UPDATE oidctoken_keyring SET document = ? WHERE name = ? AND document = ?`,
+	}
+	switch d {
+	case PostgreSQL:
+		s.migrations = []string{`CREATE TABLE IF NOT EXISTS oidctoken_keyring (name varchar(64) PRIMARY KEY, document bytea NOT NULL)`}
+		s.load = `SELECT document FROM oidctoken_keyring WHERE name = $1`
+		s.insert = `INSERT INTO oidctoken_keyring (name, document) VALUES ($1, $2) ON CONFLICT DO NOTHING`
+		s.update = `UPDATE oidctoken_keyring SET document = $1 WHERE name = $2 AND document = $3`
+	case MySQL:
+		s.migrations = []string{`CREATE TABLE IF NOT EXISTS oidctoken_keyring (name varchar(64) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY, document mediumblob NOT NULL)`}
+		s.insert = `INSERT IGNORE INTO oidctoken_keyring (name, document) VALUES (?, ?)`
+	case SQLite:
+		s.migrations = []string{`CREATE TABLE IF NOT EXISTS oidctoken_keyring (name text PRIMARY KEY, document blob NOT NULL)`}
+	default:
+		return statements{}, false
+	}
+	return s, true
+}
+
+// Migrate makes the table, or brings that of an earlier version of this package
+// up to date. It may be called by any number of processes at once, and whenever
+// they start. Who prefers to make the table by other means need not call it.
+func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
+	s, ok := d.statements()
+	if !ok {
+		return fmt.Errorf("sqlstore: migrate: %.20q is not a dialect", string(d))
+	}
+	for i, statement := range s.migrations {
+		_, err := db.ExecContext(ctx, statement)
+		if err != nil && d == PostgreSQL && ctx.Err() == nil {
+			// IF NOT EXISTS does not keep two sessions from colliding in the
+			// catalogue; the second time, the table is there.
+			_, err = db.ExecContext(ctx, statement)
+		}
+		if err != nil {
+			return fmt.Errorf("sqlstore: migrate: step %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// Store is a row of the table. It implements [keyring.Store] and is safe for
+// concurrent use.
+type Store struct {
+	db         *sql.DB
+	name       string
+	statements statements
+}
+
+// New returns the store of that name, one for each ring: 1 to 64 bytes of A-Z
+// a-z 0-9 . - _. The caller opens db, and closes it after the rings.
+func New(db *sql.DB, d Dialect, name string) (*Store, error) {
+	s, ok := d.statements()
+	switch {
+	case db == nil:
+		return nil, errors.New("sqlstore: the database is nil")
+	case !ok:
+		return nil, fmt.Errorf("sqlstore: %.20q is not a dialect", string(d))
+	case name == "" || len(name) > 64 || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") != "":
+		return nil, fmt.Errorf("sqlstore: the name %.64q is not 1 to 64 bytes of A-Z a-z 0-9 . - _", name)
+	}
+	return &Store{db, name, s}, nil
+}
+
+// Load implements [keyring.Store].
+func (s *Store) Load(ctx context.Context) ([]byte, error) {
+	var document []byte
+	err := s.db.QueryRowContext(ctx, s.statements.load, s.name).Scan(&document)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("sqlstore: load %s: %w", s.name, err)
+	case document == nil: // drivers differ about an empty one
+		document = []byte{}
+	}
+	return document, nil
+}
+
+// CompareAndSwap implements [keyring.Store]. It is one statement, which every
+// database makes atomic at every level of isolation.
+func (s *Store) CompareAndSwap(ctx context.Context, old, replacement []byte) error {
+	if bytes.Equal(old, replacement) && old != nil {
+		return fmt.Errorf("sqlstore: swap %s: the replacement is what it replaces", s.name)
+	}
+	var result sql.Result
+	var err error
+	if old == nil {
+		result, err = s.db.ExecContext(ctx, s.statements.insert, s.name, replacement)
+	} else {
+		result, err = s.db.ExecContext(ctx, s.statements.update, replacement, s.name, old)
+	}
+	if err != nil {
+		return fmt.Errorf("sqlstore: swap %s: %w", s.name, err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("sqlstore: swap %s: %w", s.name, err)
+	}
+	if n == 0 {
+		return keyring.ErrConflict
+	}
+	return nil
+}

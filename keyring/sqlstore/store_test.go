@@ -1,0 +1,133 @@
+//go:build unix
+
+package sqlstore_test
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/oidctoken/oidctoken/keyring"
+	"github.com/oidctoken/oidctoken/keyring/sqlstore"
+	"github.com/oidctoken/oidctoken/oidctokentest"
+)
+
+func TestStore(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b backend) {
+		var mu sync.Mutex
+		names := make(map[*testing.T]string)
+		oidctokentest.TestStore(t, func(t *testing.T) keyring.Store {
+			mu.Lock()
+			defer mu.Unlock()
+			if names[t] == "" {
+				names[t] = fmt.Sprintf("store-%d", len(names))
+			}
+			store, closeStore, err := b.open(t.Context(), names[t])
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := closeStore(); err != nil {
+					t.Error(err)
+				}
+			})
+			return store
+		})
+	})
+}
+
+// Processes may migrate at once, and again; what is stored stays.
+func TestMigrate(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, b backend) {
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				store, closeStore, err := b.open(t.Context(), "ring")
+				if err != nil {
+					t.Errorf("migration %d: %v", i, err)
+					return
+				}
+				defer closeStore()
+				if _, err := store.Load(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		store, closeStore, err := b.open(t.Context(), "ring")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeStore()
+		if err := store.CompareAndSwap(t.Context(), nil, []byte("first")); err != nil {
+			t.Fatal(err)
+		}
+		// Whoever comes first among those who found a ring wins; one alone does.
+		var made atomic.Int32
+		for i := range 8 {
+			wg.Go(func() {
+				s, closeStore, err := b.open(t.Context(), "race")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer closeStore()
+				if s.CompareAndSwap(t.Context(), nil, fmt.Appendf(nil, "by %d", i)) == nil {
+					made.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := made.Load(); n != 1 {
+			t.Errorf("%d of 8 stored the first document, want 1", n)
+		}
+		again, closeAgain, err := b.open(t.Context(), "ring")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeAgain()
+		if document, err := again.Load(t.Context()); string(document) != "first" {
+			t.Errorf("after another migration: %q, %v", document, err)
+		}
+	})
+}
+
+func TestNew(t *testing.T) {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, tt := range []struct {
+		db      *sql.DB
+		dialect sqlstore.Dialect
+		name    string
+		want    string // in the error; "" for none
+	}{
+		{db, sqlstore.SQLite, "tokens", ""},
+		{db, sqlstore.SQLite, strings.Repeat("a", 64), ""},
+		{nil, sqlstore.SQLite, "tokens", "database is nil"},
+		{db, "oracle", "tokens", `"oracle" is not a dialect`},
+		{db, sqlstore.SQLite, "", "not 1 to 64 bytes"},
+		{db, sqlstore.SQLite, strings.Repeat("a", 65), "not 1 to 64 bytes"},
+		{db, sqlstore.SQLite, "a'b", "not 1 to 64 bytes"},
+	} {
+		_, err := sqlstore.New(tt.db, tt.dialect, tt.name)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("New(%q, %q): %v, want %q", tt.dialect, tt.name, err, tt.want)
+		}
+	}
+	if err := sqlstore.Migrate(t.Context(), db, "oracle"); err == nil {
+		t.Error("Migrate takes any dialect")
+	}
+	store, err := sqlstore.New(db, sqlstore.SQLite, "tokens")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Load(t.Context()); err == nil {
+		t.Error("Load without a table succeeds")
+	}
+}
