@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
 // awsClient is a program of somebody else's that asks AWS who it is.
@@ -85,7 +86,7 @@ func awsClients() []awsClient {
 
 func awsVersion(t *testing.T) string {
 	t.Helper()
-	needs(t, "aws")
+	needs.Program(t, "aws")
 	return output(t, "aws", "--version")
 }
 
@@ -97,7 +98,7 @@ func terraformAWSVersion(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if plugins == "" || len(versions) == 0 {
-		missing(t, "terraform-provider-aws", "OIDCTOKEN_TERRAFORM_PLUGINS is the directory of providers that has it")
+		needs.Missing(t, "terraform-provider-aws", "OIDCTOKEN_TERRAFORM_PLUGINS is the directory of providers that has it")
 	}
 	return filepath.Base(versions[0]) + ", terraform " + terraformVersion(t)
 }

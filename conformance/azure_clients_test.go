@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
 // azureClient is a program of somebody else's that lists subscriptions with what
@@ -52,7 +53,7 @@ func azureCurl() azureClient {
 	return azureClient{
 		name: "curl with getAzureAccessToken", undelivered: true,
 		version: func(t *testing.T) string {
-			needs(t, "curl")
+			needs.Program(t, "curl")
 			return output(t, "sh", "-c", "curl --version | head -n 1")
 		},
 		env: func(*testing.T) map[string]string {

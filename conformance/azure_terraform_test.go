@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
 const (
@@ -164,7 +165,7 @@ func TestAzureTerraform(t *testing.T) {
 
 func terraformVersion(t *testing.T) string {
 	t.Helper()
-	needs(t, "terraform")
+	needs.Program(t, "terraform")
 	out, err := exec.CommandContext(t.Context(), "terraform", "version", "-json").Output()
 	if err != nil {
 		t.Fatal(err)

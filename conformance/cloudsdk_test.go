@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
 const (
@@ -17,8 +18,8 @@ const (
 // component is the version of a program of the Google Cloud CLI.
 func component(program, component string) func(*testing.T) string {
 	return func(t *testing.T) string {
-		needs(t, "gcloud")
-		needs(t, program)
+		needs.Program(t, "gcloud")
+		needs.Program(t, program)
 		return output(t, "gcloud", "version", "--format=value("+component+")")
 	}
 }
@@ -149,9 +150,9 @@ func TestGcloudWithoutProxy(t *testing.T) {
 
 func kubectlVersion(t *testing.T) string {
 	t.Helper()
-	needs(t, "gcloud")
-	needs(t, "kubectl")
-	needs(t, "gke-gcloud-auth-plugin")
+	needs.Program(t, "gcloud")
+	needs.Program(t, "kubectl")
+	needs.Program(t, "gke-gcloud-auth-plugin")
 	return output(t, "kubectl", "version", "--client") + "; plugin " + output(t, "gke-gcloud-auth-plugin", "--version")
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/needs"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
@@ -61,7 +62,7 @@ func commands(t *testing.T, page string) []string {
 // gcloud's own parser knows every command of the pages.
 func TestPageGcloudCommands(t *testing.T) {
 	t.Parallel()
-	needs(t, "gcloud")
+	needs.Program(t, "gcloud")
 	for _, command := range append(append(commands(t, "gcp.md"), commands(t, "liquibase.md")...), "gcloud iam no-such-command --x") {
 		lint := exec.CommandContext(t.Context(), "gcloud", "meta", "lint-gcloud-commands", "--command-string="+command)
 		lint.Env = append(os.Environ(), "CLOUDSDK_CONFIG="+t.TempDir())
@@ -87,7 +88,7 @@ func TestPageGcloudCommands(t *testing.T) {
 // sends each to IAM, where a listener looks at it.
 func TestPageAWSCommands(t *testing.T) {
 	t.Parallel()
-	needs(t, "aws")
+	needs.Program(t, "aws")
 	var action string
 	iam := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		action = r.FormValue("Action")
@@ -169,7 +170,7 @@ func TestPageBlocks(t *testing.T) {
 // provider, so does the provider's schema.
 func TestPageTerraform(t *testing.T) {
 	t.Parallel()
-	needs(t, "terraform")
+	needs.Program(t, "terraform")
 	for _, page := range setUpPages {
 		block := strings.Join(blocks(t, page, "terraform"), "\n")
 		dir := t.TempDir()

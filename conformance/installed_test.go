@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
+
+	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
 // pins are the files that say which versions. The installer leaves a copy of
@@ -38,20 +38,9 @@ func installed(t *testing.T, kind string) string {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "done")); err != nil || !bytes.Equal(got, want) {
-		missing(t, kind, "run conformance/install "+kind)
+		needs.Missing(t, kind, "run conformance/install "+kind)
 	}
 	return dir
-}
-
-// missing skips the test. In CI that is a failure, unless CI itself tried to
-// install what is missing and said so.
-func missing(t *testing.T, what, advice string) {
-	t.Helper()
-	absent := strings.Fields(os.Getenv("OIDCTOKEN_ABSENT"))
-	if os.Getenv("CI") != "" && !slices.Contains(absent, what) {
-		t.Fatalf("%s: not installed: %s", what, advice)
-	}
-	t.Skipf("%s: not installed: %s", what, advice)
 }
 
 // python is the interpreter that has the pinned libraries.
@@ -63,7 +52,7 @@ func python(t *testing.T) string {
 // nodeModules is the directory of the pinned libraries, for NODE_PATH.
 func nodeModules(t *testing.T) string {
 	t.Helper()
-	needs(t, "node")
+	needs.Program(t, "node")
 	return filepath.Join(installed(t, "node"), "node_modules")
 }
 

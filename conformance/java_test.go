@@ -6,11 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
 func javaVersion(t *testing.T) string {
 	t.Helper()
-	needs(t, "java")
+	needs.Program(t, "java")
 	jars, err := filepath.Glob(filepath.Join(installed(t, "java"), "google-auth-library-oauth2-http-*.jar"))
 	if err != nil || len(jars) != 1 {
 		t.Fatalf("the library's JARs are %q, %v", jars, err)

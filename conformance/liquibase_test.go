@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/needs"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
@@ -211,7 +212,7 @@ func edited(t *testing.T, text string, pairs []string) []byte {
 // liquibaseVersions are the versions of the JARs that matter, and of Java.
 func liquibaseVersions(t *testing.T, lib string) string {
 	t.Helper()
-	needs(t, "java")
+	needs.Program(t, "java")
 	var versions []string
 	for _, name := range []string{"liquibase-core", "liquibase-spanner", "google-cloud-spanner-jdbc", "google-auth-library-oauth2-http"} {
 		jars, err := filepath.Glob(filepath.Join(lib, name+"-[0-9]*.jar"))

@@ -38,14 +38,6 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// needs skips a test whose program is missing; see the package comment.
-func needs(t *testing.T, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		missing(t, program, err.Error())
-	}
-}
-
 // freeAddress is a loopback address that nobody listens on. The runner's issuer
 // has to be known to a stand-in before the runner starts; until then the port
 // stays free, since systems give none of these to who asks for any.

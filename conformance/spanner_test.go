@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/oidctoken/oidctoken/internal/needs"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
@@ -126,12 +127,12 @@ func startEmulator(t *testing.T) (address string) {
 	t.Helper()
 	path, err := exec.LookPath("emulator_main")
 	if err != nil { // it is in a directory of the Google Cloud CLI's own
-		needs(t, "gcloud")
+		needs.Program(t, "gcloud")
 		root := output(t, "gcloud", "info", "--format=value(installation.sdk_root)")
 		path, err = exec.LookPath(filepath.Join(root, "bin", "cloud_spanner_emulator", "emulator_main"))
 	}
 	if err != nil {
-		missing(t, "emulator_main", "it is the component cloud-spanner-emulator of gcloud")
+		needs.Missing(t, "emulator_main", "it is the component cloud-spanner-emulator of gcloud")
 	}
 	address = freeAddress(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
 func headers(h map[string]string) func() map[string]string {
@@ -145,13 +146,7 @@ func TestCredentialFile(t *testing.T) {
 
 // X12: gcloud's own generator writes the same for the same settings.
 func TestCredentialFileIsGcloudsOwn(t *testing.T) {
-	gcloud, err := exec.LookPath("gcloud")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("gcloud is needed in CI: %v", err)
-		}
-		t.Skip("gcloud is not in PATH")
-	}
+	gcloud := needs.Program(t, "gcloud")
 	for _, tt := range credentialFiles {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -19,6 +19,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/needs"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
@@ -197,13 +198,7 @@ func exchangerFor(t *testing.T, c gcp.Config, url string) *gcp.Exchanger {
 
 // gcloud itself, with the files of a Bundle: directly and as a service account.
 func TestGcloudWithBundle(t *testing.T) {
-	gcloud, err := exec.LookPath("gcloud")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("gcloud is needed in CI: %v", err)
-		}
-		t.Skip("gcloud is not in PATH")
-	}
+	gcloud := needs.Program(t, "gcloud")
 	for _, tt := range []struct {
 		name, account, project string
 		want                   string // in what gcloud prints

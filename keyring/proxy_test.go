@@ -12,13 +12,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
 // brief is a source whose JWK Set may be cached for two seconds, and which can
@@ -77,7 +77,7 @@ func (o *origin) counts() (full, same int) {
 // it by its ETag, and answers conditional requests itself (RFC 9111, sections
 // 4.2 and 4.3).
 func TestCachingProxy(t *testing.T) {
-	nginx := program(t, "nginx", "/usr/sbin/nginx")
+	nginx := needs.Program(t, "nginx", "/usr/sbin/nginx")
 	source := &brief{keys: []oidctoken.Key{{ID: "first", Signer: newSigner("ES256")}}}
 	o := &origin{issuer: newIssuer(t, source, nil)}
 	server := httptest.NewServer(o)
@@ -207,21 +207,4 @@ http {
 		return true
 	})
 	return "http://" + address
-}
-
-// program finds a program. Where CI demands all, one that is absent must have
-// been named.
-func program(t *testing.T, name, elsewhere string) string {
-	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
-	if _, err := os.Stat(elsewhere); err == nil {
-		return elsewhere
-	}
-	if os.Getenv("CI") != "" && !slices.Contains(strings.Fields(os.Getenv("OIDCTOKEN_ABSENT")), name) {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
 }

@@ -10,9 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +19,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
+	"github.com/oidctoken/oidctoken/internal/needs"
 	"github.com/oidctoken/oidctoken/keyring"
 	"github.com/oidctoken/oidctoken/keyring/sqlstore"
 )
@@ -71,28 +70,15 @@ func eachDatabase(t *testing.T, test func(*testing.T, backend)) {
 	}
 }
 
-// program finds a database's program. Where CI demands all, one that is absent
-// must have been named.
+// program finds a database's program. A link may hide where that finds its
+// other parts.
 func program(t *testing.T, name string, elsewhere string) string {
 	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
-		// A link may hide where the program finds its other parts.
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			return real
-		}
-	}
-	found, err := filepath.Glob(elsewhere)
+	path, err := filepath.EvalSymlinks(needs.Program(t, name, elsewhere))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(found) > 0 {
-		return found[len(found)-1]
-	}
-	if os.Getenv("CI") != "" && !slices.Contains(strings.Fields(os.Getenv("OIDCTOKEN_ABSENT")), name) {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
+	return path
 }
 
 // unprivileged is whom a database server runs as: it does not want to be root.
