@@ -56,6 +56,16 @@ func New(c Config) (*Broker, error) {
 	case c.Dir != "" && !filepath.IsAbs(c.Dir):
 		return nil, errors.New("broker: Config.Dir is not absolute")
 	}
+	if connectors, ok := c.Connectors.(ConnectorMap); ok {
+		for home, connector := range connectors {
+			if connector == nil {
+				continue // it does not exist
+			}
+			if err := connector.check(); err != nil {
+				return nil, fmt.Errorf("broker: Config.Connectors[%s]: %w", home.ID, err)
+			}
+		}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -101,6 +102,61 @@ func TestAWSCredentials(t *testing.T) {
 		}
 	}
 }
+
+// limited is an exchanger of a cloud that takes little.
+type limited struct{ *cloud }
+
+func (limited) Profile() oidctoken.Profile {
+	return oidctoken.Profile{Algorithms: []string{"RS256", "ES256"}, MaxSubject: 127}
+}
+
+// What a cloud must not be sent is known before anything is minted: at once of
+// a ConnectorMap, at the first use of a host's own Connectors.
+func TestConnectorProfile(t *testing.T) {
+	ex := limited{newCloud("gcp")}
+	for _, tt := range []struct {
+		name      string
+		connector broker.Connector
+		want      *broker.ConnectorError
+	}{
+		{"the Exchanger's own", broker.Connector{Exchanger: ex}, nil},
+		{"narrower", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{Algorithms: []string{"ES256"}, MaxSubject: 100}}, nil},
+		{"the default algorithm", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{MaxSubject: 127}}, nil},
+		{"another algorithm", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{Algorithms: []string{"ES256", "EdDSA"}, MaxSubject: 127}},
+			&broker.ConnectorError{Field: "Profile.Algorithms", Reason: `has "EdDSA", which the Exchanger's cloud does not take, but ["RS256" "ES256"]`}},
+		{"no limit", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{}},
+			&broker.ConnectorError{Field: "Profile.MaxSubject", Reason: "is more than the 127 bytes that the Exchanger's cloud takes"}},
+		{"a longer limit", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{MaxSubject: 128}},
+			&broker.ConnectorError{Field: "Profile.MaxSubject", Reason: "is more than the 127 bytes that the Exchanger's cloud takes"}},
+		{"no audience", broker.Connector{}, &broker.ConnectorError{Field: "Audiences", Reason: "is empty, and there is no Exchanger"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := brokerConfig(t, newCloud("gcp"))
+			config.Connectors = broker.ConnectorMap{{Account: "acme", ID: "c"}: &tt.connector}
+			_, err := broker.New(config)
+			var got *broker.ConnectorError
+			errors.As(err, &got)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("New (-want +got):\n%s", diff)
+			}
+
+			config.Connectors = hostsOwn{config.Connectors}
+			b, err := broker.New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = newStep(t, b, scope("payments", "ledger")).Preview(t.Context(), `<+secrets.getJWT("account.c")>`)
+			got = nil
+			errors.As(err, &got)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("Preview (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// hostsOwn are Connectors that New cannot look into.
+type hostsOwn struct{ broker.Connectors }
 
 // X10: tools keep credentials by role and session name, so that no two steps,
 // and no two connectors of a step, have the same name, and one has the same

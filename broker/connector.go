@@ -29,7 +29,9 @@ type Connector struct {
 	Audiences []string
 
 	// Profile is how the tokens look. Nil means the Exchanger's; without an
-	// Exchanger, the issuer's own.
+	// Exchanger, the issuer's own. Beside an Exchanger it has no algorithm and
+	// no longer subject than the Exchanger's Profile allows: change a copy of
+	// that.
 	Profile *oidctoken.Profile
 }
 
@@ -47,7 +49,7 @@ type Connectors interface {
 	Connector(ctx context.Context, home Home) (*Connector, error)
 }
 
-// ConnectorMap is Connectors for a host with few of them.
+// ConnectorMap is Connectors for a host with few of them. [New] checks them all.
 type ConnectorMap map[Home]*Connector
 
 // Connector returns m[home], or ErrNoConnector if that is nil.
@@ -75,6 +77,48 @@ func (r Ref) home(s *oidctoken.Scope) (Home, error) {
 		h.Organization = s.Organization.ID
 	}
 	return h, nil
+}
+
+// ConnectorError says which field of a [Connector] is wrong, and why. Whoever
+// keeps the connectors must act.
+type ConnectorError struct {
+	Field  string // such as "Profile.Algorithms"
+	Reason string // continues the field's name
+}
+
+// Error names the field.
+func (e *ConnectorError) Error() string { return "broker: the connector's " + e.Field + " " + e.Reason }
+
+// check finds a connector that could never work, or whose Profile would let
+// out what its cloud must not be sent.
+func (c *Connector) check() error {
+	if c.Exchanger == nil {
+		if len(c.Audiences) == 0 {
+			return &ConnectorError{"Audiences", "is empty, and there is no Exchanger"}
+		}
+		return nil
+	}
+	if c.Profile == nil {
+		return nil
+	}
+	accepted := c.Exchanger.Profile()
+	for _, alg := range algorithms(*c.Profile) {
+		if !slices.Contains(algorithms(accepted), alg) {
+			return &ConnectorError{"Profile.Algorithms", fmt.Sprintf("has %.16q, which the Exchanger's cloud does not take, but %q", alg, algorithms(accepted))}
+		}
+	}
+	if most := accepted.MaxSubject; most != 0 && (c.Profile.MaxSubject == 0 || c.Profile.MaxSubject > most) {
+		return &ConnectorError{"Profile.MaxSubject", fmt.Sprintf("is more than the %d bytes that the Exchanger's cloud takes", most)}
+	}
+	return nil
+}
+
+// algorithms are those of a Profile, or of one that leaves them to the default.
+func algorithms(p oidctoken.Profile) []string {
+	if p.Algorithms == nil {
+		return []string{"RS256"}
+	}
+	return p.Algorithms
 }
 
 // audience is what a token for c says when a step asks for that audience;

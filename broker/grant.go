@@ -49,6 +49,9 @@ func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) 
 	if err == nil && c == nil {
 		err = ErrNoConnector
 	}
+	if err == nil {
+		err = c.check()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("broker: connector %s: %w", r, err)
 	}
