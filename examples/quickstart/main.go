@@ -18,12 +18,11 @@ func main() {
 	signer, err := oidctoken.NewSigner(key)
 	check(err)
 	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
-		URL:     "https://ci.example.com/oidc",
+		URL:     "https://ci.example.com/oidc", // http.Handle("/oidc/", issuer) serves what verifies the tokens
 		Keys:    oidctoken.StaticKeys{{Signer: signer}},
 		Profile: oidctoken.Profile{Algorithms: []string{"ES256"}},
 	})
 	check(err)
-	// http.Handle("/oidc/", issuer) publishes the keys that verify the tokens.
 	token, err := issuer.Mint(context.Background(), oidctoken.Scope{
 		Audience: "https://vault.example.com",
 		Account:  oidctoken.Entity{ID: "acme"},
