@@ -121,17 +121,14 @@ func algorithms(p oidctoken.Profile) []string {
 	return p.Algorithms
 }
 
-// audience is what a token for c says when a step asks for that audience;
-// empty means it asked for none.
+// audience is what a token for a checked c says when a step asks for that
+// audience; empty means it asked for none.
 func (c *Connector) audience(asked string) (string, error) {
 	var own string
-	switch {
-	case c.Exchanger != nil:
+	if c.Exchanger != nil {
 		own = c.Exchanger.Audience()
-	case len(c.Audiences) > 0:
+	} else {
 		own = c.Audiences[0]
-	default:
-		return "", errors.New("the connector has neither an Exchanger nor Audiences")
 	}
 	if asked == "" || asked == own {
 		return own, nil
