@@ -9,18 +9,34 @@ import (
 
 // opaque is a value that may only be placed into text.
 type opaque struct {
-	name   string // the function that returns it, or the path that passes through
-	secret bool
+	name    string // the function that returns it, or the path that passes through
+	opacity opacity
 }
+
+// opacity is why. The later forbids what the earlier does.
+type opacity uint8
+
+const (
+	later   opacity = iota // a call that Plan puts off; it may be joined with others
+	passing                // an expression that passes through
+	secret                 // what a function with Secret returns
+)
 
 // refuse says why the value at offset at may not be used so.
 func (o *opaque) refuse(at int, use string) *fault {
-	if o.secret {
-		return &fault{at: at, name: o.name, reason: "the result is a secret: it may be placed into text, but not " + use +
-			", because what is made of it could not be masked any more"}
+	reason := ""
+	switch o.opacity {
+	case later:
+		reason = "the call is put off: its result may be placed into text, but not " + use +
+			", because it is not known before the step runs"
+	case passing:
+		reason = "this expression passes through: it may be placed into text, but not " + use +
+			", because its value is not known here"
+	case secret:
+		reason = "the result is a secret: it may be placed into text, but not " + use +
+			", because what is made of it could not be masked any more"
 	}
-	return &fault{at: at, name: o.name, reason: "this expression passes through: it may be placed into text, but not " + use +
-		", because its value is not known here"}
+	return &fault{at: at, name: o.name, reason: reason}
 }
 
 // plain checks nodes whose values are to be used, not placed.
@@ -37,8 +53,27 @@ func plain(b *binding, nodes []node, use string) *fault {
 	return nil
 }
 
-// checkAll checks nodes that become one value. A secret among them makes the
-// value a secret, whatever the others are.
+// joinable checks nodes that an operator joins into one value, which is put off
+// when one of them is.
+func joinable(b *binding, nodes []node, use string) (*opaque, *fault) {
+	var all *opaque
+	for _, n := range nodes {
+		o, f := n.check(b)
+		if f != nil {
+			return nil, f
+		}
+		if o != nil && o.opacity != later {
+			return nil, o.refuse(n.offset(), use)
+		}
+		if all == nil {
+			all = o
+		}
+	}
+	return all, nil
+}
+
+// checkAll checks nodes that become one value, which is as opaque as the most
+// opaque of them: one secret among them makes it a secret.
 func checkAll(b *binding, nodes []node) (*opaque, *fault) {
 	var all *opaque
 	for _, n := range nodes {
@@ -46,7 +81,7 @@ func checkAll(b *binding, nodes []node) (*opaque, *fault) {
 		if f != nil {
 			return nil, f
 		}
-		if all == nil || o != nil && o.secret && !all.secret {
+		if all == nil || o != nil && o.opacity > all.opacity {
 			all = o
 		}
 	}
@@ -84,8 +119,11 @@ func (c *call) checkField(b *binding, name string, at int) (*opaque, *fault) {
 	if f := plain(b, c.args, "passed as an argument"); f != nil {
 		return nil, f
 	}
-	if fn.Secret {
-		return &opaque{name: c.path, secret: true}, nil
+	switch {
+	case fn.Secret:
+		return &opaque{name: c.path, opacity: secret}, nil
+	case b.putsOff(fn):
+		return &opaque{name: c.path, opacity: later}, nil
 	}
 	return nil, nil
 }
@@ -101,17 +139,33 @@ func (c *call) evalField(ctx context.Context, b *binding, name string) (string, 
 			return "", f
 		}
 	}
+	if b.putsOff(fn) {
+		return b.plan.putOff(c.at, c.path, Call{Args: args, Field: name})
+	}
+	return fn.invoke(ctx, c.path, c.at, Call{Args: args, Field: name})
+}
+
+// invoke calls the function of that path, for what stands at offset at.
+func (f Func) invoke(ctx context.Context, path string, at int, c Call) (string, *fault) {
 	if err := ctx.Err(); err != nil {
-		return "", &fault{at: c.at, name: c.path, reason: "was not called", err: err}
+		return "", &fault{at: at, name: path, reason: "was not called", err: err}
 	}
-	result, err := fn.Call(ctx, Call{Args: args, Field: name})
+	result, err := f.Call(ctx, c)
 	if err != nil {
-		return "", &fault{at: c.at, name: c.path, reason: "failed", err: err}
+		return "", &fault{at: at, name: path, reason: "failed", err: err}
 	}
-	if f := bounded(result, c.at, c.path); f != nil {
+	if f := bounded(result, at, path); f != nil {
 		return "", f
 	}
 	return result, nil
+}
+
+// takes says whether the function can be called so.
+func (f Func) takes(c Call) bool {
+	if len(c.Args) < f.MinArgs || len(c.Args) > f.MaxArgs {
+		return false
+	}
+	return c.Field == "" && len(f.Fields) == 0 || slices.Contains(f.Fields, c.Field)
 }
 
 func arity(least, most int) string {
@@ -192,7 +246,8 @@ type method struct {
 func (m *method) offset() int { return m.of.offset() }
 
 func (m *method) check(b *binding) (*opaque, *fault) {
-	if f := plain(b, []node{m.of}, "given a method"); f != nil {
+	of, f := joinable(b, []node{m.of}, "given a method")
+	if f != nil {
 		return nil, f
 	}
 	if m.name != concat {
@@ -201,7 +256,11 @@ func (m *method) check(b *binding) (*opaque, *fault) {
 	if len(m.args) != 1 {
 		return nil, &fault{at: m.at, name: m.name, reason: fmt.Sprintf("takes %s, has %d", arity(1, 1), len(m.args))}
 	}
-	return nil, plain(b, m.args, "passed as an argument")
+	arg, f := joinable(b, m.args, "passed as an argument")
+	if of == nil {
+		of = arg
+	}
+	return of, f
 }
 
 func (m *method) eval(ctx context.Context, b *binding) (string, *fault) {

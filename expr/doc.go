@@ -66,6 +66,15 @@
 // recognised by whoever masks that secret in a log. An expression that passes
 // through is bound in the same way, because its value is not known here.
 //
+// # Two phases
+//
+// Where one process plans and another runs the steps, [Plan] evaluates what is
+// known to the first, and places a placeholder for each call of a function; with
+// these, [Resolve] calls the functions in the second. So no result of theirs is
+// in what the first stores or sends. A placeholder is encrypted and authenticated
+// with the [PlanKey] of one execution, and bound to one text of it: Resolve
+// refuses what a user writes, edits, or copies from elsewhere.
+//
 // # Limits
 //
 // Time is linear in the text. [MaxText], [MaxDepth], [MaxExpressions] and

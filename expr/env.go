@@ -41,9 +41,15 @@ type Func struct {
 	// Secret says that the result may be placed into text and nothing else.
 	Secret bool
 
+	// Planned says that Plan calls the function as Expand does, because its
+	// result does not depend on where the step runs, and may be kept and shown:
+	// it is no secret. Plan puts off the calls of every other function.
+	Planned bool
+
 	// Call returns the result, of at most MaxResult bytes. It is called once for
 	// each time that the expression is written and its branch chosen. Its error
-	// becomes the Err of an *Error and must not hold a secret. Required.
+	// becomes the Err of an *Error and must not hold a secret. Required, except
+	// where only Plan is given the Env and the function is not Planned.
 	Call func(ctx context.Context, c Call) (string, error)
 }
 
@@ -57,13 +63,14 @@ type Call struct {
 type binding struct {
 	Env
 	text  string
+	plan  *planner // puts calls off; nil calls every function
 	roots map[string]bool
 }
 
-func (e Env) bind(text string) (*binding, error) {
-	b := &binding{Env: e, text: text, roots: make(map[string]bool)}
+func (e Env) bind(text string, plan *planner) (*binding, error) {
+	b := &binding{Env: e, text: text, plan: plan, roots: make(map[string]bool)}
 	for _, path := range slices.Sorted(maps.Keys(e.Functions)) {
-		if reason := e.Functions[path].refuse(path); reason != "" {
+		if reason := e.Functions[path].refuse(path, b.putsOff(e.Functions[path])); reason != "" {
 			return nil, fmt.Errorf("expr: Env.Functions[%q]: %s", path, reason)
 		}
 		b.roots[rootOf(path)] = true
@@ -82,8 +89,12 @@ func (e Env) bind(text string) (*binding, error) {
 	return b, nil
 }
 
-// refuse says what is wrong with a function of that path; "" is nothing.
-func (f Func) refuse(path string) string {
+// putsOff says whether calls of f become placeholders.
+func (b *binding) putsOff(f Func) bool { return b.plan != nil && !f.Planned }
+
+// refuse says what is wrong with a function of that path, whose calls may be put
+// off; "" is nothing.
+func (f Func) refuse(path string, off bool) string {
 	switch {
 	case !isPath(path):
 		return "the key is not a path of names"
@@ -91,8 +102,10 @@ func (f Func) refuse(path string) string {
 		return "the root is reserved"
 	case strings.HasSuffix(path, "."+concat):
 		return "concat is a method of every string"
-	case f.Call == nil:
+	case f.Call == nil && !off:
 		return "Call is nil"
+	case f.Secret && f.Planned:
+		return "Secret and Planned contradict each other"
 	case f.MinArgs < 0 || f.MaxArgs < f.MinArgs:
 		return "MinArgs and MaxArgs contradict each other"
 	}

@@ -23,8 +23,9 @@ type Error struct {
 	// Reason is never empty.
 	Reason string
 
-	// Err is what a function or the context returned. It is nil if the text is
-	// at fault: then the same text and Env fail always.
+	// Err is what a function or the context returned, or ErrPlaceholder. It is
+	// nil if something else in the text is at fault: then the same text and Env
+	// fail always.
 	Err error
 }
 

@@ -8,3 +8,20 @@ func Steps(text string) (steps int, whole bool) {
 }
 
 const MaxOperands = maxOperands
+
+// PlaceholderSteps returns how many bytes are looked at to find the placeholders
+// of text, and whether there is nothing wrong with them.
+func PlaceholderSteps(text string) (steps int, whole bool) {
+	_, steps, f := findPlaceholders(text)
+	return steps, f == nil
+}
+
+func AppendStrings(list []string) []byte { return appendStrings(nil, list) }
+
+func CutStrings(b []byte) ([]string, bool) { return cutStrings(b) }
+
+const (
+	MaxPlaceholders = maxPlaceholders
+	MaxSealed       = maxSealed
+	PlaceholderWord = placeholderWord
+)

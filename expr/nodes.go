@@ -32,7 +32,7 @@ func (e *expression) check(b *binding) (*opaque, *fault) {
 		if b.Strict {
 			return nil, &fault{at: e.start, name: e.name, reason: "nothing here resolves this expression, and strict mode lets none pass"}
 		}
-		return &opaque{name: e.name}, nil
+		return &opaque{name: e.name, opacity: passing}, nil
 	}
 	if e.fault != nil {
 		return nil, e.fault
@@ -134,11 +134,10 @@ type chain struct {
 func (c *chain) offset() int { return c.operands[0].offset() }
 
 func (c *chain) check(b *binding) (*opaque, *fault) {
-	use := "made a condition"
 	if c.operator == "+" {
-		use = "joined with +"
+		return joinable(b, c.operands, "joined with +")
 	}
-	return nil, plain(b, c.operands, use)
+	return nil, plain(b, c.operands, "made a condition")
 }
 
 func (c *chain) eval(ctx context.Context, b *binding) (string, *fault) {

@@ -41,8 +41,8 @@ func Parse(text string) (*Template, error) {
 
 // parse returns a Template with its steps also along with a fault.
 func parse(text string) (*Template, *fault) {
-	if len(text) > MaxText {
-		return &Template{}, &fault{at: MaxText, reason: fmt.Sprintf("the text has more than %d bytes", MaxText)}
+	if f := tooLongText(text); f != nil {
+		return &Template{}, f
 	}
 	s := scanner{text: text}
 	f := s.scan()
@@ -57,6 +57,13 @@ func parse(text string) (*Template, *fault) {
 	return t, nil
 }
 
+func tooLongText(text string) *fault {
+	if len(text) > MaxText {
+		return &fault{at: MaxText, reason: fmt.Sprintf("the text has more than %d bytes", MaxText)}
+	}
+	return nil
+}
+
 // Check finds, without calling a function, whatever would make [Template.Expand]
 // fail with the same env for a reason that lies in the text: bad grammar,
 // unknown functions, variables and fields, wrong numbers of arguments, misused
@@ -65,7 +72,7 @@ func parse(text string) (*Template, *fault) {
 // conditions that are neither true nor false, and results that are too long. An
 // error of another type means that env is malformed, whatever the text.
 func (t *Template) Check(env Env) error {
-	b, err := env.bind(t.text)
+	b, err := env.bind(t.text, nil)
 	if err != nil {
 		return err
 	}
@@ -90,27 +97,46 @@ func (t *Template) check(b *binding) error {
 // Functions decide what results are: with functions that only record their
 // arguments, Expand is a rehearsal; see the example.
 func (t *Template) Expand(ctx context.Context, env Env) (string, error) {
-	b, err := env.bind(t.text)
+	b, err := env.bind(t.text, nil)
 	if err != nil {
 		return "", err
 	}
+	return t.expand(ctx, b)
+}
+
+// expand expands the template or, with a planner, plans it.
+func (t *Template) expand(ctx context.Context, b *binding) (string, error) {
 	if err := t.check(b); err != nil {
 		return "", err
 	}
 	if len(t.outer) == 0 {
 		return t.text, nil
 	}
+	out, f := t.eval(ctx, b)
+	if f == nil && b.plan != nil {
+		f = b.plan.verify(out)
+	}
+	if f != nil {
+		return "", f.locate(t.text)
+	}
+	return out, nil
+}
+
+func (t *Template) eval(ctx context.Context, b *binding) (string, *fault) {
 	var out strings.Builder
 	out.Grow(len(t.text))
 	done := 0
 	for _, e := range t.outer {
 		result, f := e.eval(ctx, b)
 		if f != nil {
-			return "", f.locate(t.text)
+			return "", f
 		}
 		out.WriteString(t.text[done:e.start])
 		out.WriteString(result)
 		done = e.end
+		if b.plan != nil {
+			b.plan.placed = append(b.plan.placed, placed{e, out.Len() - len(result), out.Len()})
+		}
 	}
 	out.WriteString(t.text[done:])
 	return out.String(), nil
