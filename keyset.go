@@ -30,6 +30,7 @@ type signingKey struct {
 type keySet struct {
 	source []Key
 	keys   []signingKey // of one algorithm, the one to sign with comes first
+	ids    []string     // of keys
 }
 
 // newKeySet checks and renders keys.
@@ -58,6 +59,9 @@ func newKeySet(source []Key) (*keySet, error) {
 	slices.SortFunc(set.keys, func(a, b signingKey) int {
 		return cmp.Or(b.NotBefore.Compare(a.NotBefore), strings.Compare(a.ID, b.ID))
 	})
+	for i := range set.keys {
+		set.ids = append(set.ids, set.keys[i].ID)
+	}
 	return set, nil
 }
 

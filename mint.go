@@ -24,6 +24,8 @@ type draft struct {
 	beyond   int
 	jws      []byte
 	sig      []byte
+	issued   int64       // "iat"
+	key      *signingKey // that signed
 	digester
 	jti [16]byte
 }
@@ -218,6 +220,11 @@ func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, b
 	if err := iss.allow(ctx, s); err != nil {
 		return nil, err
 	}
+	return iss.issueAllowed(ctx, p, d, begun)
+}
+
+// issueAllowed is issue after policy was asked.
+func (iss *Issuer) issueAllowed(ctx context.Context, p *settings, d *draft, begun *start) (*Token, error) {
 	set, err := iss.keySet(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("oidctoken: mint: %w", err)
@@ -227,17 +234,17 @@ func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, b
 	if key == nil {
 		return nil, fmt.Errorf("oidctoken: mint: %w: none for %q is active", ErrNoKey, p.algorithms)
 	}
-	issued := now.Unix()
-	expires := issued + int64(p.lifetime/time.Second)
+	d.key, d.issued = key, now.Unix()
+	expires := d.issued + int64(p.lifetime/time.Second)
 	if !key.Expires.IsZero() {
 		expires = min(expires, key.Expires.Unix())
 	}
-	if expires <= issued {
+	if expires <= d.issued {
 		return nil, fmt.Errorf("oidctoken: mint: %w: key %s ends within the second", ErrNoKey, key.ID)
 	}
 	rand.Read(d.jti[:]) // never fails: the program ends without entropy
 
-	d.payload = appendTail(d.payload, issued, expires, &d.jti)
+	d.payload = appendTail(d.payload, d.issued, expires, &d.jti)
 	d.jws = append(d.jws[:0], key.header...)
 	if begun != nil {
 		d.jws = append(d.jws, begun.encoded...)
@@ -249,13 +256,18 @@ func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, b
 	if iss.config.Now().Unix() >= expires {
 		return nil, fmt.Errorf("oidctoken: mint: key %s: %w: it took until the token had expired", key.ID, ErrSignerUnavailable)
 	}
-	// One object holds the Token and its text, which keeps both alive.
+	return newToken(d.jws, &d.jti, key.ID, expires), nil
+}
+
+// newToken is one object that holds the Token and its text, which keeps both
+// alive.
+func newToken(jws []byte, jti *[16]byte, keyID string, expires int64) *Token {
 	minted := &struct {
 		Token
 		text string
-	}{text: string(d.jws)}
-	minted.Token = Token{jwt: &minted.text, id: d.jti, keyID: key.ID, expires: expires}
-	return &minted.Token, nil
+	}{text: string(jws)}
+	minted.Token = Token{jwt: &minted.text, id: *jti, keyID: keyID, expires: expires}
+	return &minted.Token
 }
 
 // appendTail appends what differs from one token to the next.

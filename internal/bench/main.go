@@ -33,7 +33,13 @@ func parts() []part {
 	for _, s := range shapes {
 		expand.tables = append(expand.tables, s.measure)
 	}
-	return []part{mint("ES256"), mint("EdDSA"), {"handlers", []measurement{measureAlone, measureServed}}, expand}
+	return []part{
+		mint("ES256"), mint("EdDSA"),
+		{"handlers", []measurement{measureAlone, measureServed}},
+		{"cache", []measurement{measureHandle, measureMany, measureTokens}},
+		{"memory", []measurement{measureMemory}},
+		expand,
+	}
 }
 
 func main() {

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 // each row is there, and the exit code is what the verdicts say.
 func TestRun(t *testing.T) {
 	var out strings.Builder
-	code, err := run([]string{"-rounds", "10", "-tries", "1", "-only", "ES256,EdDSA,handlers"}, &out)
+	code, err := run([]string{"-rounds", "10", "-tries", "1", "-only", "ES256,EdDSA,handlers,cache"}, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,6 +29,7 @@ func TestRun(t *testing.T) {
 		"go-jose v4 jwt, map", "go-jose v4 JWS, json.Marshal", "one request, in the handler\n", "one request, in a server\n",
 		"P2 ES256 Prepared.Mint / raw: ", "P2 EdDSA Issuer.Mint / raw: ", "P3 ES256 Issuer.Mint / go-jose map: ",
 		"P5 JWK Set, allocations in the handler: 0.000, at most 0.00: met", "P5 discovery / hello, server: ",
+		"a cached credential, one of 10,000\n", "P4 Lease.Get, allocations: 0.000, at most 0.00: met", "one token of a cache, ES256\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in the output", want)
@@ -58,7 +59,7 @@ func TestBadArguments(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	for list, want := range map[string]string{"": "ES256 EdDSA handlers expr", "expr": "expr", "expr,ES256": "expr ES256"} {
+	for list, want := range map[string]string{"": "ES256 EdDSA handlers cache memory expr", "expr": "expr", "expr,ES256": "expr ES256"} {
 		chosen, err := choose(list)
 		if err != nil {
 			t.Errorf("%q: %v", list, err)

@@ -21,7 +21,7 @@ const (
 
 // target is what a measured figure must not exceed.
 type target struct {
-	id    string // P2, P3, P5, P8
+	id    string // P2 to P8
 	what  string
 	got   float64
 	limit float64
@@ -71,15 +71,7 @@ func (t table) print(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "\n%s\n", t.title); err != nil {
 		return err
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(tw, "\tCPU/op\tto %s\tallocs/op\tB/op\t\n", t.unit)
-	for i, r := range t.rows {
-		fmt.Fprintf(tw, "%s\t%v\t%.3f\t%.0f\t%.0f\t\n", r.name, t.result.PerOp[i], t.result.Ratio[i], r.allocs, r.bytes)
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(w, "control %.3f: %s\n", t.result.Control, t.result.Verdict()); err != nil {
+	if err := t.printRows(w); err != nil {
 		return err
 	}
 	for _, target := range t.targets {
@@ -88,6 +80,23 @@ func (t table) print(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// printRows writes the comparison, if the table is one.
+func (t table) printRows(w io.Writer) error {
+	if len(t.rows) == 0 {
+		return nil
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(tw, "\tCPU/op\tto %s\tallocs/op\tB/op\t\n", t.unit)
+	for i, r := range t.rows {
+		fmt.Fprintf(tw, "%s\t%v\t%.3f\t%.0f\t%.0f\t\n", r.name, t.result.PerOp[i], t.result.Ratio[i], r.allocs, r.bytes)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "control %.3f: %s\n", t.result.Control, t.result.Verdict())
+	return err
 }
 
 func (t table) verdict(g target) string {

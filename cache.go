@@ -1,0 +1,216 @@
+package oidctoken
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/oidctoken/oidctoken/internal/lease"
+	"github.com/oidctoken/oidctoken/internal/slab"
+)
+
+const (
+	defaultCacheEntries = 10_000
+
+	renewPause = 10 * time.Second // after a signature that failed, while the last token serves
+	mintPause  = time.Second      // after one that failed when there is none
+)
+
+var errCacheClosed = errors.New("oidctoken: the cache is closed")
+
+// CacheConfig is the configuration of a [Cache]. The zero value is one.
+type CacheConfig struct {
+	// MaxEntries is the most tokens that are kept, each of which takes about
+	// 80 bytes and its signature: 145 with ES256, 340 with RS256 and 2048 bits.
+	// Optional, 10,000 by default, as for whatever is not positive.
+	MaxEntries int
+}
+
+// Cache is an [Issuer] that hands a token out again while it has more than half
+// its life ahead, for a signer whose signatures are slow, dear or counted. It is
+// safe for concurrent use.
+//
+//   - What is minted is the same as by Mint of the Issuer, and so are the errors.
+//     Two calls share a token if it says the same for both, but for "iat", "nbf",
+//     "exp" and "jti", and if their profiles accept the same algorithms and ask
+//     for the same lifetime. What shares a token shares its "jti": a relying
+//     party that takes each only once needs tokens of [Issuer.Mint].
+//   - Policy is asked at every call. [Config.Audit] is told of every refusal, and
+//     of a token once, when it is minted.
+//   - Callers of one token share one signature, which takes a minute at most.
+//     Each may leave it to the others when its ctx ends.
+//   - A token that is used is renewed in the background when two fifths to half of
+//     its life are over. While the signer fails, which is asked every 10 s, the
+//     last token serves on, but for its last minute, or its last quarter if that
+//     is less. An error without a token that serves is remembered for a second.
+//   - A token is dropped once the KeySource has its key no longer: revoking a key
+//     is felt by the next call. What was handed out is valid for whoever does not
+//     look at the JWK Set again.
+//   - Of more tokens than may be kept, one that was not used for long goes.
+//
+// What it keeps has no pointers, so that a million tokens are nothing to the
+// garbage collector, and no token: the text is rendered again for each call.
+type Cache struct {
+	issuer *Issuer
+	tokens *tokenStore
+	keeper *lease.Keeper[tokenKey, signed]
+}
+
+// tokenKey is the first half of a SHA-256 digest over all that a token's
+// signature depends on and a caller chooses. Who finds two scopes with one key
+// gets a token that no relying party takes, and none of another's: the text
+// is the caller's own, and the signature would not be for it.
+type tokenKey = slab.Hash
+
+// signed is what differs between two tokens that say the same, and who signed.
+type signed struct {
+	key             *signingKey
+	issued, expires int64
+	jti             [16]byte
+	signature       []byte
+}
+
+// NewCache returns an empty cache of what iss mints. Close has to be called in
+// the end.
+func NewCache(iss *Issuer, c CacheConfig) *Cache {
+	if c.MaxEntries <= 0 {
+		c.MaxEntries = defaultCacheEntries
+	}
+	tokens := newTokenStore(iss, c.MaxEntries)
+	return &Cache{issuer: iss, tokens: tokens, keeper: lease.New(lease.Config[tokenKey, signed]{
+		Store: tokens,
+		Pause: func(_ error, serving bool) time.Duration {
+			if serving {
+				return renewPause
+			}
+			return mintPause
+		},
+		Failures: c.MaxEntries,
+		Closed:   errCacheClosed,
+		Now:      iss.config.Now,
+	})}
+}
+
+// Mint returns a token that says what s says, a new one or one that was minted
+// before. It fails as [Issuer.Mint] does, and after Close.
+func (c *Cache) Mint(ctx context.Context, s Scope) (*Token, error) {
+	iss := c.issuer
+	d := iss.drafts.Get().(*draft)
+	defer iss.drafts.Put(d)
+	p, err := iss.settle(d, &s)
+	if err != nil {
+		return nil, iss.audited(ctx, &s, nil, nil, err)
+	}
+	if err = ctx.Err(); err != nil {
+		err = fmt.Errorf("oidctoken: mint: %w", err)
+	} else {
+		err = iss.allow(ctx, &s)
+	}
+	if err != nil {
+		var claims *Claims
+		if iss.config.Audit != nil {
+			claims = iss.claims(d, &s, p)
+		}
+		return nil, iss.audited(ctx, &s, claims, nil, err)
+	}
+	key := d.tokenKey(p)
+	if t := c.hit(ctx, d, key); t != nil {
+		return t, nil
+	}
+	got, err := c.keeper.Get(ctx, key, func() lease.Fetch[signed] { return c.flight(d, &s, p) })
+	if err != nil {
+		if err == ctx.Err() {
+			err = fmt.Errorf("oidctoken: mint: %w", err)
+		}
+		return nil, err
+	}
+	return d.token(&got), nil
+}
+
+// hit is the token of key, if there is one that need not be renewed. It takes no
+// memory but that of the token.
+func (c *Cache) hit(ctx context.Context, d *draft, key tokenKey) *Token {
+	now := c.issuer.config.Now()
+	c.keeper.Mu.Lock()
+	got, state := c.tokens.find(ctx, key, now, d.sig[:0])
+	c.keeper.Mu.Unlock()
+	if state != lease.Fresh {
+		return nil
+	}
+	d.sig = got.signature
+	return d.token(&got)
+}
+
+// tokenKey is that of the payload in d, without the claims that differ from one
+// token to the next.
+func (d *draft) tokenKey(p *settings) tokenKey {
+	b := d.jws[:0]
+	for _, alg := range p.algorithms {
+		b = append(append(b, alg...), ' ')
+	}
+	b = strconv.AppendInt(b, int64(p.lifetime), 10)
+	b = append(append(b, ' '), d.payload...)
+	d.jws = b
+	sum := sha256.Sum256(b)
+	return tokenKey(sum[:len(tokenKey{})])
+}
+
+// token is the token of d's payload and s.
+func (d *draft) token(s *signed) *Token {
+	d.payload = appendTail(d.payload, s.issued, s.expires, &s.jti)
+	d.jws = appendBase64(append(d.jws[:0], s.key.header...), d.payload)
+	d.jws = appendBase64(append(d.jws, '.'), s.signature)
+	return newToken(d.jws, &s.jti, s.key.ID, s.expires)
+}
+
+// flight prepares the minting of d's payload, for whoever waits for it: it
+// shares nothing with the caller, who may leave.
+func (c *Cache) flight(d *draft, s *Scope, p *settings) lease.Fetch[signed] {
+	var (
+		iss     = c.issuer
+		payload = bytes.Clone(d.payload)
+		own     = *p
+		scope   = s.clone()
+		claims  *Claims
+	)
+	if iss.config.Audit != nil {
+		claims = iss.claims(d, &scope, p)
+	}
+	return func(ctx context.Context) (signed, error) {
+		d := iss.drafts.Get().(*draft)
+		defer iss.drafts.Put(d)
+		d.payload = append(d.payload[:0], payload...)
+		t, err := iss.issueAllowed(ctx, &own, d, nil)
+		if iss.audited(ctx, &scope, claims, t, err) != nil {
+			return signed{}, err
+		}
+		return signed{d.key, d.issued, t.expires, t.id, bytes.Clone(d.sig)}, nil
+	}
+}
+
+// Close ends the signatures that are under way, waits for them, and forgets all
+// tokens. Mint fails after that. To close it again is no error.
+func (c *Cache) Close() {
+	c.keeper.Close()
+	c.keeper.Mu.Lock()
+	defer c.keeper.Mu.Unlock()
+	c.tokens.clear()
+}
+
+// KeyIDs returns the "kid" of every key that Config.Keys returns now. A cache
+// that holds what came from a token drops it once the token's "kid" is not among
+// them. As with a [KeySource], the slice is the same until a key changes, and
+// nobody writes to it: to compare it with the last one is cheap.
+//
+// It fails with [ErrNoKey] when the KeySource fails.
+func (iss *Issuer) KeyIDs(ctx context.Context) ([]string, error) {
+	set, err := iss.keySet(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("oidctoken: key ids: %w", err)
+	}
+	return set.ids, nil
+}

@@ -1,0 +1,175 @@
+package oidctoken_test
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// source is a KeySource whose keys a test changes.
+type source struct {
+	mu   sync.Mutex
+	keys []oidctoken.Key
+	err  error
+}
+
+func (s *source) Keys(context.Context) ([]oidctoken.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys, s.err
+}
+
+func (s *source) set(err error, keys ...oidctoken.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys, s.err = keys, err
+}
+
+// ed25519Key is a key that no other test has.
+func ed25519Key(id string) oidctoken.Key {
+	return oidctoken.Key{Signer: memory(newEd25519()), ID: id}
+}
+
+// A token goes with its key, at the next call, and with no other. A source that
+// fails takes nothing away, and gives nothing new.
+func TestRevokedKeysTokens(t *testing.T) {
+	old, next, third := ed25519Key("old"), ed25519Key("next"), ed25519Key("third")
+	old.NotAfter, next.NotBefore = noon, noon
+	keys := &source{}
+	keys.set(nil, old, next)
+	now := noon.Add(-time.Minute)
+	issuer := newIssuer(t, oidctoken.Config{Keys: keys, Now: func() time.Time { return now }, Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}}})
+	cache := newCache(t, issuer, oidctoken.CacheConfig{})
+	a, b := inAccount("a"), inAccount("b")
+	first := cached(t, cache, a)
+	now = noon
+	other := cached(t, cache, b)
+	if first.KeyID() != "old" || other.KeyID() != "next" {
+		t.Fatalf("keys %s and %s, want old and next", first.KeyID(), other.KeyID())
+	}
+	check := func(when string, s oidctoken.Scope, want *oidctoken.Token) {
+		t.Helper()
+		if got := cached(t, cache, s); got.JWT() != want.JWT() {
+			t.Errorf("%s: another token, by %s, want the one by %s", when, got.KeyID(), want.KeyID())
+		}
+	}
+	check("the key is retired", a, first)
+	keys.set(nil, old, next, third)
+	check("a key was added", a, first)
+	check("a key was added", b, other)
+	keys.set(errors.New("down"))
+	check("the source fails", a, first)
+	if _, err := cache.Mint(t.Context(), inAccount("c")); !errors.Is(err, oidctoken.ErrNoKey) {
+		t.Errorf("Mint of what is not there = %v, want %v", err, oidctoken.ErrNoKey)
+	}
+	keys.set(nil, next, third)
+	check("another key was revoked", b, other)
+	second := cached(t, cache, a)
+	if second.KeyID() == "old" {
+		t.Error("a token of a key that was revoked")
+	}
+	keys.set(nil, old, next, third) // it is back, and its tokens are not
+	check("the key is back", a, second)
+}
+
+// A key that ends sooner than it was to takes the tokens that live longer with
+// it, and so does another key of the same name.
+func TestChangedKeysTokens(t *testing.T) {
+	key, twin := ed25519Key("k"), ed25519Key("k")
+	keys := &source{}
+	keys.set(nil, key)
+	issuer := newIssuer(t, oidctoken.Config{Keys: keys, Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}}})
+	cache := newCache(t, issuer, oidctoken.CacheConfig{})
+	first := cached(t, cache, minimal())
+	key.Expires = noon.Add(15 * time.Minute)
+	keys.set(nil, key)
+	if got := cached(t, cache, minimal()); got.JWT() != first.JWT() {
+		t.Error("another token, want the one that ends with the key")
+	}
+	key.Expires = noon.Add(14 * time.Minute)
+	keys.set(nil, key)
+	second := cached(t, cache, minimal())
+	if !second.Expires().Equal(key.Expires) {
+		t.Errorf("a token until %v, want it to end with its key at %v", second.Expires(), key.Expires)
+	}
+	keys.set(nil, twin)
+	third := cached(t, cache, minimal())
+	if !verifyPlainly(t, third.JWT(), "EdDSA", twin.Signer.Public()) {
+		t.Error("a token of the key that had this name before")
+	}
+}
+
+// Nobody gets a token whose key was revoked while it was signed.
+func TestKeyRevokedWhileItSigns(t *testing.T) {
+	keys, next := &source{}, ed25519Key("next")
+	signer := newCounting(newEd25519())
+	signer.before = func(context.Context, int) error {
+		keys.set(nil, next)
+		return nil
+	}
+	keys.set(nil, oidctoken.Key{Signer: signer, ID: "old"})
+	issuer := newIssuer(t, oidctoken.Config{Keys: keys, Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}}})
+	if got := cached(t, newCache(t, issuer, oidctoken.CacheConfig{}), minimal()); got.KeyID() != "next" {
+		t.Errorf("a token by %s, want one by next", got.KeyID())
+	}
+}
+
+// Keys may come and go without end, and of any kind.
+func TestKeysComeAndGo(t *testing.T) {
+	keys := &source{}
+	kinds := []func() crypto.Signer{p256Key, rsaKey, p521Key, edKey, p384Key, otherEd, otherRSA}
+	profile := oidctoken.Profile{Algorithms: []string{"ES256", "RS256", "ES512", "EdDSA", "ES384"}}
+	keys.set(nil, oidctoken.Key{Signer: memory(edKey())})
+	cache := newCache(t, newIssuer(t, oidctoken.Config{Keys: keys, Profile: profile}), oidctoken.CacheConfig{})
+	for i := range 50 {
+		key := oidctoken.Key{Signer: newCounting(kinds[i%len(kinds)]())}
+		keys.set(nil, key)
+		for _, s := range []oidctoken.Scope{minimal(), full()} {
+			first, second := cached(t, cache, s), cached(t, cache, s)
+			if first.JWT() != second.JWT() {
+				t.Fatalf("key %d: another token", i)
+			}
+		}
+		if n := key.Signer.(*counting).signatures(); n != 2 {
+			t.Fatalf("key %d: %d signatures, want 2", i, n)
+		}
+	}
+}
+
+// KeyIDs names the keys that there are, and is the same slice until they change.
+func TestKeyIDs(t *testing.T) {
+	keys := &source{}
+	keys.set(nil, ed25519Key("a"), ed25519Key("b"))
+	issuer := newIssuer(t, oidctoken.Config{Keys: keys})
+	get := func() []string {
+		t.Helper()
+		ids, err := issuer.KeyIDs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids
+	}
+	first := get()
+	if diff := cmp.Diff([]string{"a", "b"}, first); diff != "" {
+		t.Errorf("KeyIDs (-want +got):\n%s", diff)
+	}
+	if second := get(); &second[0] != &first[0] {
+		t.Error("KeyIDs returns another slice, though nothing changed")
+	}
+	keys.set(nil, ed25519Key("b"))
+	if diff := cmp.Diff([]string{"b"}, get()); diff != "" {
+		t.Errorf("KeyIDs (-want +got):\n%s", diff)
+	}
+	down := errors.New("down")
+	keys.set(down)
+	if _, err := issuer.KeyIDs(t.Context()); !errors.Is(err, oidctoken.ErrNoKey) || !errors.Is(err, down) {
+		t.Errorf("KeyIDs = %v, want %v and %v", err, oidctoken.ErrNoKey, down)
+	}
+}

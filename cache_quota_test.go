@@ -1,0 +1,96 @@
+package oidctoken_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// A signer as a cloud's key management service has it: a signature takes 20 ms,
+// and there are 50 of them in a second.
+const (
+	quotaLatency = 20 * time.Millisecond
+	quotaRate    = 50
+)
+
+// TestQuotaBoundSigner: P7. 64 callers who want tokens of 40 scopes, 64 times as
+// many in a second as the signer can sign, get 50 times as many at least, and of
+// 1,000 of them one waits. All of it is in virtual time.
+func TestQuotaBoundSigner(t *testing.T) {
+	const (
+		scopes, callers = 40, 64
+		every           = quotaLatency // what a caller does with a token
+		lifetime        = 2 * time.Minute
+	)
+	span := 2 * time.Minute
+	if raceEnabled {
+		span = 20 * time.Second // a hundredth as fast as without; what is waited for at first weighs more then
+	}
+	synctest.Test(t, func(t *testing.T) {
+		quota := make(chan struct{}, 1)
+		signer := newCounting(edKey())
+		signer.before = func(ctx context.Context, _ int) error {
+			select {
+			case quota <- struct{}{}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			time.Sleep(time.Second / quotaRate)
+			<-quota
+			return nil
+		}
+		issuer := live(t, signer, oidctoken.Config{Profile: oidctoken.Profile{Lifetime: lifetime}})
+		cache := newCache(t, issuer, oidctoken.CacheConfig{})
+
+		var (
+			all           sync.WaitGroup
+			mu            sync.Mutex
+			tokens, waits int
+		)
+		start := time.Now()
+		for range callers {
+			all.Go(func() {
+				var got, waited int
+				for time.Since(start) < span {
+					begun := time.Now()
+					token, err := cache.Mint(t.Context(), inAccount(fmt.Sprintf("account_%d", rand.IntN(scopes))))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if !token.Expires().After(time.Now().Add(lifetime/2 - time.Second)) {
+						t.Errorf("a token until %v, at %v", token.Expires(), time.Now())
+						return
+					}
+					got++
+					if time.Now().After(begun) {
+						waited++
+					}
+					time.Sleep(every)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				tokens += got
+				waits += waited
+			})
+		}
+		all.Wait()
+		byCalls := int(time.Since(start).Seconds() * quotaRate)
+		t.Logf("%d tokens, %d at one signature each; %d signatures; %d waited", tokens, byCalls, signer.signatures(), waits)
+		if tokens < 50*byCalls {
+			t.Errorf("%d tokens, want 50 times %d", tokens, byCalls)
+		}
+		if most := scopes * (1 + int(span/(lifetime*2/5))); signer.signatures() > most {
+			t.Errorf("%d signatures, want %d at most: one for each scope and renewal", signer.signatures(), most)
+		}
+		if waits*1000 > tokens && !raceEnabled {
+			t.Errorf("%d of %d waited, want one in 1,000 at most", waits, tokens)
+		}
+	})
+}

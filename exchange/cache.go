@@ -1,0 +1,280 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/lease"
+)
+
+const (
+	defaultEntries = 1000
+	defaultBytes   = 16 << 20
+
+	lookInterval = time.Second      // between two full looks at a credential
+	retryPause   = 10 * time.Second // after a renewal that failed
+	refusalPause = 5 * time.Second  // after a refusal, when there is nothing to serve
+	failurePause = time.Second      // after another failure, when there is nothing to serve
+	longestPause = 30 * time.Second // as of Error.RetryAfter
+)
+
+// CacheConfig is a cache's configuration. The zero value is one.
+type CacheConfig struct {
+	// MaxEntries is the most credentials that are kept. Optional, 1,000 by
+	// default, as for whatever is not positive.
+	MaxEntries int
+
+	// MaxBytes is the most memory that the credentials and their entries take,
+	// in bytes, about. Optional, 16 MiB by default, as for whatever is not
+	// positive.
+	MaxBytes int64
+
+	// Observe is told of every exchange that ended, but for those that Purge or
+	// Close ended, before its callers go on. It must not block for long, nor call
+	// Close. Optional.
+	Observe func(context.Context, CacheEvent)
+
+	// Now is the clock. Optional, time.Now by default. With one that is given,
+	// Lease.Get takes a lock.
+	Now func() time.Time
+}
+
+// CacheEvent is what [CacheConfig.Observe] is told. It holds no secret.
+type CacheEvent struct {
+	Target  Target        // of the Lease whose Get began the exchange
+	Renewal bool          // there was a credential to renew
+	Late    time.Duration // how long after it was to be renewed the exchange began
+	Took    time.Duration // from the mint to the end
+	Err     error         // why there is no new credential; nil if there is
+	Expires time.Time     // of the credential that is served now, the last one after a failure; zero if there is none
+}
+
+// CacheStats is what a cache holds.
+type CacheStats struct {
+	Entries int
+	Bytes   int64 // as CacheConfig.MaxBytes counts
+}
+
+var (
+	errCacheClosed  = errors.New("exchange: the cache is closed")
+	errNoCredential = errors.New("exchange: the Exchanger returned no credential")
+	errExpired      = errors.New("exchange: the Exchanger returned a credential that has expired")
+)
+
+// Cache keeps credentials for as long as they live, one cache for all of a
+// process. It is safe for concurrent use.
+//
+//   - Callers of one credential share one exchange, which takes a minute at most.
+//     Each may leave it, when its ctx ends, to the others.
+//   - A credential that is used is renewed in the background at half its life,
+//     give or take a tenth of that. While renewals fail, which are 10 s apart
+//     or as [Error.RetryAfter] says, the last one serves until it expires, by
+//     the clock or by the monotonic one, whichever comes first.
+//   - A refusal, which is an [*Error] that is not Temporary, a
+//     *[oidctoken.ScopeError] or [oidctoken.ErrDenied], is remembered for 5 s,
+//     and any other error for 1 s or RetryAfter, unless a credential serves.
+//   - A credential is dropped once a key that signed a token in its exchange is
+//     no longer published: revoking a key is felt by the next call. What the
+//     cloud was told it does not forget, and whoever has the credential has it.
+//   - What was not used the longest goes first when there is too much. Credentials
+//     in the hands of a [Lease] count, too: that gets another one when it needs it.
+//
+// Policy (oidctoken.Config.Allow) is asked when a token is minted, and not
+// whenever a credential is served: see Purge.
+type Cache struct {
+	keeper *lease.Keeper[cacheKey, loan]
+	store  *store
+}
+
+// NewCache returns an empty cache. Close has to be called in the end.
+func NewCache(c CacheConfig) *Cache {
+	if c.MaxEntries <= 0 {
+		c.MaxEntries = defaultEntries
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = defaultBytes
+	}
+	cache := &Cache{store: newStore(c)}
+	cache.keeper = lease.New(lease.Config[cacheKey, loan]{
+		Store:    cache.store,
+		Pause:    pause,
+		Failures: c.MaxEntries,
+		Closed:   errCacheClosed,
+		Now:      cache.store.config.Now,
+	})
+	return cache
+}
+
+// pause is for how long nobody tries again.
+func pause(err error, serving bool) time.Duration {
+	e, _ := errors.AsType[*Error](err)
+	_, badScope := errors.AsType[*oidctoken.ScopeError](err)
+	var asked time.Duration
+	if e != nil {
+		asked = min(e.RetryAfter, longestPause)
+	}
+	switch {
+	case serving:
+		return max(retryPause, asked)
+	case badScope, errors.Is(err, oidctoken.ErrDenied), e != nil && !e.Temporary():
+		return max(refusalPause, asked)
+	default:
+		return max(failurePause, asked)
+	}
+}
+
+// Purge forgets at once what came from the connector of that name: its
+// credentials, refusals, and the exchanges that are under way, which are ended;
+// whoever waits for one gets a credential of a new one.
+func (c *Cache) Purge(connector string) {
+	of := func(key cacheKey) bool { return key.connector == connector }
+	c.keeper.Mu.Lock()
+	defer c.keeper.Mu.Unlock()
+	c.keeper.Drop(of)
+	c.store.drop(of)
+}
+
+// Stats says what the cache holds.
+func (c *Cache) Stats() CacheStats {
+	c.keeper.Mu.Lock()
+	defer c.keeper.Mu.Unlock()
+	return CacheStats{Entries: len(c.store.entries), Bytes: c.store.bytes}
+}
+
+// Close ends the exchanges that are under way, waits for them, and forgets all.
+// Every Get fails after that. To close it again is no error.
+func (c *Cache) Close() {
+	c.keeper.Close()
+	c.keeper.Mu.Lock()
+	defer c.keeper.Mu.Unlock()
+	c.store.drop(func(cacheKey) bool { return true })
+}
+
+// Lease is one credential of a [Cache], whichever it is at the time. It is safe
+// for concurrent use, and need not be released.
+type Lease struct {
+	// What a hit reads comes first, and so in one line of the processor's cache:
+	// among many leases, that is what it waits for.
+	held atomic.Pointer[held] // what Get found last; it serves until the store withdraws it
+	key  cacheKey             // with the issuer
+
+	cache  *Cache
+	mint   *oidctoken.Prepared
+	target Target
+}
+
+// Get returns the credential. It fails as [Exchanger.Exchange] does, with ctx's
+// error when that ends before the exchange, and after Close. A credential that
+// is at hand is returned whether ctx has ended or not.
+func (l *Lease) Get(ctx context.Context) (*Credential, error) {
+	// The monotonic clock alone takes half the time of time.Now. The store
+	// looks at both when the next look is due.
+	if h := l.held.Load(); h != nil && int64(time.Since(h.since)) < h.look.Load() {
+		c := h.credential.Load()
+		ids, err := l.key.issuer.KeyIDs(ctx)
+		if c != nil && err == nil && &ids[0] == h.ids.Load() { // the keys of the last look
+			return c, nil
+		}
+	}
+	got, err := l.cache.keeper.Get(ctx, l.key, l.flight)
+	if err != nil {
+		return nil, err
+	}
+	l.held.Store(got.held)
+	return got.credential, nil
+}
+
+// flight prepares an exchange. It is called with the store locked.
+func (l *Lease) flight() lease.Fetch[loan] {
+	observe, now := l.cache.store.config.Observe, l.cache.store.config.Now
+	if observe == nil {
+		return l.exchange
+	}
+	e := CacheEvent{Target: l.target}
+	begun := now()
+	if last := l.cache.store.last(l.key); last != nil {
+		e.Renewal, e.Expires, e.Late = true, last.expires, max(0, begun.Sub(last.renew))
+	}
+	return func(ctx context.Context) (loan, error) {
+		got, err := l.exchange(ctx)
+		if ctx.Err() == context.Canceled {
+			return got, err // by Purge or Close
+		}
+		e.Took, e.Err = now().Sub(begun), err
+		if err == nil {
+			e.Expires = got.expires
+		}
+		observe(ctx, e)
+		return got, err
+	}
+}
+
+// exchange makes a new credential.
+func (l *Lease) exchange(ctx context.Context) (loan, error) {
+	begun := l.cache.store.config.Now()
+	var (
+		mu   sync.Mutex // two at a time may mint
+		kids []string
+	)
+	c, err := l.key.exchanger.Exchange(ctx, Request{
+		Subject: func(ctx context.Context, audience string) (string, error) {
+			if audience != l.key.audience {
+				return "", errAudience
+			}
+			t, err := l.mint.Mint(ctx)
+			if err != nil {
+				return "", err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Contains(kids, t.KeyID()) {
+				kids = append(kids, t.KeyID())
+			}
+			return t.JWT(), nil
+		},
+		SessionName: l.target.SessionName,
+		Scopes:      slices.Clone(l.target.Scopes),
+	})
+	if err != nil {
+		return loan{}, err
+	}
+	if c == nil {
+		return loan{}, errNoCredential
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return l.cache.store.loan(begun, c, slices.Clone(kids))
+}
+
+// loan is a credential on its way to callers, who get it whatever the store
+// does meanwhile.
+type loan struct {
+	*held
+	credential *Credential
+}
+
+// held is a credential while the cache has it.
+type held struct {
+	// What a hit reads comes first, as in a Lease.
+	credential atomic.Pointer[Credential] // nil once it was withdrawn
+	look       atomic.Int64               // when the next full look is due, in ns after since
+	ids        atomic.Pointer[string]     // the first of KeyIDs at the last look
+	since      time.Time
+
+	renew   time.Time // has both clocks, as since has, whatever the Exchanger gave
+	expires time.Time // has both clocks
+	kids    []string  // of the tokens that were minted for it
+	bytes   int64
+}
+
+// withdraw makes h serve nobody.
+func (h *held) withdraw() {
+	h.credential.Store(nil)
+	h.look.Store(math.MinInt64)
+}

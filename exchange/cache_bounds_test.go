@@ -1,0 +1,132 @@
+package exchange_test
+
+import (
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+// X17: a cache never holds more entries than it may; what was not used the
+// longest goes, and comes again when its lease is used.
+func TestMaxEntries(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	synctest.Test(t, func(t *testing.T) {
+		b := &bank{}
+		cache := newCache(t, exchange.CacheConfig{MaxEntries: 3})
+		leases := map[string]*exchange.Lease{}
+		use := func(accounts string) {
+			t.Helper()
+			for _, account := range strings.Fields(accounts) {
+				if leases[account] == nil {
+					leases[account] = newLease(t, cache, target(issuer, b, account))
+				}
+				c, err := leases[account].Get(t.Context())
+				if err != nil || c.Value("SUBJECT") != "account/"+account {
+					t.Fatalf("%s: Get = %v, %v", account, c, err)
+				}
+				if got := cache.Stats().Entries; got > 3 {
+					t.Fatalf("%d entries, want 3 at most", got)
+				}
+				time.Sleep(2 * time.Second) // between two looks at a credential
+			}
+		}
+		want := map[string]int{"account/a": 2, "account/b": 1, "account/c": 2, "account/d": 1}
+		use("a b c a b d") // c goes
+		use("a b d c")     // a goes
+		use("b d c a")     // b goes
+		if diff := cmp.Diff(want, b.given); diff != "" {
+			t.Errorf("exchanges (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// X17: nor more bytes.
+func TestMaxBytes(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	big := &fixed{exchange.NewCredential(time.Now().Add(time.Hour), map[string]string{"BIG": strings.Repeat("x", 8000)})}
+	huge := &fixed{exchange.NewCredential(time.Now().Add(time.Hour), map[string]string{"BIG": strings.Repeat("x", 50_000)})}
+	cache := newCache(t, exchange.CacheConfig{MaxBytes: 40_000})
+	get := func(b exchange.Exchanger, account string) {
+		t.Helper()
+		if _, err := newLease(t, cache, target(issuer, b, account)).Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 20 {
+		get(big, "tenant_"+strconv.Itoa(i))
+		s := cache.Stats()
+		if s.Bytes > 40_000 || s.Bytes < 8000*int64(s.Entries) || s.Entries != min(i+1, 4) {
+			t.Fatalf("%+v after %d credentials of 8,000 bytes", s, i+1)
+		}
+	}
+	before := cache.Stats()
+	get(huge, "acme") // which is handed out, and makes nobody else's go
+	if diff := cmp.Diff(before, cache.Stats()); diff != "" {
+		t.Errorf("a credential beyond all bounds changed what is kept (-before +after):\n%s", diff)
+	}
+	cache.Purge("bank")
+	if got := cache.Stats(); got != (exchange.CacheStats{}) {
+		t.Errorf("%+v after Purge, want nothing", got)
+	}
+}
+
+// X17: the bytes that a cache counts are about those that it takes: not less
+// than half, and not more than twice as many.
+func TestBytesAreReal(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory of its own")
+	}
+	const entries = 2000
+	issuer, b := newIssuer(t, oidctoken.Config{}), &bank{}
+	cache := newCache(t, exchange.CacheConfig{MaxEntries: entries})
+	before := heap()
+	for i := range entries {
+		if _, err := newLease(t, cache, target(issuer, b, "tenant_"+strconv.Itoa(i))).Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.given = nil
+	took, counted := heap()-before, cache.Stats().Bytes
+	if took > 2*counted || counted > 2*took {
+		t.Errorf("%d credentials take %d bytes, and %d are counted", entries, took, counted)
+	}
+}
+
+// heap is what is reachable.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // of what pools kept
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// X17: failures of endless targets are not remembered without end.
+func TestFailuresAreBounded(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory of its own")
+	}
+	issuer := newIssuer(t, oidctoken.Config{})
+	cache := newCache(t, exchange.CacheConfig{MaxEntries: 10})
+	fail := func(from, to int) {
+		for i := from; i < to; i++ {
+			if _, err := newLease(t, cache, target(issuer, &fixed{}, "tenant_"+strconv.Itoa(i))).Get(t.Context()); err == nil {
+				t.Fatal("Get succeeds")
+			}
+		}
+	}
+	fail(0, 100)
+	before := heap()
+	fail(100, 5100)
+	if grown := heap() - before; grown > 100*5000/2 {
+		t.Errorf("5,000 failures take %d bytes, want those of 10", grown)
+	}
+}

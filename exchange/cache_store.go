@@ -1,0 +1,140 @@
+package exchange
+
+import (
+	"container/list"
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/oidctoken/oidctoken/internal/lease"
+)
+
+// entryBytes is what a credential takes in the cache besides its variables.
+const entryBytes = 1024
+
+// store has the credentials of a Cache, under the keeper's lock.
+type store struct {
+	config  CacheConfig
+	clocked bool // by a clock of the host's, of which nothing is known between two calls
+	entries map[cacheKey]*list.Element
+	order   *list.List // of *entry, the one used last at the front
+	bytes   int64
+}
+
+type entry struct {
+	key  cacheKey
+	held *held
+}
+
+func newStore(c CacheConfig) *store {
+	s := &store{config: c, clocked: c.Now != nil, entries: make(map[cacheKey]*list.Element), order: list.New()}
+	if !s.clocked {
+		s.config.Now = time.Now
+	}
+	return s
+}
+
+// loan makes c ready to be kept.
+func (s *store) loan(begun time.Time, c *Credential, kids []string) (loan, error) {
+	now := s.config.Now()
+	if lease.Passed(now, c.expires) {
+		return loan{}, errExpired
+	}
+	h := &held{since: now, kids: kids, bytes: entryBytes}
+	// The sum has the clocks that now has, with what the Exchanger said added
+	// to both.
+	h.expires = now.Add(c.expires.Sub(now))
+	h.renew = lease.Half(begun, h.expires)
+	for name, value := range c.variables() {
+		h.bytes += int64(len(name) + len(value))
+	}
+	h.credential.Store(c)
+	return loan{h, c}, nil
+}
+
+// Find looks at the credential of key: at both clocks, and at the keys that its
+// tokens were signed with.
+func (s *store) Find(ctx context.Context, key cacheKey, now time.Time) (loan, lease.State) {
+	element := s.entries[key]
+	if element == nil {
+		return loan{}, lease.None
+	}
+	h := element.Value.(*entry).held
+	if lease.Passed(now, h.expires) || !s.admit(ctx, key, h) {
+		s.remove(element)
+		return loan{}, lease.None
+	}
+	s.order.MoveToFront(element)
+	state, next := lease.Due, h.expires
+	if !lease.Passed(now, h.renew) {
+		state, next = lease.Fresh, h.renew
+	}
+	if s.clocked {
+		h.look.Store(math.MinInt64)
+	} else {
+		h.look.Store(int64(min(now.Sub(h.since)+lookInterval, next.Sub(h.since))))
+	}
+	return loan{h, h.credential.Load()}, state
+}
+
+// admit reports whether the keys that signed h's tokens are published. When that
+// cannot be known, they are: a KeySource that fails takes no credential away.
+func (s *store) admit(ctx context.Context, key cacheKey, h *held) bool {
+	ids, err := key.issuer.KeyIDs(ctx)
+	if err != nil {
+		return true
+	}
+	for _, kid := range h.kids {
+		if !slices.Contains(ids, kid) {
+			return false
+		}
+	}
+	h.ids.Store(&ids[0])
+	return true
+}
+
+// Keep takes a new credential, instead of the last one. It does not keep one
+// for which all others together would not make room.
+func (s *store) Keep(key cacheKey, l loan) bool {
+	if !s.admit(context.Background(), key, l.held) {
+		return false
+	}
+	if last := s.entries[key]; last != nil {
+		s.remove(last)
+	}
+	if l.bytes > s.config.MaxBytes {
+		l.withdraw()
+		return true
+	}
+	s.entries[key] = s.order.PushFront(&entry{key, l.held})
+	s.bytes += l.bytes
+	for len(s.entries) > s.config.MaxEntries || s.bytes > s.config.MaxBytes {
+		s.remove(s.order.Back())
+	}
+	return true
+}
+
+func (s *store) remove(element *list.Element) {
+	e := s.order.Remove(element).(*entry)
+	delete(s.entries, e.key)
+	s.bytes -= e.held.bytes
+	e.held.withdraw()
+}
+
+// drop removes what matches.
+func (s *store) drop(match func(cacheKey) bool) {
+	for key, element := range s.entries {
+		if match(key) {
+			s.remove(element)
+		}
+	}
+}
+
+// last is the credential of key, if there is one.
+func (s *store) last(key cacheKey) *held {
+	if element := s.entries[key]; element != nil {
+		return element.Value.(*entry).held
+	}
+	return nil
+}

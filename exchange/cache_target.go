@@ -1,0 +1,112 @@
+package exchange
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// Target says which credential a [Lease] is for: whose, from where, and for
+// what.
+type Target struct {
+	// Issuer mints the tokens. Required.
+	Issuer *oidctoken.Issuer
+
+	// Scope is what the tokens say. Its Audience is the Exchanger's, or empty,
+	// which means that. Its Profile is the Exchanger's unless it has one. Account
+	// is required.
+	Scope oidctoken.Scope
+
+	// Exchanger trades the tokens. Its type is one that == compares, such as a
+	// pointer: two Exchangers that are not equal share no credential. Required.
+	Exchanger Exchanger
+
+	// Connector is the host's name for what the credential came from, for
+	// [Cache.Purge]. A name that stands for several is purged with all of them.
+	// Optional.
+	Connector string
+
+	// SessionName and Scopes are as in a [Request]. Optional.
+	SessionName string
+	Scopes      []string
+}
+
+// cacheKey tells one credential from all others. Nothing that is in it is
+// derived from what a tenant could choose to look like another.
+type cacheKey struct {
+	issuer    *oidctoken.Issuer
+	exchanger Exchanger
+	audience  string
+	connector string
+	rest      [sha256.Size]byte // over claims, Scope, session name and scopes
+}
+
+var errAudience = errors.New("exchange: the Exchanger asked for a token for another audience than its Audience")
+
+// Lease returns the lease of the credential for t, without minting or
+// exchanging anything yet. Leases share a credential if everything in their
+// targets is the same, all of the Scope included. A later change to what t
+// points to has no effect.
+//
+// It fails with a *[oidctoken.ScopeError] as [oidctoken.Issuer.Prepare] does,
+// and when a required field is missing or the Exchanger cannot be compared.
+func (c *Cache) Lease(ctx context.Context, t Target) (*Lease, error) {
+	switch {
+	case t.Issuer == nil:
+		return nil, errors.New("exchange: Target.Issuer is required")
+	case t.Exchanger == nil:
+		return nil, errors.New("exchange: Target.Exchanger is required")
+	case !reflect.ValueOf(t.Exchanger).Comparable():
+		return nil, fmt.Errorf("exchange: Target.Exchanger is a %T, which cannot be compared: use a pointer", t.Exchanger)
+	}
+	key := cacheKey{issuer: t.Issuer, exchanger: t.Exchanger, audience: t.Exchanger.Audience(), connector: t.Connector}
+	if t.Scope.Audience != "" && t.Scope.Audience != key.audience {
+		return nil, errors.New("exchange: Target.Scope.Audience is not the Exchanger's")
+	}
+	t.Scope.Audience = key.audience
+	if t.Scope.Profile == nil {
+		p := t.Exchanger.Profile()
+		t.Scope.Profile = &p
+	}
+	mint, err := t.Issuer.Prepare(ctx, t.Scope)
+	if err != nil {
+		return nil, err
+	}
+	// The claims are what the cloud sees. Policy sees more, so that all of the
+	// Scope counts: what was granted to a trusted execution is not for another.
+	claims, err := mint.Claims().MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	scope, err := json.Marshal(t.Scope)
+	if err != nil {
+		return nil, fmt.Errorf("exchange: Target.Scope: %w", err)
+	}
+	parts := []string{string(claims), string(scope), t.SessionName}
+	if t.Scopes != nil {
+		parts = append(append(parts, "scopes"), t.Scopes...)
+	}
+	key.rest = digest(parts)
+	t.Scopes = slices.Clone(t.Scopes)
+	return &Lease{cache: c, key: key, mint: mint, target: t}, nil
+}
+
+// digest is over parts, and where one ends and the next begins.
+func digest(parts []string) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, s := range parts {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	h.Sum(sum[:0])
+	return sum
+}

@@ -1,0 +1,182 @@
+package slab_test
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/oidctoken/oidctoken/internal/slab"
+)
+
+// hashOf is the hash of a number.
+func hashOf(n int) slab.Hash {
+	sum := sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+	return slab.Hash(sum[:16])
+}
+
+// crowded hashes all point to the same few slots.
+func crowded(n int) slab.Hash {
+	h := slab.Hash{}
+	binary.LittleEndian.PutUint64(h[:], uint64(n%3)-1)
+	binary.LittleEndian.PutUint64(h[8:], uint64(n))
+	return h
+}
+
+type content struct {
+	Value int64
+	Bytes string
+}
+
+// Whatever is added and removed, a table has what a map has, and its memory is
+// used again.
+func TestTableIsAMap(t *testing.T) {
+	for name, hash := range map[string]func(int) slab.Hash{"spread": hashOf, "crowded": crowded} {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				var table slab.Table[int64]
+				want := map[slab.Hash]content{}
+				sizes := []int{0, 1, 64, 256}
+				check := func(t *rapid.T) {
+					got := map[slab.Hash]content{}
+					for h := range want {
+						place, ok := table.Find(h)
+						if !ok {
+							t.Fatalf("%x is not in the table", h)
+						}
+						got[h] = content{*table.Value(place), string(table.Bytes(place))}
+					}
+					if !maps.Equal(want, got) { // which is fast
+						t.Fatalf("table (-want +got):\n%s", cmp.Diff(want, got))
+					}
+					if n := len(slices.Collect(table.All())); n != len(want) || table.Len() != n {
+						t.Fatalf("All has %d rows, Len is %d, want %d", n, table.Len(), len(want))
+					}
+				}
+				add := func(t *rapid.T) {
+					// More than a block, so that blocks come and go.
+					for range rapid.IntRange(1, 400).Draw(t, "rows") {
+						n := rapid.IntRange(0, 1000).Draw(t, "n")
+						h := hash(n)
+						if place, ok := table.Find(h); ok != (want[h] != content{}) {
+							t.Fatalf("Find(%x) = %v", h, ok)
+						} else if ok {
+							table.Remove(place)
+						}
+						c := content{int64(n) + 1, string(make([]byte, sizes[n%len(sizes)]))}
+						table.Add(h, c.Value, []byte(c.Bytes))
+						want[h] = c
+					}
+				}
+				remove := func(t *rapid.T) {
+					share := rapid.IntRange(1, 4).Draw(t, "share")
+					for i, h := range slices.SortedFunc(maps.Keys(want), func(a, b slab.Hash) int { return slices.Compare(a[:], b[:]) }) {
+						if i%share == 0 {
+							place, _ := table.Find(h)
+							table.Remove(place)
+							delete(want, h)
+						}
+					}
+				}
+				t.Repeat(map[string]func(*rapid.T){
+					"": check, "add": add, "remove": remove,
+					"remove in a loop": func(t *rapid.T) {
+						odd := rapid.Int64Range(0, 1).Draw(t, "odd")
+						for place := range table.All() {
+							if *table.Value(place)%2 == odd {
+								table.Remove(place)
+							}
+						}
+						maps.DeleteFunc(want, func(_ slab.Hash, c content) bool { return c.Value%2 == odd })
+					},
+				})
+			})
+		})
+	}
+}
+
+// What was used since the last search stays, once.
+func TestUnused(t *testing.T) {
+	var table slab.Table[int64]
+	for n := range 5 {
+		table.Add(hashOf(n), int64(n), nil)
+	}
+	use := func(numbers ...int) {
+		for _, n := range numbers {
+			place, _ := table.Find(hashOf(n))
+			table.Use(place)
+		}
+	}
+	unused := func() int64 {
+		place := table.Unused()
+		n := *table.Value(place)
+		table.Remove(place)
+		return n
+	}
+	var got []int64
+	use(0, 1, 3)
+	got = append(got, unused(), unused()) // past 0, 1 and 3, which are unused from now on
+	use(1)
+	got = append(got, unused(), unused(), unused())
+	if diff := cmp.Diff([]int64{2, 4, 0, 3, 1}, got); diff != "" {
+		t.Errorf("unused rows (-want +got):\n%s", diff)
+	}
+}
+
+// A table in which rows come and go takes no more memory than it did when they
+// were most, and none when it is empty.
+func TestMemoryComesBack(t *testing.T) {
+	const rows = 10_000
+	var table slab.Table[[5]int64]
+	before := heap()
+	fill := func(size int) int64 {
+		for n := range rows {
+			if _, ok := table.Find(hashOf(n)); !ok {
+				table.Add(hashOf(n), [5]int64{}, make([]byte, size))
+			}
+		}
+		return heap() - before
+	}
+	drain := func(left int) int64 {
+		for place := range table.All() {
+			if table.Len() > left {
+				table.Remove(place)
+			}
+		}
+		return heap() - before
+	}
+	full := fill(64)
+	for range 5 {
+		drain(10)
+		if got := fill(64); got > full*11/10 {
+			t.Errorf("%d bytes after rows came and went, %d before", got, full)
+		}
+	}
+	drain(0)
+	for range 3 { // bytes of one size go, and with them their memory
+		if got := fill(64); got > full*11/10 {
+			t.Errorf("%d bytes after the table was empty, %d before", got, full)
+		}
+		drain(1)
+		if got := fill(65); got > full*2 {
+			t.Errorf("%d bytes with bytes of another size, %d before", got, full)
+		}
+		drain(0)
+	}
+	if left := drain(0); left > full/100 {
+		t.Errorf("%d bytes are left of %d", left, full)
+	}
+	runtime.KeepAlive(&table)
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
