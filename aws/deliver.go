@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	configName      = "config"
-	credentialsName = "credentials"
+	configName        = "config"
+	credentialsName   = "credentials"
+	authorizationName = "authorization"
 )
 
 // Bundle is [Exchanger.SessionBundle] with a session name made of dir, which
@@ -60,10 +61,16 @@ func (e *Exchanger) SessionBundle(dir, tokenFile, sessionName string) (*exchange
 	case len(e.config.PolicyARNs) > 0:
 		return nil, &ConfigError{"PolicyARNs", lost}
 	}
+	b := e.bundle(dir)
+	b.Env["AWS_WEB_IDENTITY_TOKEN_FILE"] = tokenFile
+	b.Env["AWS_ROLE_ARN"] = e.config.RoleARN
+	b.Env["AWS_ROLE_SESSION_NAME"] = sessionName
+	return b, nil
+}
+
+// bundle is what tools need wherever they find the credential.
+func (e *Exchanger) bundle(dir string) *exchange.Bundle {
 	env := map[string]string{
-		"AWS_WEB_IDENTITY_TOKEN_FILE": tokenFile,
-		"AWS_ROLE_ARN":                e.config.RoleARN,
-		"AWS_ROLE_SESSION_NAME":       sessionName,
 		envRegion:                     e.config.Region,
 		envDefaultRegion:              e.config.Region,
 		"AWS_STS_REGIONAL_ENDPOINTS":  "regional",
@@ -80,7 +87,31 @@ func (e *Exchanger) SessionBundle(dir, tokenFile, sessionName string) (*exchange
 			credentialsName: {},
 		},
 		Env: env,
-	}, nil
+	}
+}
+
+// EndpointBundle returns the variables with which the AWS CLI and the SDKs take
+// credentials from the step's endpoint, as from a container's:
+// AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE,
+// and those of [Exchanger.SessionBundle] that do not belong to a web identity.
+// Here the Exchanger makes the session: with its Lifetime, SessionPolicy and
+// PolicyARNs. It fails with a [*ConfigError].
+//
+// The environment must have none of AWS_ACCESS_KEY_ID, AWS_PROFILE,
+// AWS_DEFAULT_PROFILE, AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN besides:
+// they win.
+func (e *Exchanger) EndpointBundle(dir string, endpoint exchange.Endpoint) (*exchange.Bundle, error) {
+	if reason := checkPath(dir); reason != "" {
+		return nil, &ConfigError{"dir", reason}
+	}
+	if endpoint.CredentialsURL == "" || endpoint.Authorization == nil {
+		return nil, &ConfigError{"Endpoint", "has no CredentialsURL or no Authorization"}
+	}
+	b := e.bundle(dir)
+	b.Files[authorizationName] = []byte(endpoint.Authorization()) // no line break: clients send it as it is
+	b.Env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = endpoint.CredentialsURL
+	b.Env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = filepath.Join(dir, authorizationName)
+	return b, nil
 }
 
 // checkPath wants a path that stays what it is in an environment and in another
@@ -131,6 +162,12 @@ func ContainerCredentials(c *exchange.Credential) ([]byte, error) {
 		Expiration      string
 		AccountID       string `json:"AccountId"`
 	}{c.Value(envAccessKeyID), c.Value(envSecret), c.Value(envToken), expiration(c), c.Value(envAccountID)})
+}
+
+// ContainerCredentials is the function of that name. It implements
+// [exchange.ContainerSourced].
+func (*Exchanger) ContainerCredentials(c *exchange.Credential) ([]byte, error) {
+	return ContainerCredentials(c)
 }
 
 // checkCredential keeps an SDK from being given a credential that it takes for

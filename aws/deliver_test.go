@@ -49,6 +49,47 @@ func TestSessionBundle(t *testing.T) {
 	}
 }
 
+// A session policy holds here, since the tools are given the session itself.
+func TestEndpointBundle(t *testing.T) {
+	e := newExchanger(t, nil, aws.Config{SessionPolicy: "{}", Endpoint: "http://127.0.0.1:8080/"})
+	endpoint := exchange.Endpoint{CredentialsURL: "http://127.0.0.1:99/credentials", Authorization: func() string { return "Bearer 0123" }}
+	got, err := e.EndpointBundle("/run/step/aws", endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &exchange.Bundle{
+		Files: map[string][]byte{"config": []byte("[default]\nregion = eu-west-1\n"), "credentials": {}, "authorization": []byte("Bearer 0123")},
+		Env: map[string]string{
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI":     "http://127.0.0.1:99/credentials",
+			"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/run/step/aws/authorization",
+			"AWS_REGION":                             region,
+			"AWS_DEFAULT_REGION":                     region,
+			"AWS_STS_REGIONAL_ENDPOINTS":             "regional",
+			"AWS_ENDPOINT_URL_STS":                   "http://127.0.0.1:8080",
+			"AWS_CONFIG_FILE":                        "/run/step/aws/config",
+			"AWS_SHARED_CREDENTIALS_FILE":            "/run/step/aws/credentials",
+			"AWS_EC2_METADATA_DISABLED":              "true",
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("EndpointBundle (-want +got):\n%s", diff)
+	}
+
+	for _, tt := range []struct {
+		name, dir string
+		endpoint  exchange.Endpoint
+		want      aws.ConfigError
+	}{
+		{"relative directory", "aws", endpoint, aws.ConfigError{"dir", "is not an absolute path"}},
+		{"no endpoint", "/run", exchange.Endpoint{}, aws.ConfigError{"Endpoint", "has no CredentialsURL or no Authorization"}},
+	} {
+		_, err := e.EndpointBundle(tt.dir, tt.endpoint)
+		if diff := cmp.Diff(&tt.want, configError(err)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
 func TestBundleRefuses(t *testing.T) {
 	const lost = "would not apply, because a web identity file cannot name it: deliver credentials through a loopback endpoint instead"
 	for _, tt := range []struct {
@@ -120,6 +161,10 @@ func TestCredentialFormats(t *testing.T) {
 		`","Expiration":"2030-01-02T04:04:05Z","AccountId":"123456789012"}`
 	if err != nil || string(got) != want {
 		t.Errorf("ContainerCredentials = %s, %v; want %s", got, err, want)
+	}
+	var served exchange.ContainerSourced = newExchanger(t, nil, aws.Config{})
+	if got, err = served.ContainerCredentials(c); err != nil || string(got) != want {
+		t.Errorf("the Exchanger's ContainerCredentials = %s, %v; want %s", got, err, want)
 	}
 }
 

@@ -264,6 +264,37 @@ func ExampleContainerCredentials() {
 	// {"AccessKeyId":"ASIAEXAMPLEEXAMPLE12","SecretAccessKey":"secret","Token":"token","Expiration":"2030-01-02T04:04:05Z","AccountId":"123456789012"}
 }
 
+func ExampleExchanger_ContainerCredentials() {
+	var served exchange.ContainerSourced = new(aws.Exchanger) // any of this package
+	answer, err := served.ContainerCredentials(credential())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(answer))
+	// Output:
+	// {"AccessKeyId":"ASIAEXAMPLEEXAMPLE12","SecretAccessKey":"secret","Token":"token","Expiration":"2030-01-02T04:04:05Z","AccountId":"123456789012"}
+}
+
+func ExampleExchanger_EndpointBundle() {
+	e, err := aws.New(aws.Config{RoleARN: "arn:aws:iam::123456789012:role/deployer", Region: "eu-west-1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	bundle, err := e.EndpointBundle("/run/step", exchange.Endpoint{
+		CredentialsURL: "http://127.0.0.1:8080/credentials",
+		Authorization:  func() string { return "Bearer 0123" },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"} {
+		fmt.Println(name + "=" + bundle.Env[name])
+	}
+	// Output:
+	// AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:8080/credentials
+	// AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=/run/step/authorization
+}
+
 func ExampleConfigError() {
 	_, err := aws.New(aws.Config{Region: "eu-west-1"})
 	fmt.Println(err)

@@ -7,15 +7,18 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
@@ -37,12 +40,35 @@ type Config struct {
 	// the step's secrets masked. Optional; nothing is logged by default.
 	Logger *slog.Logger
 
+	// Audit is told of what steps are refused and given. It must not block for
+	// long, nor change what the Scope points to. Optional.
+	Audit func(context.Context, Event)
+
+	// MaxEntries and MaxBytes bound what is kept for all steps together: so many
+	// tokens and so many credentials, of which the latter take so many bytes. What
+	// is needed and was dropped is minted and exchanged again. Optional, 10,000
+	// and 64 MiB by default.
+	MaxEntries int
+	MaxBytes   int64
+
 	// Now is the clock. Optional, time.Now by default.
 	Now func() time.Time
 }
 
-// Broker makes steps. It is safe for concurrent use.
-type Broker struct{ config Config }
+const (
+	defaultEntries = 10_000
+	defaultBytes   = 64 << 20
+)
+
+// Broker makes steps. It is safe for concurrent use. Close ends it.
+type Broker struct {
+	config      Config
+	tokens      *oidctoken.Cache
+	credentials *exchange.Cache
+
+	mu    sync.Mutex
+	steps map[*Step]struct{} // that were not closed
+}
 
 // New checks c, and makes or sweeps c.Dir. It fails when a required field is
 // missing, and when Dir is not absolute or not private: a directory that is
@@ -61,7 +87,7 @@ func New(c Config) (*Broker, error) {
 			if connector == nil {
 				continue // it does not exist
 			}
-			if err := connector.check(); err != nil {
+			if err := connector.check(home); err != nil {
 				return nil, fmt.Errorf("broker: Config.Connectors[%s]: %w", home.ID, err)
 			}
 		}
@@ -69,15 +95,47 @@ func New(c Config) (*Broker, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	now := c.Now // nil for the caches, which then need no lock
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.MaxEntries <= 0 {
+		c.MaxEntries = defaultEntries
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = defaultBytes
 	}
 	if c.Dir != "" {
 		if err := sweep(c.Dir); err != nil {
 			return nil, fmt.Errorf("broker: Config.Dir: %w", err)
 		}
 	}
-	return &Broker{c}, nil
+	b := &Broker{config: c, steps: make(map[*Step]struct{})}
+	b.tokens = oidctoken.NewCache(c.Issuer, oidctoken.CacheConfig{MaxEntries: c.MaxEntries})
+	b.credentials = exchange.NewCache(exchange.CacheConfig{MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes, Now: now, Observe: b.observe})
+	return b, nil
+}
+
+// Purge forgets at once the credentials that came from a connector, for a host
+// that has changed or revoked it: the next step that asks gets a new one, and
+// the files of running steps are looked at. Files of a connector that
+// Config.Connectors has no longer, or whose Rules refuse the step, are removed.
+// Without Purge, that is noticed within a minute, and by an endpoint at once.
+// What a step has read, and what a cloud has issued, lives until it expires.
+func (b *Broker) Purge(home Home) {
+	b.credentials.Purge(home.name())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.steps {
+		s.look()
+	}
+}
+
+// Close ends the exchanges that are under way, and forgets all that was kept.
+// The steps are closed before. To close it again is no error.
+func (b *Broker) Close() {
+	b.credentials.Close()
+	b.tokens.Close()
 }
 
 const stepDirPrefix = "step-"

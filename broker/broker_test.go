@@ -98,10 +98,18 @@ func brokerConfig(t *testing.T, google *cloud) broker.Config {
 
 func newBroker(t *testing.T, google *cloud) *broker.Broker {
 	t.Helper()
-	b, err := broker.New(brokerConfig(t, google))
+	return start(t, brokerConfig(t, google))
+}
+
+// start is broker.New. What a broker renews in the background belongs to the
+// bubble that it was made in; what an issuer listens to must not.
+func start(t *testing.T, config broker.Config) *broker.Broker {
+	t.Helper()
+	b, err := broker.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(b.Close)
 	return b
 }
 
@@ -278,8 +286,11 @@ func TestOncePerStep(t *testing.T) {
 	if n := google.count.Load(); n != 2 {
 		t.Errorf("%d exchanges, want 2", n)
 	}
-	if other := expand(t, newStep(t, b, scope("payments", "ledger")), jwt); other == expand(t, step, jwt) {
-		t.Error("two steps share a token")
+	if again := expand(t, newStep(t, b, scope("payments", "ledger")), jwt); again != expand(t, step, jwt) {
+		t.Error("a step whose token says the same has another")
+	}
+	if other := expand(t, newStep(t, b, scope("payments", "other")), jwt); other == expand(t, step, jwt) {
+		t.Error("two projects share a token")
 	}
 }
 

@@ -33,6 +33,15 @@ type Connector struct {
 	// no longer subject than the Exchanger's Profile allows: change a copy of
 	// that.
 	Profile *oidctoken.Profile
+
+	// Rules say which steps may use it, beside those that cannot refer to it.
+	// Optional.
+	Rules Rules
+
+	// ByEndpoint has the cloud's own tools ask the step's endpoint, which does
+	// all of the Exchanger's configuration, instead of a file that is kept
+	// fresh. The Exchanger must be an exchange.EndpointSourced. Optional.
+	ByEndpoint bool
 }
 
 // Home is where a connector is defined. Organization and Project are empty at
@@ -40,6 +49,11 @@ type Connector struct {
 type Home struct {
 	Account, Organization, Project string
 	ID                             string
+}
+
+// name is for nobody to read: no two homes have the same.
+func (h Home) name() string {
+	return fmt.Sprintf("%q", []string{h.Account, h.Organization, h.Project, h.ID})
 }
 
 // Connectors has a host's connectors. It is safe for concurrent use.
@@ -82,6 +96,7 @@ func (r Ref) home(s *oidctoken.Scope) (Home, error) {
 // ConnectorError says which field of a [Connector] is wrong, and why. Whoever
 // keeps the connectors must act.
 type ConnectorError struct {
+	Home   Home   // where it is defined
 	Field  string // such as "Profile.Algorithms"
 	Reason string // continues the field's name
 }
@@ -89,12 +104,18 @@ type ConnectorError struct {
 // Error names the field.
 func (e *ConnectorError) Error() string { return "broker: the connector's " + e.Field + " " + e.Reason }
 
-// check finds a connector that could never work, or whose Profile would let
-// out what its cloud must not be sent.
-func (c *Connector) check() error {
+// check finds a connector that could never work, whose Profile would let out
+// what its cloud must not be sent, or whose Rules admit more than they seem to.
+func (c *Connector) check(home Home) error {
+	if err := c.Rules.check(home); err != nil {
+		return err
+	}
+	if _, ok := c.Exchanger.(exchange.EndpointSourced); c.ByEndpoint && !ok {
+		return &ConnectorError{home, "ByEndpoint", "is set, and the Exchanger's tools cannot ask an endpoint"}
+	}
 	if c.Exchanger == nil {
 		if len(c.Audiences) == 0 {
-			return &ConnectorError{"Audiences", "is empty, and there is no Exchanger"}
+			return &ConnectorError{home, "Audiences", "is empty, and there is no Exchanger"}
 		}
 		return nil
 	}
@@ -104,11 +125,11 @@ func (c *Connector) check() error {
 	accepted := c.Exchanger.Profile()
 	for _, alg := range algorithms(*c.Profile) {
 		if !slices.Contains(algorithms(accepted), alg) {
-			return &ConnectorError{"Profile.Algorithms", fmt.Sprintf("has %.16q, which the Exchanger's cloud does not take, but %q", alg, algorithms(accepted))}
+			return &ConnectorError{home, "Profile.Algorithms", fmt.Sprintf("has %.16q, which the Exchanger's cloud does not take, but %q", alg, algorithms(accepted))}
 		}
 	}
 	if most := accepted.MaxSubject; most != 0 && (c.Profile.MaxSubject == 0 || c.Profile.MaxSubject > most) {
-		return &ConnectorError{"Profile.MaxSubject", fmt.Sprintf("is more than the %d bytes that the Exchanger's cloud takes", most)}
+		return &ConnectorError{home, "Profile.MaxSubject", fmt.Sprintf("is more than the %d bytes that the Exchanger's cloud takes", most)}
 	}
 	return nil
 }
@@ -121,20 +142,23 @@ func algorithms(p oidctoken.Profile) []string {
 	return p.Algorithms
 }
 
+// allowed are the audiences that a step may ask for, the checked c's own first.
+func (c *Connector) allowed() []string {
+	if c.Exchanger == nil {
+		return c.Audiences
+	}
+	own := c.Exchanger.Audience()
+	return append([]string{own}, slices.DeleteFunc(slices.Clone(c.Audiences), func(a string) bool { return a == own })...)
+}
+
 // audience is what a token for a checked c says when a step asks for that
 // audience; empty means it asked for none.
 func (c *Connector) audience(asked string) (string, error) {
-	var own string
-	if c.Exchanger != nil {
-		own = c.Exchanger.Audience()
-	} else {
-		own = c.Audiences[0]
+	allowed := c.allowed()
+	if asked == "" {
+		return allowed[0], nil
 	}
-	if asked == "" || asked == own {
-		return own, nil
-	}
-	if !slices.Contains(c.Audiences, asked) {
-		allowed := slices.Compact(append([]string{own}, c.Audiences...))
+	if !slices.Contains(allowed, asked) {
 		return "", fmt.Errorf("%w: the connector does not allow that audience, but %q", oidctoken.ErrDenied, allowed)
 	}
 	return asked, nil
@@ -150,8 +174,10 @@ func (c *Connector) profile() *oidctoken.Profile {
 }
 
 // cloud names the cloud of c's Exchanger, if that tells.
-func (c *Connector) cloud() string {
-	if e, ok := c.Exchanger.(interface{ Cloud() string }); ok {
+func (c *Connector) cloud() string { return cloudOf(c.Exchanger) }
+
+func cloudOf(e exchange.Exchanger) string {
+	if e, ok := e.(interface{ Cloud() string }); ok {
 		return e.Cloud()
 	}
 	return ""

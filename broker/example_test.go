@@ -14,6 +14,7 @@ import (
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/expr"
 )
 
 // exampleIssuer is an issuer whose key lives as long as the process.
@@ -65,7 +66,9 @@ func exampleStep() (step *broker.Step, remove func()) {
 		log.Fatal(err)
 	}
 	return step, func() {
-		if err := errors.Join(step.Close(), os.RemoveAll(dir)); err != nil {
+		err := errors.Join(step.Close(), os.RemoveAll(dir))
+		b.Close()
+		if err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -156,11 +159,7 @@ func ExampleStep_PreviewConnector() {
 	defer remove()
 	use, err := step.PreviewConnector(context.Background(), "account.gcp_prod")
 	fmt.Println(use.Connector, use.Audience, err)
-	_, err = step.PreviewConnector(context.Background(), "account.vault")
-	fmt.Println(err)
-	// Output:
-	// account.gcp_prod https://gcp.example.com <nil>
-	// broker: connector account.vault: it has no files to deliver: use <+secrets.getJWT(...)>
+	// Output: account.gcp_prod https://gcp.example.com <nil>
 }
 
 // What a cloud's tools need are files in the step's directory and variables
@@ -172,20 +171,23 @@ func ExampleStep_Deliver() {
 		log.Fatal(err)
 	}
 	for _, v := range step.Environ() {
-		name, path, _ := strings.Cut(v, "=")
-		info, err := os.Stat(path)
-		if err != nil {
-			log.Fatal(err)
+		name, value, _ := strings.Cut(v, "=")
+		kind := "of the endpoint"
+		if info, err := os.Stat(value); err == nil {
+			kind = info.Mode().String()
 		}
-		fmt.Println(name, info.Mode())
+		fmt.Println(name, kind)
 	}
 	// Output:
+	// ACTIONS_ID_TOKEN_REQUEST_TOKEN of the endpoint
+	// ACTIONS_ID_TOKEN_REQUEST_URL of the endpoint
 	// CLOUDSDK_CONFIG drwx------
 	// GOOGLE_APPLICATION_CREDENTIALS -rw-------
+	// OIDCTOKEN_HEADER_FILE -rw-------
+	// OIDCTOKEN_URL of the endpoint
 }
 
-// Environ holds paths and no secret; it is what the step's command gets beside
-// its own variables.
+// Environ is what the step's command gets beside its own variables.
 func ExampleStep_Environ() {
 	step, remove := exampleStep()
 	defer remove()
@@ -196,7 +198,7 @@ func ExampleStep_Environ() {
 	fmt.Println(len(step.Environ()))
 	// Output:
 	// 0
-	// 2
+	// 6
 }
 
 func ExampleStep_WriteFile() {
@@ -303,4 +305,50 @@ func ExampleConnectorMap_Connector() {
 	// Output:
 	// true <nil>
 	// false no such connector
+}
+
+// A manager plans with no keys, and a runner's step resolves.
+func ExamplePlan() {
+	key := expr.NewPlanKey() // for the runner; one for each execution
+	text := `vault login -token="<+secrets.getJWT("account.vault")>"`
+	planned, err := broker.Plan(context.Background(), broker.PlanConfig{Key: key}, text, "run-1", "build", "login", "run")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(strings.Contains(planned, "account.vault"))
+
+	step, remove := exampleStep()
+	defer remove()
+	resolved, err := step.Resolve(context.Background(), key, planned, "run-1", "build", "login", "run")
+	fmt.Println(strings.HasPrefix(resolved, `vault login -token="eyJ`), err)
+	// Output:
+	// false
+	// true <nil>
+}
+
+// What was planned for one step is refused in another.
+func ExampleStep_Resolve() {
+	key := expr.NewPlanKey()
+	planned, err := broker.Plan(context.Background(), broker.PlanConfig{Key: key}, `<+secrets.getJWT("account.vault")>`, "run-1", "build", "login", "run")
+	if err != nil {
+		log.Fatal(err)
+	}
+	step, remove := exampleStep()
+	defer remove()
+	_, err = step.Resolve(context.Background(), key, planned, "run-1", "build", "another", "run")
+	fmt.Println(errors.Is(err, expr.ErrPlaceholder))
+	// Output: true
+}
+
+func ExampleStep_WriteResolved() {
+	key := expr.NewPlanKey()
+	planned, err := broker.Plan(context.Background(), broker.PlanConfig{Key: key}, `<+secrets.getJWT("account.vault")>`, "run-1", "build", "login", "files.token")
+	if err != nil {
+		log.Fatal(err)
+	}
+	step, remove := exampleStep()
+	defer remove()
+	path, err := step.WriteResolved(context.Background(), "token", key, planned, "run-1", "build", "login", "files.token")
+	fmt.Println(filepath.Base(path), err)
+	// Output: token <nil>
 }

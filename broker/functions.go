@@ -59,22 +59,23 @@ var awsVariables = map[string]string{
 	"sessionToken":    "AWS_SESSION_TOKEN",
 }
 
-// usage is when what an evaluation used has to be renewed, and when the first
-// of it expires. Zero: never.
-type usage struct{ renew, expires time.Time }
+// signature is f without what it does.
+func (f *function) signature() expr.Func {
+	return expr.Func{MinArgs: 1, MaxArgs: f.maxArgs, Fields: f.fields, Secret: f.secret}
+}
 
-func (u *usage) add(renew, expires time.Time) {
-	if u.renew.IsZero() || renew.Before(u.renew) {
-		u.renew = renew
-	}
+// usage is when the first of what an evaluation used expires. Zero: never.
+type usage struct{ expires time.Time }
+
+func (u *usage) add(expires time.Time) {
 	if u.expires.IsZero() || expires.Before(u.expires) {
 		u.expires = expires
 	}
 }
 
-// env is what the step's expressions may call and read. Each call is resolved
-// to a grant, and then handed on.
-func (s *Step) env(handle func(ctx context.Context, f *function, c call) (string, error)) expr.Env {
+// env is what the step's expressions may call and read. Each call leads to a
+// grant, and is then handed on.
+func (s *Step) env(grant granter, handle func(ctx context.Context, f *function, c call) (string, error)) expr.Env {
 	env := expr.Env{
 		Functions: make(map[string]expr.Func, len(functions)),
 		Variables: s.config.Variables,
@@ -82,26 +83,22 @@ func (s *Step) env(handle func(ctx context.Context, f *function, c call) (string
 	}
 	for i := range functions {
 		f := &functions[i]
-		env.Functions[f.name] = expr.Func{
-			MinArgs: 1,
-			MaxArgs: f.maxArgs,
-			Fields:  f.fields,
-			Secret:  f.secret,
-			Call: func(ctx context.Context, written expr.Call) (string, error) {
-				c, err := s.resolve(ctx, f, written.Args)
-				if err != nil {
-					return "", err
-				}
-				c.field = written.Field
-				return handle(ctx, f, c)
-			},
+		called := f.signature()
+		called.Call = func(ctx context.Context, written expr.Call) (string, error) {
+			c, err := s.read(ctx, grant, f, written.Args)
+			if err != nil {
+				return "", err
+			}
+			c.field = written.Field
+			return handle(ctx, f, c)
 		}
+		env.Functions[f.name] = called
 	}
 	return env
 }
 
-// resolve turns a call's arguments into what they name.
-func (s *Step) resolve(ctx context.Context, f *function, args []string) (call, error) {
+// read turns a call's arguments into what they name.
+func (s *Step) read(ctx context.Context, grant granter, f *function, args []string) (call, error) {
 	c := call{step: s}
 	audience := ""
 	if len(args) > 1 {
@@ -115,7 +112,7 @@ func (s *Step) resolve(ctx context.Context, f *function, args []string) (call, e
 		}
 	}
 	var err error
-	if c.grant, err = s.grant(ctx, args[0], audience); err != nil {
+	if c.grant, err = grant(ctx, args[0], audience); err != nil {
 		return c, err
 	}
 	if cloud := c.grant.connector.cloud(); f.cloud != "" && cloud != f.cloud {
@@ -140,10 +137,16 @@ func (s *Step) Expand(ctx context.Context, text string) (string, error) {
 }
 
 func (s *Step) expand(ctx context.Context, text string, u *usage) (string, error) {
-	return expr.Expand(ctx, text, s.env(func(ctx context.Context, f *function, c call) (string, error) {
+	return expr.Expand(ctx, text, s.using(u))
+}
+
+// using is the environment in which functions are evaluated, and add to u what
+// they used.
+func (s *Step) using(u *usage) expr.Env {
+	return s.env(s.grant, func(ctx context.Context, f *function, c call) (string, error) {
 		c.usage = u
 		return f.evaluate(ctx, c)
-	}))
+	})
 }
 
 // Use is a token that a text asks for.
@@ -158,10 +161,9 @@ type Use struct {
 // a key or a cloud is refused as Expand does.
 func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 	var uses []Use
-	_, err := expr.Expand(ctx, text, s.env(func(ctx context.Context, _ *function, c call) (string, error) {
-		use, err := s.use(ctx, c.grant)
-		uses = append(uses, use)
-		return "", err
+	_, err := expr.Expand(ctx, text, s.env(s.resolve, func(ctx context.Context, _ *function, c call) (string, error) {
+		uses = append(uses, c.grant.use())
+		return "", nil
 	}))
 	if err != nil {
 		return nil, err
@@ -172,31 +174,22 @@ func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 // PreviewConnector is Preview for a connector that Deliver would deliver, as
 // the step's only one.
 func (s *Step) PreviewConnector(ctx context.Context, ref string) (Use, error) {
-	g, err := s.grant(ctx, ref, "")
+	g, err := s.resolve(ctx, ref, "")
 	if err != nil {
 		return Use{}, err
 	}
-	if _, err := g.fileSourced(); err != nil {
-		return Use{}, err
-	}
-	return s.use(ctx, g)
+	return g.use(), nil
 }
 
-func (s *Step) use(ctx context.Context, g *grant) (Use, error) {
-	claims, err := s.broker.config.Issuer.Preview(ctx, g.scope)
-	if err != nil {
-		return Use{}, err
-	}
-	return Use{g.ref.String(), g.audience, claims}, nil
-}
+func (g *grant) use() Use { return Use{g.ref.String(), g.audience, g.claims} }
 
 func jwt(ctx context.Context, c call) (string, error) {
-	token, err := c.step.token(c.grant).get(ctx)
+	token, err := c.step.token(ctx, c.grant)
 	if err != nil {
 		return "", err
 	}
-	c.usage.add(token.renew, token.expires)
-	return token.value, nil
+	c.usage.add(token.Expires())
+	return token.JWT(), nil
 }
 
 func jwtFile(ctx context.Context, c call) (string, error) {
@@ -206,12 +199,12 @@ func jwtFile(ctx context.Context, c call) (string, error) {
 // credentialValue evaluates to a variable of the connector's credential.
 func credentialValue(variable string) func(context.Context, call) (string, error) {
 	return func(ctx context.Context, c call) (string, error) {
-		credential, err := c.step.credential(c.grant, c.scope).get(ctx)
+		credential, err := c.step.credential(ctx, c.grant, c.scope)
 		if err != nil {
 			return "", err
 		}
-		c.usage.add(credential.renew, credential.expires)
-		value := credential.value.Value(variable)
+		c.usage.add(credential.Expires())
+		value := credential.Value(variable)
 		if value == "" {
 			return "", fmt.Errorf("broker: connector %s: its credential has no %s", c.grant.ref, variable)
 		}
@@ -232,11 +225,11 @@ func awsCredentials(ctx context.Context, c call) (string, error) {
 // holds.
 func bundleFile(variable string) func(context.Context, call) (string, error) {
 	return func(ctx context.Context, c call) (string, error) {
-		bundle, err := c.step.bundle(ctx, c.grant)
+		env, err := c.step.bundle(ctx, c.grant)
 		if err != nil {
 			return "", err
 		}
-		path := bundle.Env[variable]
+		path := env[variable]
 		if path == "" {
 			return "", fmt.Errorf("broker: connector %s: its files have no %s", c.grant.ref, variable)
 		}

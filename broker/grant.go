@@ -4,139 +4,135 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-type tokenKey struct {
-	ref      Ref
-	audience string
-}
-
-type credentialKey struct {
-	ref    Ref
-	scopes string
-}
-
 // grant is a connector that the step may use, for one audience.
 type grant struct {
 	ref       Ref
+	home      Home
 	audience  string
 	connector *Connector
 	scope     oidctoken.Scope
+	claims    *oidctoken.Claims // of its tokens
 }
 
-// grant resolves a reference in the step's scope; the empty audience is the
-// connector's default.
+// granter is grant or resolve.
+type granter func(ctx context.Context, ref, audience string) (*grant, error)
+
+// grant is what the step may use: of the connector that a reference leads to,
+// for an audience, of which the empty one is the connector's default. What is
+// refused is audited.
 func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) {
+	g, err := s.resolve(ctx, ref, audience)
+	if err == nil {
+		if err = g.connector.Rules.admit(&g.scope, g.claims); err != nil {
+			err = fmt.Errorf("broker: connector %s: %w", g.ref, err)
+		}
+	}
+	if err != nil {
+		e := Event{Kind: Refused, Audience: audience, Err: err}
+		if r, bad := ParseRef(ref); bad == nil { // else it may be anything
+			e.Connector = r.String()
+		}
+		s.audit(ctx, e)
+		return nil, err
+	}
+	return g, nil
+}
+
+// resolve is grant without asking whether the connector's Rules admit the step.
+func (s *Step) resolve(ctx context.Context, ref, audience string) (*grant, error) {
+	r, err := ParseRef(ref)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.find(ctx, r, audience)
+	if err != nil {
+		return nil, fmt.Errorf("broker: connector %s: %w", r, err)
+	}
+	return g, nil
+}
+
+// find is the grant that leads to r's connector.
+func (s *Step) find(ctx context.Context, r Ref, audience string) (*grant, error) {
 	s.mu.Lock()
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
 		return nil, errClosed
 	}
-	r, err := ParseRef(ref)
+	home, err := r.home(&s.config.Scope)
 	if err != nil {
 		return nil, err
 	}
-	home, err := r.home(&s.config.Scope)
-	if err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", r, err)
-	}
 	c, err := s.broker.config.Connectors.Connector(ctx, home)
-	if err == nil && c == nil {
-		err = ErrNoConnector
-	}
-	if err == nil {
-		err = c.check()
-	}
 	if err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", r, err)
+		return nil, err
 	}
-	g := &grant{ref: r, connector: c, scope: s.config.Scope}
+	if c == nil {
+		return nil, ErrNoConnector
+	}
+	if err := c.check(home); err != nil {
+		return nil, err
+	}
+	g := &grant{ref: r, home: home, connector: c, scope: s.config.Scope}
 	if g.audience, err = c.audience(audience); err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", r, err)
+		return nil, err
 	}
 	g.scope.Audience = g.audience
 	g.scope.Profile = c.profile()
 	g.scope.Connector = &oidctoken.Connector{ID: r.ID, UID: c.UID, Name: c.Name, Scope: r.Level}
+	if g.claims, err = s.broker.config.Issuer.Preview(ctx, g.scope); err != nil {
+		return nil, err
+	}
 	return g, nil
 }
 
-// token is the lease of the JWT for a grant: one per connector and audience,
-// however often it is asked for.
-func (s *Step) token(g *grant) *lease[string] {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := tokenKey{g.ref, g.audience}
-	l := s.tokens[key]
-	if l == nil {
-		l = &lease[string]{step: s, ref: g.ref, fetch: func(ctx context.Context) (string, time.Time, error) {
-			t, err := s.mint(ctx, g.scope)
-			if err != nil {
-				return "", time.Time{}, err
-			}
-			return t.JWT(), t.Expires(), nil
-		}}
-		s.tokens[key] = l
-	}
-	return l
-}
-
-// mint mints a token that the step's output will not show.
-func (s *Step) mint(ctx context.Context, scope oidctoken.Scope) (*oidctoken.Token, error) {
-	t, err := s.broker.config.Issuer.Mint(ctx, scope)
+// token is the JWT for a grant, which the step's output will not show.
+func (s *Step) token(ctx context.Context, g *grant) (*oidctoken.Token, error) {
+	ctx, done := s.during(ctx)
+	defer done()
+	t, err := s.broker.tokens.Mint(ctx, g.scope)
 	if err != nil {
-		return nil, err
+		return nil, s.failed(g, err)
+	}
+	if s.passed(t.Expires()) {
+		return nil, s.failed(g, errExpired)
 	}
 	s.masks.Add(t.JWT())
 	return t, nil
 }
 
-// credential is the lease of the cloud credential for a grant. The scopes are
-// separated by spaces; none means the connector's own.
-func (s *Step) credential(g *grant, scopes string) *lease[*exchange.Credential] {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := credentialKey{g.ref, scopes}
-	l := s.credentials[key]
-	if l == nil {
-		l = &lease[*exchange.Credential]{step: s, ref: g.ref, fetch: func(ctx context.Context) (*exchange.Credential, time.Time, error) {
-			c, err := s.exchange(ctx, g, scopes)
-			if err != nil {
-				return nil, time.Time{}, err
-			}
-			return c, c.Expires(), nil
-		}}
-		s.credentials[key] = l
-	}
-	return l
-}
-
-// exchange trades a token at g's cloud for a credential that the step's output
-// will not show.
-func (s *Step) exchange(ctx context.Context, g *grant, scopes string) (*exchange.Credential, error) {
+// credential is what g's cloud gives for a token, which the step's output will
+// not show. The scopes are separated by spaces; none means the connector's own.
+func (s *Step) credential(ctx context.Context, g *grant, scopes string) (*exchange.Credential, error) {
 	var asked []string // nil: the connector's own
 	if scopes != "" {
 		asked = strings.Fields(scopes)
 	}
-	c, err := g.connector.Exchanger.Exchange(ctx, exchange.Request{
-		Subject: func(ctx context.Context, audience string) (string, error) {
-			scope := g.scope
-			scope.Audience = audience
-			t, err := s.mint(ctx, scope)
-			if err != nil {
-				return "", err
-			}
-			return t.JWT(), nil
-		},
-		SessionName: s.sessionName(g),
+	name, err := s.sessionName(g)
+	if err != nil {
+		return nil, s.failed(g, err)
+	}
+	ctx, done := s.during(ctx)
+	defer done()
+	lease, err := s.broker.credentials.Lease(ctx, exchange.Target{
+		Issuer:      s.broker.config.Issuer,
+		Scope:       g.scope,
+		Exchanger:   g.connector.Exchanger,
+		Connector:   g.home.name(),
+		SessionName: name,
 		Scopes:      asked,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
+		return nil, s.failed(g, err)
+	}
+	c, err := lease.Get(ctx)
+	if err != nil {
+		return nil, s.failed(g, err)
 	}
 	for _, secret := range c.Secrets() {
 		s.masks.Add(secret)
@@ -144,21 +140,26 @@ func (s *Step) exchange(ctx context.Context, g *grant, scopes string) (*exchange
 	return c, nil
 }
 
+// failed is the error of a request for what a grant is for.
+func (s *Step) failed(g *grant, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		err = errClosed // rather than a cancellation, which the caller would take for its own
+	}
+	return fmt.Errorf("broker: connector %s: %w", g.ref, err)
+}
+
 // sessionName is the name of the step's sessions at g's cloud, where the cloud
-// wants one. It is the step's alone, also if the host knows no execution: tools
-// keep credentials by it.
-func (s *Step) sessionName(g *grant) string {
-	scope, execution, stepID := &s.config.Scope, "", ""
-	prefix := scope.Account.ID
-	if scope.Pipeline != nil {
-		prefix = scope.Pipeline.ID
+// wants one: of all that the step's tokens say, and of the connector.
+func (s *Step) sessionName(g *grant, more ...string) (string, error) {
+	prefix := s.config.Scope.Account.ID
+	if s.config.Scope.Pipeline != nil {
+		prefix = s.config.Scope.Pipeline.ID
 	}
-	if scope.Execution != nil {
-		execution = scope.Execution.ID
+	claims, err := g.claims.MarshalJSON()
+	if err != nil {
+		return "", err
 	}
-	if scope.Step != nil {
-		stepID = scope.Step.ID
-	}
-	return exchange.SessionName(prefix, scope.Account.ID, scope.Organization.ID, scope.Project.ID,
-		execution, stepID, g.ref.String(), s.nonce)
+	return exchange.SessionName(prefix, append([]string{string(claims), g.ref.String()}, more...)...), nil
 }

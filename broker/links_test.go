@@ -8,8 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/oidctoken/oidctoken/broker"
 )
 
 // D02: a step owns its directory and may be confined to it, in a container say,
@@ -30,11 +28,8 @@ func TestStepsLinks(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b, err := broker.New(config)
-			if err != nil {
-				t.Fatal(err)
-			}
 			synctest.Test(t, func(t *testing.T) {
+				b := start(t, config)
 				step := newStep(t, b, scope("payments", "ledger"))
 				var paths []string
 				for _, name := range []string{"conf/known", "etc/conf/known"} {

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/oidctoken/oidctoken/broker"
 )
 
 type counter struct {
@@ -33,11 +31,8 @@ func TestFileCannotBeRemoved(t *testing.T) {
 	config := brokerConfig(t, google)
 	var n atomic.Int64
 	config.Logger = slog.New(counter{slog.DiscardHandler, &n})
-	b, err := broker.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	synctest.Test(t, func(t *testing.T) {
+		b := start(t, config)
 		step := newStep(t, b, scope("payments", "ledger"))
 		path, err := step.WriteFile(t.Context(), "conf/token", access)
 		if err != nil {

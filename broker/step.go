@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/oidctoken/oidctoken"
-	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
@@ -45,27 +44,29 @@ type StepConfig struct {
 // Step gives one running step what it asked for. It is safe for concurrent
 // use. Close ends it: after that only Mask and Environ still serve.
 //
-// Callers of one token, credential or file share one request for it, which the
-// ctx of none of them ends, only Close.
+// Callers of one token, credential or file share one request for it, also
+// callers of other steps for which all is the same. Each may leave it.
 type Step struct {
 	broker *Broker
 	config StepConfig
 	nonce  string // that no other step has
 	masks  mask.Set
 
-	run   func(func(context.Context)) // until the step ends, which renewals outlive their callers for
+	run   func(func(context.Context))       // in the background, until the step ends
+	onEnd func(func()) (cancel func() bool) // once the step ends
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
-	mu          sync.Mutex
-	closed      bool
-	dir         string   // made when the first file is
-	root        *os.Root // dir, from before the step could put links into it
-	tokens      map[tokenKey]*lease[string]
-	credentials map[credentialKey]*lease[*exchange.Credential]
-	delivered   map[string]Ref // by cloud
-	environ     map[string]string
-	files       map[string]*keptFile // by path
+	mu        sync.Mutex
+	closed    bool
+	dir       string                       // made when the first file is
+	root      *os.Root                     // dir, from before the step could put links into it
+	delivered map[string]Ref               // by cloud
+	bundles   map[string]map[string]string // variables by fileName
+	environ   map[string]string
+	files     map[string]*keptFile // by path
+	endpoint  *endpoint            // nil until a connector is given
+	given     []Ref                // that the endpoint serves
 }
 
 // NewStep returns a step of that configuration. Nothing is minted, checked with
@@ -78,17 +79,21 @@ func (b *Broker) NewStep(c StepConfig) (*Step, error) {
 		return nil, errors.New("broker: StepConfig.Scope has an Audience, a Profile or a Connector, which are the connectors' to give")
 	}
 	s := &Step{
-		broker:      b,
-		config:      c,
-		nonce:       rand.Text(),
-		tokens:      make(map[tokenKey]*lease[string]),
-		credentials: make(map[credentialKey]*lease[*exchange.Credential]),
-		delivered:   make(map[string]Ref),
-		environ:     make(map[string]string),
-		files:       make(map[string]*keptFile),
+		broker:    b,
+		config:    c,
+		nonce:     rand.Text(),
+		delivered: make(map[string]Ref),
+		bundles:   make(map[string]map[string]string),
+		environ:   make(map[string]string),
+		files:     make(map[string]*keptFile),
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s.run, s.stop = func(f func(context.Context)) { s.tasks.Go(func() { f(ctx) }) }, stop
+	s.run = func(f func(context.Context)) { s.tasks.Go(func() { f(ctx) }) }
+	s.onEnd = func(f func()) func() bool { return context.AfterFunc(ctx, f) }
+	s.stop = stop
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.steps[s] = struct{}{}
 	return s, nil
 }
 
@@ -112,15 +117,14 @@ func (s *Step) warn(ctx context.Context, message string, err error, attrs ...slo
 	s.broker.config.Logger.LogAttrs(ctx, slog.LevelWarn, message, attrs...)
 }
 
-// spawn runs f until the step is closed at the latest.
-func (s *Step) spawn(f func(context.Context)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return errClosed
+// during is ctx, ended by the step's end, too. The caller calls done.
+func (s *Step) during(ctx context.Context) (_ context.Context, done func()) {
+	ctx, end := context.WithCancel(ctx)
+	forget := s.onEnd(end)
+	return ctx, func() {
+		forget()
+		end()
 	}
-	s.run(f)
-	return nil
 }
 
 // begin makes Close wait until end is called. Whoever writes below the step's
@@ -137,10 +141,28 @@ func (s *Step) begin() (end func(), err error) {
 }
 
 // Deliver gives the step all that the tools of a connector's cloud need: it
-// writes the files and adds the variables to Environ. Of one cloud, a step can
-// be given one connector; to deliver it again is no error. What fails delivers
-// nothing.
+// writes the files and adds the variables to Environ. And it lets the step ask
+// its endpoint for what the connector has, for as long as the step lives:
+//
+//   - ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, for clients
+//     that get their token from a GitHub runner;
+//   - OIDCTOKEN_URL, which a POST of {"audience":"..."} is answered by with
+//     {"count":N,"value":"JWT","expiresAt":"..."}, and OIDCTOKEN_HEADER_FILE, a
+//     file with the Authorization header that it wants, as curl -H @FILE sends it;
+//   - for AWS, AWS_CONTAINER_CREDENTIALS_FULL_URI and
+//     AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
+//
+// An audience leads to the step's one connector that allows it; without one,
+// the step's only connector is meant.
+//
+// Of one cloud, a step can be given one connector; to deliver it again is no
+// error. What fails delivers nothing.
 func (s *Step) Deliver(ctx context.Context, ref string) error {
+	end, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
 	g, err := s.grant(ctx, ref, "")
 	if err != nil {
 		return err
@@ -148,31 +170,41 @@ func (s *Step) Deliver(ctx context.Context, ref string) error {
 	if err := s.deliver(g, nil); err != nil { // before anything is written
 		return err
 	}
-	bundle, err := s.bundle(ctx, g)
-	if err != nil {
-		return err
+	env, err := s.bundle(ctx, g)
+	if err == nil {
+		err = s.deliver(g, env)
 	}
-	return s.deliver(g, bundle)
+	if err == nil {
+		_, err = s.give(g)
+	}
+	if err == nil {
+		s.audit(ctx, g.delivered(time.Time{}))
+	}
+	return err
 }
 
 // deliver adds the variables of a bundle, and refuses a second connector of a
-// cloud. Without a bundle it only refuses.
-func (s *Step) deliver(g *grant, bundle *exchange.Bundle) error {
+// cloud. Without variables it only refuses.
+func (s *Step) deliver(g *grant, env map[string]string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cloud := g.connector.cloud()
+	if cloud == "" { // it has no variables of its own that another's could replace
+		return nil
+	}
 	if other, ok := s.delivered[cloud]; ok && other != g.ref {
 		return fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", g.ref, other)
 	}
-	if bundle != nil {
+	if env != nil {
 		s.delivered[cloud] = g.ref
-		maps.Copy(s.environ, bundle.Env)
+		maps.Copy(s.environ, env)
 	}
 	return nil
 }
 
 // Environ returns the variables of what was delivered, as "name=value", sorted
-// by name. They hold paths, and no secret. The slice is the caller's.
+// by name. One is a secret: ACTIONS_ID_TOKEN_REQUEST_TOKEN, which opens the
+// step's endpoint. The slice is the caller's.
 func (s *Step) Environ() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,7 +263,7 @@ func (s *Step) subdir(name string) (string, error) {
 	return filepath.Join(dir, name), nil
 }
 
-// Close ends what keeps the step's files fresh and removes its directory, with
+// Close ends the step's endpoint and what keeps its files fresh, and removes its directory, with
 // all that the step has put there. It waits for the calls that are under way,
 // and ends them. What the step was given stays valid at its relying parties
 // until it expires. To close it again is no error.
@@ -242,6 +274,9 @@ func (s *Step) Close() error {
 	s.mu.Unlock()
 	s.stop()
 	s.tasks.Wait()
+	s.broker.mu.Lock()
+	delete(s.broker.steps, s)
+	s.broker.mu.Unlock()
 	if dir == "" {
 		return nil
 	}

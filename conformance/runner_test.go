@@ -72,6 +72,9 @@ type connector struct {
 	GCP   map[string]string `json:"gcp,omitempty"`
 	AWS   map[string]any    `json:"aws,omitempty"`
 	Azure map[string]string `json:"azure,omitempty"`
+	OIDC  map[string]any    `json:"oidc,omitempty"`
+
+	ByEndpoint bool `json:"byEndpoint,omitempty"`
 }
 
 type stage struct {

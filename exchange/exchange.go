@@ -89,3 +89,32 @@ type Bundle struct {
 	// Env are variables by name, with absolute paths in them.
 	Env map[string]string
 }
+
+// Endpoint is the address of a step on loopback, which gives its processes
+// tokens and credentials on demand.
+type Endpoint struct {
+	// TokenURL answers GET with a JSON object whose member "value" is the JWT,
+	// for the connector's audience.
+	TokenURL string
+	// CredentialsURL answers GET with what ContainerCredentials returns.
+	CredentialsURL string
+	// Authorization returns the value of the header of that name without which
+	// the endpoint refuses. It is a secret.
+	Authorization func() string
+}
+
+// EndpointSourced is an [Exchanger] whose cloud's own tools can ask the step's
+// endpoint, rather than read a file.
+type EndpointSourced interface {
+	// EndpointBundle is Bundle for an endpoint. Its files hold the endpoint's
+	// secret.
+	EndpointBundle(dir string, e Endpoint) (*Bundle, error)
+}
+
+// ContainerSourced is an [EndpointSourced] whose tools are given the credential
+// itself (AWS).
+type ContainerSourced interface {
+	// ContainerCredentials returns the endpoint's answer, as application/json:
+	// a secret, and the caller's. It fails if c is not of this Exchanger's cloud.
+	ContainerCredentials(c *Credential) ([]byte, error)
+}

@@ -190,6 +190,19 @@ func ExampleExchanger_Bundle() {
 	// [boto credentials.json] [gcloud gsutil kube]
 }
 
+func ExampleExchanger_EndpointBundle() {
+	e := newExample(gcp.Config{})
+	bundle, err := e.EndpointBundle("/run/step", exchange.Endpoint{
+		TokenURL:      "http://127.0.0.1:8080/token?audience=a",
+		Authorization: func() string { return "Bearer 0123" },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(bundle.Env["GOOGLE_APPLICATION_CREDENTIALS"])
+	// Output: /run/step/credentials.json
+}
+
 // A loopback endpoint with a secret that only the step knows serves steps of
 // any length.
 func ExampleExchanger_CredentialFile() {

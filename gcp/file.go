@@ -160,10 +160,27 @@ const (
 //
 // Bundle fails with a [*ConfigError].
 func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
+	return e.bundle(dir, FileSource{Path: tokenFile})
+}
+
+// EndpointBundle is Bundle with a credential file that leads to the step's
+// endpoint.
+func (e *Exchanger) EndpointBundle(dir string, endpoint exchange.Endpoint) (*exchange.Bundle, error) {
+	if endpoint.Authorization == nil {
+		return nil, &ConfigError{"Endpoint", "has no Authorization"}
+	}
+	return e.bundle(dir, URLSource{
+		URL:       endpoint.TokenURL,
+		Headers:   func() map[string]string { return map[string]string{"Authorization": endpoint.Authorization()} },
+		FieldName: "value",
+	})
+}
+
+func (e *Exchanger) bundle(dir string, source Source) (*exchange.Bundle, error) {
 	if reason := checkPath(dir); reason != "" {
 		return nil, &ConfigError{"dir", reason}
 	}
-	file, err := e.CredentialFile(FileSource{Path: tokenFile})
+	file, err := e.CredentialFile(source)
 	if err != nil {
 		return nil, err
 	}

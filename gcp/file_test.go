@@ -290,6 +290,36 @@ func TestBundle(t *testing.T) {
 	}
 }
 
+func TestEndpointBundle(t *testing.T) {
+	e, err := gcp.New(gcp.Config{Provider: provider})
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := exchange.Endpoint{TokenURL: "http://127.0.0.1:99/token?audience=a", Authorization: func() string { return "Bearer 0123" }}
+	got, err := e.EndpointBundle("/run/step", endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := e.Bundle("/run/step", "/run/step/jwt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Files["credentials.json"] = credentialFile(t, gcp.Config{}, gcp.URLSource{
+		URL:       endpoint.TokenURL,
+		Headers:   func() map[string]string { return map[string]string{"Authorization": "Bearer 0123"} },
+		FieldName: "value",
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("EndpointBundle (-want +got):\n%s", diff)
+	}
+	_, err = e.EndpointBundle("/run/step", exchange.Endpoint{TokenURL: endpoint.TokenURL})
+	var refused *gcp.ConfigError
+	errors.As(err, &refused)
+	if diff := cmp.Diff(&gcp.ConfigError{Field: "Endpoint", Reason: "has no Authorization"}, refused); diff != "" {
+		t.Errorf("without a secret (-want +got):\n%s", diff)
+	}
+}
+
 func TestBundleRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name, dir, tokenFile string

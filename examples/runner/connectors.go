@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/oidctoken/oidctoken"
@@ -19,7 +20,7 @@ func (h *host) connectors(issuerURL string) (broker.ConnectorMap, error) {
 	s := &standIns{host: h, issuerURL: issuerURL}
 	for i := range h.file.Connectors {
 		c := &h.file.Connectors[i]
-		connector := &broker.Connector{UID: c.UID, Name: c.Name}
+		connector := &broker.Connector{UID: c.UID, Name: c.Name, Rules: broker.Rules(c.Rules), ByEndpoint: c.ByEndpoint}
 		var err error
 		switch {
 		case c.GCP != nil:
@@ -34,14 +35,39 @@ func (h *host) connectors(issuerURL string) (broker.ConnectorMap, error) {
 		if err != nil {
 			return nil, h.connectorError(c, err)
 		}
-		if connector.Exchanger != nil && h.file.Issuer.NullUnknown {
+		if connector.Exchanger != nil {
 			profile := connector.Exchanger.Profile()
-			profile.Unknown = oidctoken.Null
+			h.adjust(&profile)
 			connector.Profile = &profile
 		}
 		connectors[h.home(c)] = connector
 	}
 	return connectors, s.serve()
+}
+
+// adjust makes tokens look as the file wants all of them to look.
+func (h *host) adjust(p *oidctoken.Profile) {
+	if h.file.Issuer.NullUnknown {
+		p.Unknown = oidctoken.Null
+	}
+	if h.file.Issuer.Lifetime != 0 {
+		p.Lifetime = h.file.Issuer.Lifetime
+	}
+}
+
+// allow is the issuer's policy: an untrusted execution, such as that of a
+// fork's code, gets tokens for the connectors whose rules admit it.
+func (h *host) allow(_ context.Context, s oidctoken.Scope) error {
+	fork := s.Source != nil && s.Source.IsFork != nil && *s.Source.IsFork
+	if !fork && !s.Untrusted {
+		return nil
+	}
+	for _, c := range h.file.Connectors {
+		if s.Connector != nil && c.ID == s.Connector.ID && c.Level == s.Connector.Scope && c.Rules.Untrusted {
+			return nil
+		}
+	}
+	return errors.New("the execution is untrusted")
 }
 
 // home is where the file's own tenant has a connector.
@@ -147,4 +173,18 @@ func (h *host) connectorError(c *pipeline.Connector, err error) error {
 		return h.file.ConnectorError(c, microsoft.Field, errors.New(microsoft.Reason))
 	}
 	return h.file.ConnectorError(c, "", err)
+}
+
+// brokerError says where in the file a connector is that the broker refuses.
+func (h *host) brokerError(err error) error {
+	var e *broker.ConnectorError
+	if !errors.As(err, &e) {
+		return err
+	}
+	for i := range h.file.Connectors {
+		if c := &h.file.Connectors[i]; h.home(c) == e.Home {
+			return h.file.ConnectorError(c, e.Field, errors.New(e.Reason))
+		}
+	}
+	return err
 }

@@ -43,7 +43,7 @@ func newHost(file *pipeline.File, dir *workDir, stderr io.Writer) (_ *host, err 
 	if err != nil {
 		return nil, err
 	}
-	if h.issuer, err = newIssuer(file.Issuer, url); err != nil {
+	if h.issuer, err = h.newIssuer(url); err != nil {
 		return nil, err
 	}
 	h.serve(listener, h.issuer)
@@ -57,7 +57,14 @@ func newHost(file *pipeline.File, dir *workDir, stderr io.Writer) (_ *host, err 
 		Dir:        dir.path,
 		Logger:     slog.New(slog.NewTextHandler(stderr, nil)),
 	})
-	return h, err
+	if err != nil {
+		return nil, h.brokerError(err)
+	}
+	h.closers = append(h.closers, func() error {
+		h.broker.Close()
+		return nil
+	})
+	return h, nil
 }
 
 // listen opens the issuer's listener; url is the issuer identifier.
@@ -96,7 +103,8 @@ func (h *host) serve(listener net.Listener, handler http.Handler) {
 }
 
 // newIssuer makes an issuer whose keys live as long as the run.
-func newIssuer(c pipeline.Issuer, url string) (*oidctoken.Issuer, error) {
+func (h *host) newIssuer(url string) (*oidctoken.Issuer, error) {
+	c := h.file.Issuer
 	var keys oidctoken.StaticKeys
 	for _, alg := range c.Algorithms {
 		key, err := newKey(alg)
@@ -110,10 +118,8 @@ func newIssuer(c pipeline.Issuer, url string) (*oidctoken.Issuer, error) {
 		keys = append(keys, oidctoken.Key{Signer: signer, Algorithm: alg})
 	}
 	profile := oidctoken.Profile{Algorithms: c.Algorithms}
-	if c.NullUnknown {
-		profile.Unknown = oidctoken.Null
-	}
-	return oidctoken.NewIssuer(oidctoken.Config{URL: url, Keys: keys, Profile: profile})
+	h.adjust(&profile)
+	return oidctoken.NewIssuer(oidctoken.Config{URL: url, Keys: keys, Profile: profile, Allow: h.allow})
 }
 
 func newKey(alg string) (crypto.Signer, error) {

@@ -184,7 +184,7 @@ func TestReadBadConnector(t *testing.T) {
 	delivered := func(refs string) string {
 		return head + `connectors:
 - {id: account.one, oidc: {audiences: [a]}}
-- {id: account.two, oidc: {audiences: [a]}}
+- {id: two, azure: {tenantID: t, clientID: d}}
 - {id: three, azure: {tenantID: t, clientID: c}}
 stages:
 - id: build
@@ -215,6 +215,8 @@ stages:
 		{"no audiences", connectors("id: a", "oidc: {audiences: []}"), "f.yaml:7: connectors[a].oidc.audiences: is required"},
 		{"audiences", connectors("id: a", "oidc: {audiences: a}"), "f.yaml:7: connectors[a].oidc.audiences: is a scalar, where a list is wanted"},
 		{"audience with a space", connectors("id: a", "oidc:", "  audiences:", "  - a", "  - b c"), "f.yaml:10: connectors[a].oidc.audiences[1]: is not printable ASCII without spaces"},
+		{"rule", connectors("id: a", oidc, "rules: {project: [p]}"), `f.yaml:8: connectors[a].rules.project: is no key here: was "projects" meant?`},
+		{"rules", connectors("id: a", oidc, "rules: {untrusted: maybe}"), "f.yaml:8: connectors[a].rules.untrusted: is neither true nor false"},
 		{"audience twice", connectors("id: a", "oidc: {audiences: [a, a]}"), "f.yaml:7: connectors[a].oidc.audiences[1]: is given twice"},
 		{"audience of a cloud", connectors("id: a", "gcp:", "  provider: p", "  audience: é"), "f.yaml:9: connectors[a].gcp.audience: is not printable ASCII without spaces"},
 		{"lifetime", connectors("id: a", "aws: {roleARN: r, lifetime: 3600}"), "f.yaml:7: connectors[a].aws.lifetime: is not a duration, such as 1h or 30m"},
@@ -224,9 +226,9 @@ stages:
 		{"of no project", "account: acme\nconnectors: [{id: a, oidc: {audiences: [a]}}]\n" + tail, "f.yaml:2: connectors[a]: is a project's, and the file has none: account. goes before the id of an account's"},
 
 		{"unknown", delivered("[account.won]"), "f.yaml:15: " + at + `: unknown connector account.won: was "account.one" meant?`},
-		{"of another level", delivered("\n    - account.one\n    - two"), "f.yaml:17: " + at + `: unknown connector two`},
+		{"of another level", delivered("\n    - account.one\n    - account.two"), "f.yaml:17: " + at + `: unknown connector account.two: was "account.one" meant?`},
 		{"no reference", delivered("[.one]"), "f.yaml:15: " + at + `: the reference ".one" begins with something else than account. or org.`},
-		{"two of a cloud", delivered("[account.one, three, account.two]"), "f.yaml:15: " + at + ": account.one and account.two are of one cloud (oidc): a step can be given one"},
+		{"two of a cloud", delivered("[two, account.one, three]"), "f.yaml:15: " + at + ": two and three are of one cloud (azure): a step can be given one"},
 		{"one twice", delivered("[three, three]"), "f.yaml:15: " + at + "[1]: is given twice"},
 		{"text for a list", delivered("three"), "f.yaml:15: " + at + ": is a scalar, where a list is wanted"},
 	})
@@ -238,6 +240,7 @@ func TestReadBadIssuer(t *testing.T) {
 		{"text", head + "issuer: https://x\n" + tail, "f.yaml:5: issuer: is a scalar, where a mapping is wanted"},
 		{"url", issuer("url: http://issuer.example.com"), "f.yaml:5: issuer.url: is not https, nor http for a loopback host"},
 		{"slash", issuer("url: https://issuer.example.com/"), "f.yaml:5: issuer.url: has a trailing slash"},
+		{"lifetime", issuer("lifetime: 25h"), "f.yaml:5: issuer.lifetime: is longer than Config.MaxLifetime"},
 		{"algorithm", issuer("algorithms: [HS256]"), `f.yaml:5: issuer.algorithms: has "HS256", which is none`},
 		{"algorithms", issuer("algorithms: []"), "f.yaml:5: issuer.algorithms: is empty"},
 		{"algorithm twice", issuer("algorithms: [RS256, RS256]"), "f.yaml:5: issuer.algorithms[1]: is given twice"},

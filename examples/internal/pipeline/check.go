@@ -59,7 +59,7 @@ func (f *File) newIssuer() (*oidctoken.Issuer, error) {
 		URL:  url,
 		Keys: oidctoken.StaticKeys{{Signer: signer}},
 		// How long a subject may be is the relying party's to say.
-		Profile: oidctoken.Profile{Subject: "account/{account_id}", Algorithms: f.Issuer.Algorithms},
+		Profile: oidctoken.Profile{Subject: "account/{account_id}", Algorithms: f.Issuer.Algorithms, Lifetime: f.Issuer.Lifetime},
 	})
 	var e *oidctoken.ConfigError
 	if errors.As(err, &e) {
@@ -69,6 +69,8 @@ func (f *File) newIssuer() (*oidctoken.Issuer, error) {
 			return nil, r.fail("issuer.url", "%s", e.Reason)
 		case "Profile.Algorithms":
 			return nil, r.fail("issuer.algorithms", "%s", e.Reason)
+		case "Profile.Lifetime":
+			return nil, r.fail("issuer.lifetime", "%s", e.Reason)
 		}
 	}
 	return issuer, err

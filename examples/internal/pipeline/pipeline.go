@@ -33,12 +33,13 @@ type places map[string]string
 
 // Issuer is how the file's issuer is reached and signs.
 type Issuer struct {
-	Line        int      // 1 for a file that says nothing about it
-	Listen      string   `key:"listen"`      // host:port; 127.0.0.1:0 by default
-	URL         string   `key:"url"`         // empty: the scheme that TLS decides, and the listener's address
-	Algorithms  []string `key:"algorithms"`  // preferred first; RS256, ES256 by default
-	TLS         TLS      `key:"tls"`         // zero: plain http
-	NullUnknown bool     `key:"nullUnknown"` // unknown claims are null instead of absent
+	Line        int           // 1 for a file that says nothing about it
+	Listen      string        `key:"listen"`      // host:port; 127.0.0.1:0 by default
+	URL         string        `key:"url"`         // empty: the scheme that TLS decides, and the listener's address
+	Algorithms  []string      `key:"algorithms"`  // preferred first; RS256, ES256 by default
+	TLS         TLS           `key:"tls"`         // zero: plain http
+	NullUnknown bool          `key:"nullUnknown"` // unknown claims are null instead of absent
+	Lifetime    time.Duration `key:"lifetime"`    // of the tokens; 0: the issuer's default
 }
 
 // TLS names PEM files: both or neither.
@@ -61,7 +62,21 @@ type Connector struct {
 	Azure *Azure
 	OIDC  *OIDC
 
+	Rules      Rules `key:"rules"`      // zero: every trusted step may use it
+	ByEndpoint bool  `key:"byEndpoint"` // its tools ask the step's endpoint, instead of reading files
+
 	places places
+}
+
+// Rules say which steps may use a connector, by the ids of what they run in.
+type Rules struct {
+	Accounts      []string `key:"accounts"`
+	Organizations []string `key:"organizations"`
+	Projects      []string `key:"projects"`
+	Pipelines     []string `key:"pipelines"`
+	StageTypes    []string `key:"stageTypes"`
+	Environments  []string `key:"environments"`
+	Untrusted     bool     `key:"untrusted"`
 }
 
 // GCP is a connector to Google Cloud. What is empty is left to the cloud's
@@ -226,14 +241,15 @@ func (f *File) Error(line int, stage *Stage, step *Step, field string, err error
 }
 
 // ConnectorError is an *Error about a connector. The field is that of a
-// cloud's Config, such as "TokenURL" or "SessionTags[0]"; empty means the
-// connector as a whole. It wraps err.
+// cloud's Config, such as "TokenURL" or "SessionTags[0]", or of a broker's
+// Connector, such as "Rules.Projects"; empty means the connector as a whole. It
+// wraps err.
 func (f *File) ConnectorError(c *Connector, field string, err error) error {
 	path := "connectors" + selector(c.Ref)
 	cloud, _ := c.cloud()
 	member, _, _ := strings.Cut(field, "[")
 	for at, l := range f.lines {
-		if member != "" && strings.EqualFold(at, path+"."+cloud+"."+member) {
+		if member != "" && (strings.EqualFold(at, path+"."+cloud+"."+member) || strings.EqualFold(at, path+"."+member)) {
 			return &Error{File: f.Name, Line: l, Field: at, Reason: err.Error(), cause: err}
 		}
 	}

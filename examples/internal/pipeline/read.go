@@ -169,6 +169,7 @@ func (r *reader) connector(c *Connector, n *node, path string) error {
 			return r.mapping(n, path, r.settings(cloud.Elem()), nil)
 		}})
 	}
+	s = append(s, r.settings(v)...)
 	if err := r.mapping(n, path, s, nil); err != nil {
 		return err
 	}
@@ -251,7 +252,7 @@ func checkRefs(path string, refs []Ref, known []string, clouds map[string]string
 			return fail("unknown connector %s%s", ref.Text, nearest(ref.Text, known))
 		}
 		cloud := clouds[ref.Text]
-		if other, ok := first[cloud]; ok {
+		if other, ok := first[cloud]; ok && (cloud != "oidc" || other == ref.Text) { // which has no variables that another's could replace
 			return fail("%s and %s are of one cloud (%s): a step can be given one", other, ref.Text, cloud)
 		}
 		first[cloud] = ref.Text

@@ -1,0 +1,105 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+// Event is what [Config.Audit] is told. It holds no secret. Tokens that are
+// minted, and refusals by the issuer, are told by oidctoken.Config.Audit.
+type Event struct {
+	Time  time.Time
+	Kind  EventKind
+	Scope oidctoken.Scope // where the step runs
+
+	// Connector is the reference, as the step wrote it or by which it was
+	// given; empty if it was no reference, or the step named none.
+	Connector string
+	// Cloud is "gcp", "aws" or "azure"; empty without a cloud.
+	Cloud string
+	// Audience is that of the token, or that was asked for; empty if the
+	// connector's own was meant and is not known.
+	Audience string
+	// File is the path of a file that was written, below the step's Dir; empty
+	// for what was delivered in another way.
+	File string
+	// Expires is when what was had ends; zero if nothing was.
+	Expires time.Time
+	// Took is how long an exchange took, with its retries.
+	Took time.Duration
+	// Late is by how much an exchange was later than the time at which the
+	// credential was to be renewed; zero for the first.
+	Late time.Duration
+	// Err is why it was refused or failed; nil if it was not.
+	Err error
+}
+
+// EventKind says what happened.
+type EventKind string
+
+const (
+	Refused   EventKind = "refused"   // the step may not have what it asked for
+	Exchanged EventKind = "exchanged" // a token was traded at a cloud, or Err says why not
+	Refreshed EventKind = "refreshed" // as Exchanged, to renew a credential
+	Delivered EventKind = "delivered" // a connector's environment, a file or an answer of the endpoint was given to the step
+)
+
+// delivered is that a grant's token or credential was given to the step.
+func (g *grant) delivered(expires time.Time) Event {
+	return Event{Kind: Delivered, Connector: g.ref.String(), Cloud: g.connector.cloud(), Audience: g.audience, Expires: expires}
+}
+
+// audit tells Config.Audit what happened to a step.
+func (s *Step) audit(ctx context.Context, e Event) {
+	e.Scope = s.config.Scope
+	s.broker.audit(ctx, e)
+}
+
+func (b *Broker) audit(ctx context.Context, e Event) {
+	if b.config.Audit != nil {
+		e.Time = b.config.Now()
+		b.config.Audit(ctx, e)
+	}
+}
+
+// observe tells of an exchange, for whichever step began it.
+func (b *Broker) observe(ctx context.Context, told exchange.CacheEvent) {
+	scope := told.Target.Scope
+	connector := scope.Connector
+	ref := Ref{connector.Scope, connector.ID}.String()
+	e := Event{
+		Kind:      Exchanged,
+		Scope:     scope,
+		Connector: ref,
+		Cloud:     cloudOf(told.Target.Exchanger),
+		Audience:  scope.Audience,
+		Expires:   told.Expires,
+		Took:      told.Took,
+		Late:      told.Late,
+		Err:       told.Err,
+	}
+	e.Scope.Audience, e.Scope.Profile, e.Scope.Connector = "", nil, nil // which are the connector's
+	if told.Renewal {
+		e.Kind = Refreshed
+	}
+	b.audit(ctx, e)
+	if told.Err != nil && told.Renewal {
+		b.config.Logger.LogAttrs(ctx, slog.LevelWarn, "a connector's credential could not be renewed, and the last one serves on",
+			slog.String("connector", ref), slog.Time("until", told.Expires), slog.Any("error", loggable(told.Err)))
+	}
+}
+
+// loggable is an error without a cloud's own words, which nobody vouches for
+// here: what the steps that share it were given is not known.
+func loggable(err error) slog.Value {
+	e, ok := errors.AsType[*exchange.Error](err)
+	if !ok {
+		return slog.StringValue(err.Error())
+	}
+	return slog.GroupValue(slog.String("cloud", e.Provider), slog.String("op", e.Op), slog.Int("status", e.Status), slog.String("code", e.Code))
+}

@@ -1,0 +1,152 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/atomicfile"
+)
+
+// fileName is a name that tells connectors, and their audiences, apart, also
+// where file names that differ in case are one.
+func fileName(g *grant) string {
+	sum := sha256.Sum256([]byte(g.ref.String() + " " + g.audience))
+	return strings.ReplaceAll(g.ref.String(), ".", "-") + "-" + hex.EncodeToString(sum[:8])
+}
+
+// tokenFile returns the path of a file that holds the grant's JWT and is kept
+// fresh.
+func (s *Step) tokenFile(ctx context.Context, g *grant) (string, error) {
+	end, err := s.begin()
+	if err != nil {
+		return "", err
+	}
+	defer end()
+	dir, err := s.subdir(privateDir)
+	if err != nil {
+		return "", err
+	}
+	name := fileName(g) + ".jwt"
+	path := filepath.Join(dir, name)
+	ref, audience := g.ref.String(), g.audience
+	err = s.keep(ctx, &keptFile{path: filepath.Join(privateDir, name), source: "the token of " + ref + " for " + audience, render: func(ctx context.Context, u *usage) (string, error) {
+		g, err := s.grant(ctx, ref, audience) // which may have been revoked
+		if err != nil {
+			return "", err
+		}
+		return jwt(ctx, call{step: s, grant: g, usage: u})
+	}})
+	return path, err
+}
+
+// bundle writes what the tools of the grant's cloud need, once for a step, and
+// returns the variables that lead to it.
+func (s *Step) bundle(ctx context.Context, g *grant) (map[string]string, error) {
+	end, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	name := fileName(g)
+	s.mu.Lock()
+	env := s.bundles[name]
+	s.mu.Unlock()
+	if env != nil {
+		return env, nil
+	}
+	if env, err = s.makeBundle(ctx, g, name); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bundles[name] = env
+	return env, nil
+}
+
+// makeBundle writes what leads tools to a file that is kept fresh, unless the
+// connector is ByEndpoint, and to the step's endpoint.
+func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[string]string, error) {
+	env := make(map[string]string)
+	within := filepath.Join(privateDir, name)
+	if ex, ok := g.connector.Exchanger.(exchange.FileSourced); ok && !g.connector.ByEndpoint {
+		token, err := s.tokenFile(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		err = s.writeBundle(env, within, func(dir string) (*exchange.Bundle, error) {
+			if named, ok := ex.(exchange.SessionBundler); ok {
+				return s.sessionBundle(named, g, dir, token)
+			}
+			return ex.Bundle(dir, token)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
+		}
+	}
+	// Whose tools can be given the credential itself have the choice.
+	_, container := g.connector.Exchanger.(exchange.ContainerSourced)
+	if ex, ok := g.connector.Exchanger.(exchange.EndpointSourced); ok && (container || g.connector.ByEndpoint) {
+		e, err := s.give(g)
+		if err != nil {
+			return nil, err
+		}
+		err = s.writeBundle(env, filepath.Join(within, "endpoint"), func(dir string) (*exchange.Bundle, error) {
+			return ex.EndpointBundle(dir, e.of(g))
+		})
+		if err != nil {
+			return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
+		}
+	}
+	return env, nil
+}
+
+// sessionBundle is the bundle of tools that name their sessions themselves, and
+// keep credentials by that name beyond the step: it is the step's alone, also
+// if the host knows no execution that would tell it from others.
+func (s *Step) sessionBundle(ex exchange.SessionBundler, g *grant, dir, token string) (*exchange.Bundle, error) {
+	name, err := s.sessionName(g, s.nonce)
+	if err != nil {
+		return nil, err
+	}
+	return ex.SessionBundle(dir, token, name)
+}
+
+// writeBundle writes a bundle's directories and files below within, in the
+// step's directory, and adds the variables that env does not have yet.
+func (s *Step) writeBundle(env map[string]string, within string, make func(dir string) (*exchange.Bundle, error)) error {
+	dir, err := s.subdir(within)
+	if err != nil {
+		return err
+	}
+	b, err := make(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range b.Dirs {
+		if err := s.root.MkdirAll(filepath.Join(within, filepath.FromSlash(name)), 0o700); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Files)) {
+		path := filepath.Join(within, filepath.FromSlash(name))
+		if err := s.root.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := atomicfile.WriteIn(s.root, path, b.Files[name]); err != nil {
+			return err
+		}
+	}
+	for name, value := range b.Env {
+		if _, ok := env[name]; !ok {
+			env[name] = value
+		}
+	}
+	return nil
+}

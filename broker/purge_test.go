@@ -1,0 +1,235 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/oidctokentest"
+)
+
+// store is a host's connectors, which change while steps run.
+type store struct {
+	mu         sync.Mutex
+	connectors broker.ConnectorMap
+}
+
+func (s *store) Connector(ctx context.Context, home broker.Home) (*broker.Connector, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connectors.Connector(ctx, home)
+}
+
+// set replaces a connector; nil removes it.
+func (s *store) set(home broker.Home, c *broker.Connector) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connectors[home] = c
+}
+
+var gcpProd = broker.Home{Account: "acme", ID: "gcp_prod"}
+
+// A connector that is purged gives new credentials to texts and files. One that
+// is revoked, or whose rules no longer admit the step, takes the step's files
+// with it: at once with a Purge, else within a minute.
+func TestPurge(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*broker.Connector) *broker.Connector
+		purge  bool
+		after  time.Duration
+		want   error // nil: another credential
+	}{
+		{"purged", func(c *broker.Connector) *broker.Connector { return c }, true, 0, nil},
+		{"removed and purged", func(*broker.Connector) *broker.Connector { return nil }, true, 0, broker.ErrNoConnector},
+		{"removed", func(*broker.Connector) *broker.Connector { return nil }, false, time.Minute, broker.ErrNoConnector},
+		{"rules", func(c *broker.Connector) *broker.Connector {
+			return &broker.Connector{Exchanger: c.Exchanger, Rules: broker.Rules{StageTypes: []string{"Deployment"}}}
+		}, false, time.Minute, oidctoken.ErrDenied},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			google := newCloud("gcp")
+			config := brokerConfig(t, google)
+			connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
+			config.Connectors = connectors
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, config)
+				step := newStep(t, b, scope("payments", "ledger"))
+				path, err := step.WriteFile(t.Context(), "access", access)
+				if err != nil {
+					t.Fatal(err)
+				}
+				jwt := expand(t, step, `<+secrets.getJWTFile("account.gcp_prod")>`)
+				connectors.set(gcpProd, tt.change(connectors.connectors[gcpProd]))
+				if tt.purge {
+					b.Purge(gcpProd)
+				}
+				time.Sleep(tt.after)
+				synctest.Wait()
+				text, err := step.Expand(t.Context(), access)
+				if !errors.Is(err, tt.want) {
+					t.Fatalf("a text: got %q, %v; want %v", text, err, tt.want)
+				}
+				if tt.want == nil {
+					if got := read(t, path); got != text || serial(got) != "2" {
+						t.Errorf("the file holds %q, and a text %q", got, text)
+					}
+					read(t, jwt)
+					return
+				}
+				for _, file := range []string{path, jwt} {
+					if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+						t.Errorf("a file of a connector that the step may not have is still there: %v", err)
+					}
+				}
+				// It comes back with the connector.
+				connectors.set(gcpProd, &broker.Connector{Exchanger: google})
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				read(t, path)
+				read(t, jwt)
+			})
+		})
+	}
+}
+
+// rotating is a KeySource of one key at a time.
+type rotating struct {
+	keys atomic.Pointer[[]oidctoken.Key]
+}
+
+func (r *rotating) Keys(context.Context) ([]oidctoken.Key, error) { return *r.keys.Load(), nil }
+
+// What came from a revoked key is dropped: tokens, credentials that were traded
+// for one, and files, within a minute.
+func TestRevokedKey(t *testing.T) {
+	google := newCloud("gcp")
+	config := brokerConfig(t, google)
+	var keys rotating
+	first := []oidctoken.Key{oidctokentest.NewKey(t, "ES256")}
+	keys.keys.Store(&first)
+	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
+		URL: "https://ci.example.com", Keys: &keys, Profile: oidctoken.Profile{Algorithms: []string{"ES256"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Issuer = issuer
+	synctest.Test(t, func(t *testing.T) {
+		step := newStep(t, start(t, config), scope("payments", "ledger"))
+		const jwt = `<+secrets.getJWT("account.vault")>`
+		path, err := step.WriteFile(t.Context(), "jwt", jwt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, credential := expand(t, step, jwt), expand(t, step, access)
+		second := []oidctoken.Key{oidctokentest.NewKey(t, "ES256")}
+		keys.keys.Store(&second)
+		if expand(t, step, jwt) == token {
+			t.Error("a token of a revoked key is served")
+		}
+		if expand(t, step, access) == credential {
+			t.Error("a credential that was traded for it is served")
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if read(t, path) == token {
+			t.Error("it stands in a file")
+		}
+	})
+}
+
+// X14 X16: callers of many steps share what is the same, and nothing else: one
+// exchange for each project, however many steps of it ask, and nobody gets
+// another project's.
+func TestCrowdOfSteps(t *testing.T) {
+	const projects, steps = 50, 20
+	google := newCloud("gcp")
+	b := newBroker(t, google)
+	var group sync.WaitGroup
+	got := make([][]string, projects)
+	for i := range projects {
+		got[i] = make([]string, steps)
+		for j := range steps {
+			step := newStep(t, b, scope("payments", fmt.Sprintf("project_%d", i)))
+			group.Go(func() {
+				ctx := t.Context()
+				if j%10 == 9 {
+					var leave context.CancelFunc
+					ctx, leave = context.WithCancel(ctx)
+					leave()
+				}
+				text, err := step.Expand(ctx, access)
+				if err != nil && !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+				got[i][j] = text
+			})
+		}
+	}
+	group.Wait()
+	if n := google.count.Load(); n != projects {
+		t.Errorf("%d exchanges for %d projects", n, projects)
+	}
+	for i, texts := range got {
+		texts = slices.Compact(slices.DeleteFunc(texts, func(s string) bool { return s == "" }))
+		if len(texts) != 1 || !strings.Contains(texts[0], fmt.Sprintf(":project/project_%d-", i)) {
+			t.Errorf("project %d was given %q", i, texts)
+		}
+	}
+}
+
+// What happens to a step is told, once, and says where and why.
+func TestAudit(t *testing.T) {
+	google := newCloud("gcp")
+	google.lifetime = 10 * time.Minute
+	told := new(audits)
+	config := brokerConfig(t, google)
+	config.Audit = told.add
+	synctest.Test(t, func(t *testing.T) {
+		step := newStep(t, start(t, config), scope("payments", "ledger"))
+		if _, err := step.WriteFile(t.Context(), "access", access); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := step.Expand(t.Context(), `<+secrets.getJWT("theirs")>`); err == nil {
+			t.Error("another project's connector is found")
+		}
+		time.Sleep(8 * time.Minute)
+		synctest.Wait()
+		told.mu.Lock()
+		defer told.mu.Unlock()
+		var got []string
+		for _, e := range told.events {
+			got = append(got, fmt.Sprintf("%s %s %s %s err=%v", e.Kind, e.Connector, e.Cloud, e.File, e.Err != nil))
+			if e.Scope.Project.ID != "ledger" || e.Scope.Connector != nil || e.Scope.Audience != "" || e.Time.IsZero() {
+				t.Errorf("%s: the scope is %+v", e.Kind, e.Scope)
+			}
+			if (e.Kind == broker.Exchanged || e.Kind == broker.Refreshed) && (e.Audience != google.Audience() || e.Expires.IsZero()) {
+				t.Errorf("%s: %+v", e.Kind, e)
+			}
+		}
+		want := []string{
+			"exchanged account.gcp_prod gcp  err=false",
+			"delivered   access err=false",
+			"refused theirs   err=true",
+			"refreshed account.gcp_prod gcp  err=false",
+			"delivered   access err=false",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/oidctokentest"
+)
+
+// Who may use a connector is the rules' to say, of what the token would say.
+func TestRules(t *testing.T) {
+	fork := true
+	ci := scope("payments", "ledger")
+	prod := scope("payments", "ledger")
+	prod.Stage = oidctoken.Deployment{ID: "deploy", Environment: &oidctoken.Environment{ID: "prod"}}
+	above := scope("", "")
+	above.Pipeline = nil
+	forked := scope("payments", "ledger")
+	forked.Source = &oidctoken.Source{IsFork: &fork}
+	marked := scope("payments", "ledger")
+	marked.Untrusted = true
+	payments := []string{"payments"}
+	issuer := permissive(t)
+	for _, tt := range []struct {
+		name  string
+		scope oidctoken.Scope
+		rules broker.Rules
+		want  string // the rule that refuses; empty if none does
+	}{
+		{"none", ci, broker.Rules{}, ""},
+		{"account", ci, broker.Rules{Accounts: []string{"acme"}}, ""},
+		{"another account", ci, broker.Rules{Accounts: []string{"rival"}}, "Accounts"},
+		{"organization", ci, broker.Rules{Organizations: []string{"risk", "payments"}}, ""},
+		{"another organization", ci, broker.Rules{Organizations: []string{"Payments", "payment"}}, "Organizations"},
+		{"no organization", above, broker.Rules{Organizations: payments}, "Organizations"},
+		{"project", ci, broker.Rules{Organizations: payments, Projects: []string{"ledger"}}, ""},
+		{"another project", ci, broker.Rules{Organizations: payments, Projects: []string{"other"}}, "Projects"},
+		{"another organization's project", scope("risk", "ledger"), broker.Rules{Organizations: payments, Projects: []string{"ledger"}}, "Organizations"},
+		{"pipeline", ci, broker.Rules{Organizations: payments, Projects: []string{"ledger"}, Pipelines: []string{"release"}}, ""},
+		{"another pipeline", ci, broker.Rules{Organizations: payments, Projects: []string{"ledger"}, Pipelines: []string{"nightly"}}, "Pipelines"},
+		{"stage type", prod, broker.Rules{StageTypes: []string{"Deployment"}}, ""},
+		{"another stage type", ci, broker.Rules{StageTypes: []string{"Deployment"}}, "StageTypes"},
+		{"environment", prod, broker.Rules{Environments: []string{"prod"}}, ""},
+		{"another environment", prod, broker.Rules{Environments: []string{"staging"}}, "Environments"},
+		{"no environment", ci, broker.Rules{Environments: []string{"prod"}}, "Environments"},
+		{"an empty name admits nobody", above, broker.Rules{Organizations: []string{""}}, "Organizations"},
+		{"fork", forked, broker.Rules{}, "Untrusted"},
+		{"untrusted", marked, broker.Rules{}, "Untrusted"},
+		{"fork that is admitted", forked, broker.Rules{Untrusted: true}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := brokerConfig(t, newCloud("gcp"))
+			config.Issuer = issuer
+			told := new(audits)
+			config.Audit = told.add
+			config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "vault"}].Rules = tt.rules
+			step := newStep(t, start(t, config), tt.scope)
+			_, err := step.Expand(t.Context(), `<+secrets.getJWT("account.vault")>`)
+			var denied *broker.DeniedError
+			got := ""
+			if errors.As(err, &denied) {
+				got = denied.Rule
+			}
+			if got != tt.want || (err != nil) != (tt.want != "") || err != nil && !errors.Is(err, oidctoken.ErrDenied) {
+				t.Errorf("refused by %q, want %q: %v", got, tt.want, err)
+			}
+			refused, errs := told.told(broker.Refused)
+			if (tt.want != "") != cmp.Equal(refused, []string{"account.vault"}) || len(errs) > 0 && !errors.As(errs[0], &denied) {
+				t.Errorf("refusals told: %q %v", refused, errs)
+			}
+		})
+	}
+}
+
+// permissive is an issuer whose policy lets everybody pass, so that the rules
+// alone decide.
+func permissive(t *testing.T) *oidctoken.Issuer {
+	t.Helper()
+	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
+		URL:   "https://ci.example.com",
+		Keys:  oidctoken.StaticKeys{oidctokentest.NewKey(t, "RS256"), oidctokentest.NewKey(t, "ES256")},
+		Allow: func(context.Context, oidctoken.Scope) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issuer
+}
+
+// Rules that would admit another tenant's namesake are refused, not read as
+// what they seem to say.
+func TestRulesThatAdmitNamesakes(t *testing.T) {
+	issuer := permissive(t)
+	for _, tt := range []struct {
+		name  string
+		home  broker.Home
+		rules broker.Rules
+		want  string
+	}{
+		{"projects of an account", broker.Home{Account: "acme", ID: "c"}, broker.Rules{Projects: []string{"ledger"}}, "Rules.Projects"},
+		{"projects of an organization", broker.Home{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Projects: []string{"ledger"}}, ""},
+		{"pipelines of an organization", broker.Home{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Pipelines: []string{"release"}}, "Rules.Pipelines"},
+		{"pipelines of a project", broker.Home{Account: "acme", Organization: "payments", Project: "ledger", ID: "c"}, broker.Rules{Pipelines: []string{"release"}}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := broker.New(broker.Config{
+				Issuer:     issuer,
+				Connectors: broker.ConnectorMap{tt.home: {Audiences: []string{"a"}, Rules: tt.rules}},
+			})
+			var refused *broker.ConnectorError
+			got := ""
+			if errors.As(err, &refused) {
+				got = refused.Field
+			}
+			if got != tt.want || (err != nil) != (tt.want != "") {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
