@@ -99,11 +99,12 @@ func NewCache(iss *Issuer, c CacheConfig) *Cache {
 // before. It fails as [Issuer.Mint] does, and after Close.
 func (c *Cache) Mint(ctx context.Context, s Scope) (*Token, error) {
 	iss := c.issuer
+	begun := iss.begun()
 	d := iss.drafts.Get().(*draft)
 	defer iss.drafts.Put(d)
 	p, err := iss.settle(d, &s)
 	if err != nil {
-		return nil, iss.audited(ctx, &s, nil, nil, err)
+		return nil, iss.audited(ctx, begun, &s, nil, nil, err)
 	}
 	if err = ctx.Err(); err != nil {
 		err = fmt.Errorf("oidctoken: mint: %w", err)
@@ -115,7 +116,7 @@ func (c *Cache) Mint(ctx context.Context, s Scope) (*Token, error) {
 		if iss.config.Audit != nil {
 			claims = iss.claims(d, &s, p)
 		}
-		return nil, iss.audited(ctx, &s, claims, nil, err)
+		return nil, iss.audited(ctx, begun, &s, claims, nil, err)
 	}
 	key := d.tokenKey(p)
 	if t := c.hit(ctx, d, key); t != nil {
@@ -137,6 +138,9 @@ func (c *Cache) hit(ctx context.Context, d *draft, key tokenKey) *Token {
 	now := c.issuer.config.Now()
 	c.keeper.Mu.Lock()
 	got, state := c.tokens.find(ctx, key, now, d.sig[:0])
+	if state == lease.Fresh {
+		c.keeper.Hits++
+	}
 	c.keeper.Mu.Unlock()
 	if state != lease.Fresh {
 		return nil
@@ -184,12 +188,26 @@ func (c *Cache) flight(d *draft, s *Scope, p *settings) lease.Fetch[signed] {
 		d := iss.drafts.Get().(*draft)
 		defer iss.drafts.Put(d)
 		d.payload = append(d.payload[:0], payload...)
+		begun := iss.begun()
 		t, err := iss.issueAllowed(ctx, &own, d, nil)
-		if iss.audited(ctx, &scope, claims, t, err) != nil {
+		if iss.audited(ctx, begun, &scope, claims, t, err) != nil {
 			return signed{}, err
 		}
 		return signed{d.key, d.issued, t.expires, t.id, bytes.Clone(d.sig)}, nil
 	}
+}
+
+// CacheStats is what a [Cache] holds now, and its lookups so far.
+type CacheStats struct {
+	Entries      int
+	Hits, Misses uint64 // calls of Mint that found a token, and that waited for one
+}
+
+// Stats says what the cache holds.
+func (c *Cache) Stats() CacheStats {
+	c.keeper.Mu.Lock()
+	defer c.keeper.Mu.Unlock()
+	return CacheStats{Entries: c.tokens.table.Len(), Hits: c.keeper.Hits, Misses: c.keeper.Misses}
 }
 
 // Close ends the signatures that are under way, waits for them, and forgets all

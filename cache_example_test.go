@@ -95,3 +95,17 @@ func ExampleIssuer_KeyIDs() {
 	// Output:
 	// [k1] <nil>
 }
+
+func ExampleCache_Stats() {
+	cache := oidctoken.NewCache(newSlowIssuer(), oidctoken.CacheConfig{})
+	defer cache.Close()
+	for range 3 {
+		_, err := cache.Mint(context.Background(), oidctoken.Scope{Audience: "sts.example.com", Account: oidctoken.Entity{ID: "acme"}})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	fmt.Printf("%+v\n", cache.Stats())
+	// Output: {Entries:1 Hits:2 Misses:1}
+}

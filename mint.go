@@ -121,18 +121,19 @@ func (iss *Issuer) claims(d *draft, s *Scope, p *settings) *Claims {
 //
 // Nothing is retried and nothing is kept: every token is new.
 func (iss *Issuer) Mint(ctx context.Context, s Scope) (*Token, error) {
+	begun := iss.begun()
 	d := iss.drafts.Get().(*draft)
 	defer iss.drafts.Put(d)
 	p, err := iss.settle(d, &s)
 	if err != nil {
-		return nil, iss.audited(ctx, &s, nil, nil, err)
+		return nil, iss.audited(ctx, begun, &s, nil, nil, err)
 	}
 	var claims *Claims
 	if iss.config.Audit != nil {
 		claims = iss.claims(d, &s, p)
 	}
 	t, err := iss.issue(ctx, &s, p, d, nil)
-	return t, iss.audited(ctx, &s, claims, t, err)
+	return t, iss.audited(ctx, begun, &s, claims, t, err)
 }
 
 // Preview returns what a token for s would say now, without asking policy or a
@@ -170,9 +171,10 @@ func (iss *Issuer) Prepare(ctx context.Context, s Scope) (*Prepared, error) {
 	}
 	d := iss.drafts.Get().(*draft)
 	defer iss.drafts.Put(d)
+	begun := iss.begun()
 	p, err := iss.settle(d, &s)
 	if err != nil {
-		return nil, iss.audited(ctx, &s, nil, nil, err)
+		return nil, iss.audited(ctx, begun, &s, nil, nil, err)
 	}
 	whole := len(d.payload) / 3 * 3
 	return &Prepared{
@@ -191,19 +193,29 @@ func (p *Prepared) Claims() *Claims { return p.claims }
 // Mint returns a new token, as [Issuer.Mint] does: policy is asked and the key
 // is chosen anew.
 func (p *Prepared) Mint(ctx context.Context) (*Token, error) {
+	begun := p.issuer.begun()
 	d := p.issuer.drafts.Get().(*draft)
 	defer p.issuer.drafts.Put(d)
 	d.payload = append(d.payload[:0], p.rest...)
 	t, err := p.issuer.issue(ctx, &p.scope, &p.settings, d, &p.start)
-	return t, p.issuer.audited(ctx, &p.scope, p.claims, t, err)
+	return t, p.issuer.audited(ctx, begun, &p.scope, p.claims, t, err)
+}
+
+// begun is now, if anybody is told how long minting took.
+func (iss *Issuer) begun() (now time.Time) {
+	if iss.config.Audit != nil {
+		now = iss.config.Now()
+	}
+	return now
 }
 
 // audited tells Audit how minting ended, and returns err.
-func (iss *Issuer) audited(ctx context.Context, s *Scope, claims *Claims, t *Token, err error) error {
+func (iss *Issuer) audited(ctx context.Context, begun time.Time, s *Scope, claims *Claims, t *Token, err error) error {
 	if iss.config.Audit == nil {
 		return err
 	}
-	e := Event{Time: iss.config.Now(), Scope: *s, Claims: claims, Err: err}
+	now := iss.config.Now()
+	e := Event{Time: now, Scope: *s, Claims: claims, Err: err, Took: now.Sub(begun)}
 	if t != nil {
 		e.ID, e.KeyID, e.Expires = t.ID(), t.KeyID(), t.Expires()
 	}

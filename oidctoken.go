@@ -57,12 +57,13 @@ type Config struct {
 // Event is what [Config.Audit] is told. It holds no secret.
 type Event struct {
 	Time    time.Time
-	Scope   Scope     // as it was given to Mint
-	Claims  *Claims   // what the token says; nil if the Scope cannot be put into one
-	ID      string    // "jti"; empty if refused
-	KeyID   string    // "kid"; empty if refused
-	Expires time.Time // "exp"; zero if refused
-	Err     error     // why it was refused; nil for a token
+	Scope   Scope         // as it was given to Mint
+	Claims  *Claims       // what the token says; nil if the Scope cannot be put into one
+	ID      string        // "jti"; empty if refused
+	KeyID   string        // "kid"; empty if refused
+	Expires time.Time     // "exp"; zero if refused
+	Took    time.Duration // from the call to the end, the signer's time included
+	Err     error         // why it was refused; nil for a token
 }
 
 // Issuer mints tokens and publishes the keys that verify them. It is an

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/oidctoken/oidctoken"
 )
 
@@ -167,9 +168,11 @@ func TestSlowSigner(t *testing.T) {
 				time.Sleep(tt.took) // of the bubble's clock
 				return key.Sign(nil, d, o)
 			}}
+			var told []time.Duration
 			issuer, err := oidctoken.NewIssuer(oidctoken.Config{
 				URL: issuerURL, Keys: oidctoken.StaticKeys{{Signer: slow}},
 				Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}, Lifetime: time.Minute},
+				Audit:   func(_ context.Context, e oidctoken.Event) { told = append(told, e.Took) },
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -177,6 +180,9 @@ func TestSlowSigner(t *testing.T) {
 			token, err := issuer.Mint(t.Context(), minimal())
 			if !errors.Is(err, tt.want) || (token == nil) != (tt.want != nil) {
 				t.Errorf("after %v: %v, %v; want %v", tt.took, token, err, tt.want)
+			}
+			if diff := cmp.Diff([]time.Duration{tt.took}, told); diff != "" {
+				t.Errorf("how long it took, as Audit is told (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -131,6 +131,15 @@ func (b *Broker) Purge(home Home) {
 	}
 }
 
+// Stats is what is kept for all steps together.
+type Stats struct {
+	Tokens      oidctoken.CacheStats
+	Credentials exchange.CacheStats
+}
+
+// Stats says what is kept now.
+func (b *Broker) Stats() Stats { return Stats{b.tokens.Stats(), b.credentials.Stats()} }
+
 // Close ends the exchanges that are under way, and forgets all that was kept.
 // The steps are closed before. To close it again is no error.
 func (b *Broker) Close() {

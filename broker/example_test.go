@@ -352,3 +352,19 @@ func ExampleStep_WriteResolved() {
 	fmt.Println(filepath.Base(path), err)
 	// Output: token <nil>
 }
+
+// A host that has revoked or changed a connector purges what came from it.
+func ExampleBroker_Purge() {
+	home := broker.Home{Account: "acme", ID: "vault"}
+	b, err := broker.New(broker.Config{
+		Issuer:     exampleIssuer(),
+		Connectors: broker.ConnectorMap{home: {Audiences: []string{"https://vault.example.com"}}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+	b.Purge(home)
+	fmt.Printf("%+v\n", b.Stats())
+	// Output: {Tokens:{Entries:0 Hits:0 Misses:0} Credentials:{Entries:0 Bytes:0 Hits:0 Misses:0}}
+}

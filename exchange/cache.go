@@ -55,10 +55,15 @@ type CacheEvent struct {
 	Expires time.Time     // of the credential that is served now, the last one after a failure; zero if there is none
 }
 
-// CacheStats is what a cache holds.
+// CacheStats is what a cache holds now, and its lookups so far.
 type CacheStats struct {
 	Entries int
 	Bytes   int64 // as CacheConfig.MaxBytes counts
+
+	// Hits and Misses are calls of Get that found a credential, and that waited
+	// for one. What a Lease answers from its own memory, for a second after a
+	// lookup, is not counted.
+	Hits, Misses uint64
 }
 
 var (
@@ -144,7 +149,7 @@ func (c *Cache) Purge(connector string) {
 func (c *Cache) Stats() CacheStats {
 	c.keeper.Mu.Lock()
 	defer c.keeper.Mu.Unlock()
-	return CacheStats{Entries: len(c.store.entries), Bytes: c.store.bytes}
+	return CacheStats{Entries: len(c.store.entries), Bytes: c.store.bytes, Hits: c.keeper.Hits, Misses: c.keeper.Misses}
 }
 
 // Close ends the exchanges that are under way, waits for them, and forgets all.

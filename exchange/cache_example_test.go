@@ -141,7 +141,7 @@ func ExampleCache_Stats() {
 	defer cache.Close()
 	fmt.Printf("%+v\n", cache.Stats())
 	// Output:
-	// {Entries:0 Bytes:0}
+	// {Entries:0 Bytes:0 Hits:0 Misses:0}
 }
 
 func ExampleCache_Close() {

@@ -178,8 +178,8 @@ func TestClose(t *testing.T) {
 				t.Errorf("Get of the %s lease = %s, want %s", name, s, closed)
 			}
 		}
-		if cache.Stats() != (exchange.CacheStats{}) {
-			t.Errorf("%+v are left, want nothing", cache.Stats())
+		if s := cache.Stats(); s.Entries != 0 || s.Bytes != 0 {
+			t.Errorf("%+v are left, want nothing", s)
 		}
 	})
 }

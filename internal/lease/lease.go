@@ -49,6 +49,8 @@ type Config[K comparable, V any] struct {
 type Keeper[K comparable, V any] struct {
 	Mu sync.Mutex // guards the Store, too
 
+	Hits, Misses uint64 // lookups that found a value which serves, and others
+
 	config Config[K, V]
 	begin  func() (context.Context, context.CancelFunc) // for a flight, until Close
 	stop   context.CancelFunc
@@ -126,6 +128,11 @@ func (k *Keeper[K, V]) find(ctx context.Context, key K, prepare func() Fetch[V])
 	}
 	now := k.config.Now()
 	value, state = k.config.Store.Find(ctx, key, now)
+	if state == None {
+		k.Misses++
+	} else {
+		k.Hits++
+	}
 	if state == Fresh {
 		return value, state, nil, nil
 	}
