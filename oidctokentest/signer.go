@@ -27,7 +27,8 @@ import (
 // newSigner is called at least once per subtest and may always return the same Signer.
 // algorithms are the values of "alg" (RFC 7518, section 3.1; RFC 8037) that the
 // key is for; without one, it is the default that [oidctoken.Key] has for such
-// a key. Run it with -race.
+// a key. Run it with -race, and for the Signer of a service beside
+// [TestSignerFaults].
 func TestSigner(t *testing.T, newSigner func(t *testing.T) oidctoken.Signer, algorithms ...string) {
 	t.Helper()
 	t.Run("Public", func(t *testing.T) { testPublic(t, newSigner(t)) })

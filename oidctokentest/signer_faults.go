@@ -1,0 +1,99 @@
+package oidctokentest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/oidctoken/oidctoken"
+)
+
+// SignerFaults is a Signer of a service, and what the test can make that
+// service do. A function that is nil, and an empty map, is for what the test
+// cannot, and its subtests are skipped.
+type SignerFaults struct {
+	// Signer is of one version of a key. Required.
+	Signer oidctoken.Signer
+	// Algorithm is what the key is for. Optional; the default of [oidctoken.Key].
+	Algorithm string
+
+	// Rotate makes another version of the key, for the service to sign with
+	// when it is not told which.
+	Rotate func()
+	// Alter has the service answer, instead of each signature, what alter
+	// returns for that and for the digest that was signed (for EdDSA, the
+	// message). The signature is in the service's own form, ASN.1 DER or
+	// r || s, without what encodes it for transport.
+	Alter func(alter func(digest, signature []byte) []byte)
+	// Garbage are other answers that are none: each has the service give that
+	// one instead of every signature, such as another version's, one with a
+	// wrong checksum, or a page of HTML.
+	Garbage map[string]func()
+	// Temporary and Permanent are the service's failures: each has it fail so at
+	// every call, such as "throttled", "down", or "denied", "disabled", "gone".
+	Temporary, Permanent map[string]func()
+	// Hang has the service take calls and not answer. The channel gets a value
+	// for a call that it took, or is closed at the first.
+	Hang func() (taken <-chan struct{})
+	// Heal ends what Alter, one of Garbage, or Hang has begun. Required with
+	// one of these.
+	Heal func()
+}
+
+// TestSignerFaults tests whether a Signer keeps the contract of
+// [oidctoken.Signer] when its service does not keep its own, in subtests of t:
+//
+//   - while the key is rotated, it signs with the key of Public, or fails;
+//   - no answer that is not that key's signature makes a token, and the next
+//     good answer makes one again;
+//   - Sign returns with ctx's error when that ends, also when the service hangs;
+//   - its errors tell what is temporary: they, or what they wrap, have a method
+//     Temporary() bool, and show neither the digest nor a signature.
+//
+// newFaults is called at least once per subtest, for a service of its own: what
+// one subtest did to it must not be there in the next. Run it with -race, beside
+// [TestSigner].
+func TestSignerFaults(t *testing.T, newFaults func(t *testing.T) SignerFaults) {
+	t.Helper()
+	run := func(name string, possible bool, test func(*faultTest)) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			if !possible {
+				t.Skip("the test cannot make its service do that")
+			}
+			test(newFaultTest(t, newFaults(t)))
+		})
+	}
+	// each runs test for the functions of a map, after that function was called.
+	each := func(group string, of func(SignerFaults) map[string]func(), test func(*faultTest)) {
+		t.Helper()
+		all := of(newFaults(t))
+		if len(all) == 0 {
+			run(group, false, nil)
+		}
+		for name := range inOrder(all) {
+			run(group+"/"+name, true, func(f *faultTest) {
+				of(f.SignerFaults)[name]()
+				test(f)
+			})
+		}
+	}
+	sample := newFaults(t)
+	run("Rotation", sample.Rotate != nil, (*faultTest).rotation)
+	for name, alter := range inOrder(alterations()) {
+		run("Signature/"+name, sample.Alter != nil, func(f *faultTest) { f.altered(alter) })
+	}
+	run("Signature/other form", sample.Alter != nil, (*faultTest).otherForm)
+	each("Garbage", func(f SignerFaults) map[string]func() { return f.Garbage }, (*faultTest).givesNoToken)
+	each("Temporary", func(f SignerFaults) map[string]func() { return f.Temporary }, func(f *faultTest) { f.fails(true) })
+	each("Permanent", func(f SignerFaults) map[string]func() { return f.Permanent }, func(f *faultTest) { f.fails(false) })
+	run("Hang/Cancel", sample.Hang != nil, func(f *faultTest) {
+		ctx, cancel := context.WithCancel(f.t.Context())
+		f.leaves(ctx, cancel)
+	})
+	run("Hang/Deadline", sample.Hang != nil, func(f *faultTest) {
+		ctx, cancel := context.WithTimeout(f.t.Context(), 250*time.Millisecond)
+		defer cancel()
+		f.leaves(ctx, func() {})
+	})
+}
