@@ -89,6 +89,7 @@ func NewCache(iss *Issuer, c CacheConfig) *Cache {
 			}
 			return mintPause
 		},
+		Ends:     func(error) bool { return false }, // policy is asked at every call
 		Failures: c.MaxEntries,
 		Closed:   errCacheClosed,
 		Now:      iss.config.Now,

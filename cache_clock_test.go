@@ -49,6 +49,23 @@ func TestCacheHasTwoClocks(t *testing.T) {
 	}
 }
 
+// A token that was minted while the clock was ahead serves nobody once it is
+// right: no verifier would take it yet.
+func TestClockWasAhead(t *testing.T) {
+	now := time.Now()
+	issuer := newIssuer(t, oidctoken.Config{
+		Keys: oidctoken.StaticKeys{{Signer: newCounting(edKey())}}, Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}},
+		Now: func() time.Time { return now },
+	})
+	cache := newCache(t, issuer, oidctoken.CacheConfig{})
+	now = now.Add(time.Hour)
+	ahead := cached(t, cache, minimal())
+	now = now.Add(-time.Hour)
+	if got := cached(t, cache, minimal()); got.ID() == ahead.ID() {
+		t.Error("a token of the future is served")
+	}
+}
+
 // Tokens that were minted at one time are not renewed at one time.
 func TestRenewalsAreSpread(t *testing.T) {
 	const tokens = 400

@@ -40,6 +40,13 @@ func (t *tokenStore) Find(ctx context.Context, key tokenKey, now time.Time) (sig
 	return t.find(ctx, key, now, nil)
 }
 
+// Remove removes the token of key.
+func (t *tokenStore) Remove(key tokenKey) {
+	if place, ok := t.table.Find(key); ok {
+		t.table.Remove(place)
+	}
+}
+
 // find looks up the token of key, whose signature it appends to buf.
 func (t *tokenStore) find(ctx context.Context, key tokenKey, now time.Time, buf []byte) (signed, lease.State) {
 	t.look(ctx)
@@ -50,6 +57,9 @@ func (t *tokenStore) find(ctx context.Context, key tokenKey, now time.Time, buf 
 	c := t.table.Value(place)
 	k := t.keys[c.key]
 	state, expires := c.state(t.age(c, now)), c.issued+int64(c.life)
+	if now.Unix() < c.issued-int64(backdating/time.Second) {
+		state = lease.None // the clock was ahead when it was minted: nobody takes it yet
+	}
 	if end := k.Expires; !end.IsZero() && expires > end.Unix() {
 		state = lease.None // since its key ends sooner now
 	}

@@ -148,6 +148,14 @@ func ExampleIssuer_Preview() {
 	// {"iss":"https://ci.example.com/oidc","sub":"account/acme:org/payments:project/ledger","aud":"https://vault.example.com","account_id":"acme","organization_id":"payments","project_id":"ledger","project_uid":"9f1c2ab0","pipeline_id":"release","context":"PIPELINE_EXECUTION","stage_type":"Deployment","stage_id":"deploy","environment_id":"prod","environment_type":"Production"}
 }
 
+// Who keeps what came of a token asks before it serves that again.
+func ExampleIssuer_Allow() {
+	fork := exampleScope()
+	fork.Untrusted = true
+	fmt.Println(errors.Is(exampleIssuer().Allow(context.Background(), fork), oidctoken.ErrDenied))
+	// Output: true
+}
+
 func ExampleIssuer_Prepare() {
 	issuer := exampleIssuer()
 	prepared, err := issuer.Prepare(context.Background(), exampleScope())

@@ -49,6 +49,16 @@ func (iss *Issuer) settle(d *draft, s *Scope) (*settings, error) {
 	if reason := checkIdentifier(d.facts.account.ID); reason != "" {
 		return p, &ScopeError{"Account.ID", reason}
 	}
+	// No claims, but a policy may go by them.
+	if reason := checkText(s.Account.Name); reason != "" {
+		return p, &ScopeError{"Account.Name", reason}
+	}
+	if reason := checkText(s.Organization.Name); reason != "" {
+		return p, &ScopeError{"Organization.Name", reason}
+	}
+	if reason := checkText(s.Project.Name); reason != "" {
+		return p, &ScopeError{"Project.Name", reason}
+	}
 	b := append(d.payload[:0], `{"iss":"`...)
 	b = append(b, iss.url.before...)
 	if iss.url.perAccount {
@@ -290,6 +300,11 @@ func appendTail(b []byte, issued, expires int64, jti *[16]byte) []byte {
 	b = appendBase64(append(b, `,"jti":"`...), jti[:])
 	return append(b, `"}`...)
 }
+
+// Allow asks policy whether s may have a token, and fails with [ErrDenied] as
+// Mint does. It is for who serves again what came of an earlier token. Audit is
+// not told.
+func (iss *Issuer) Allow(ctx context.Context, s Scope) error { return iss.allow(ctx, &s) }
 
 // allow asks policy.
 func (iss *Issuer) allow(ctx context.Context, s *Scope) error {

@@ -248,6 +248,27 @@ func TestContextDefault(t *testing.T) {
 	}
 }
 
+// Names that are no claims are text, too: a policy may go by them, and what
+// compares scopes sees them.
+func TestNamesThatAreNoClaims(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	for field, name := range map[string]func(*oidctoken.Scope) *string{
+		"Account.Name":      func(s *oidctoken.Scope) *string { return &s.Account.Name },
+		"Organization.Name": func(s *oidctoken.Scope) *string { return &s.Organization.Name },
+		"Project.Name":      func(s *oidctoken.Scope) *string { return &s.Project.Name },
+	} {
+		s := minimal()
+		s.Organization.ID, s.Project.ID = "payments", "ledger"
+		*name(&s) = "\xff"
+		_, err := issuer.Mint(t.Context(), s)
+		if diff := cmp.Diff(&oidctoken.ScopeError{Field: field, Reason: "is not valid UTF-8"}, scopeError(err)); diff != "" {
+			t.Errorf("Mint (-want +got):\n%s", diff)
+		}
+		*name(&s) = "Größe"
+		mint(t, issuer, s)
+	}
+}
+
 // An error says what is wrong, and never repeats a value.
 func TestScopeErrorText(t *testing.T) {
 	s := minimal()

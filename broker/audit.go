@@ -35,6 +35,9 @@ type Event struct {
 	// Late is by how much an exchange was later than the time at which the
 	// credential was to be renewed; zero for the first.
 	Late time.Duration
+	// Missed is how many refusals of the step's endpoint were not told before
+	// this one: there is one each second, after the first hundred.
+	Missed int
 	// Err is why it was refused or failed; nil if it was not.
 	Err error
 }

@@ -32,8 +32,8 @@ type Config struct {
 
 	// Dir is an absolute directory, of this broker alone, for the private
 	// directories of steps. It is made if it is missing; what a process that
-	// crashed left in it is removed. Optional: without it, a step cannot be
-	// given files.
+	// crashed left in it is removed, or logged if that cannot be. Optional:
+	// without it, a step cannot be given files.
 	Dir string
 
 	// Logger hears of credentials and files that could not be renewed, with
@@ -41,7 +41,8 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Audit is told of what steps are refused and given. It must not block for
-	// long, nor change what the Scope points to. Optional.
+	// long, nor close the broker or a step, nor change what the Scope points to.
+	// Optional.
 	Audit func(context.Context, Event)
 
 	// MaxEntries and MaxBytes bound what is kept for all steps together: so many
@@ -106,7 +107,7 @@ func New(c Config) (*Broker, error) {
 		c.MaxBytes = defaultBytes
 	}
 	if c.Dir != "" {
-		if err := sweep(c.Dir); err != nil {
+		if err := sweep(c.Dir, c.Logger); err != nil {
 			return nil, fmt.Errorf("broker: Config.Dir: %w", err)
 		}
 	}
@@ -149,8 +150,10 @@ func (b *Broker) Close() {
 
 const stepDirPrefix = "step-"
 
-// sweep makes dir, or removes the steps' directories that are left in it.
-func sweep(dir string) error {
+// sweep makes dir, or removes the steps' directories that are left in it. What
+// cannot be removed, as if a step has mounted something there, is no reason not
+// to serve others.
+func sweep(dir string, logger *slog.Logger) error {
 	if err := atomicfile.MkdirPrivate(dir); err != nil {
 		return err
 	}
@@ -160,8 +163,8 @@ func sweep(dir string) error {
 	}
 	for _, e := range entries {
 		if e.IsDir() && strings.HasPrefix(e.Name(), stepDirPrefix) {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return err
+			if err := atomicfile.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				logger.Warn("what a step has left cannot be removed", slog.String("dir", e.Name()), slog.Any("error", err))
 			}
 		}
 	}

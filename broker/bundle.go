@@ -21,6 +21,9 @@ func fileName(g *grant) string {
 	return strings.ReplaceAll(g.ref.String(), ".", "-") + "-" + hex.EncodeToString(sum[:8])
 }
 
+// tokenName is where the grant's JWT is, below the step's directory.
+func tokenName(g *grant) string { return filepath.Join(privateDir, fileName(g)+".jwt") }
+
 // tokenFile returns the path of a file that holds the grant's JWT and is kept
 // fresh.
 func (s *Step) tokenFile(ctx context.Context, g *grant) (string, error) {
@@ -29,21 +32,22 @@ func (s *Step) tokenFile(ctx context.Context, g *grant) (string, error) {
 		return "", err
 	}
 	defer end()
-	dir, err := s.subdir(privateDir)
+	dir, err := s.Dir()
 	if err != nil {
 		return "", err
 	}
-	name := fileName(g) + ".jwt"
-	path := filepath.Join(dir, name)
+	if _, err := s.subdir(privateDir); err != nil {
+		return "", err
+	}
 	ref, audience := g.ref.String(), g.audience
-	err = s.keep(ctx, &keptFile{path: filepath.Join(privateDir, name), source: "the token of " + ref + " for " + audience, render: func(ctx context.Context, u *usage) (string, error) {
+	err = s.keep(ctx, &keptFile{path: tokenName(g), source: "the token of " + ref + " for " + audience, render: func(ctx context.Context, u *usage) (string, error) {
 		g, err := s.grant(ctx, ref, audience) // which may have been revoked
 		if err != nil {
 			return "", err
 		}
 		return jwt(ctx, call{step: s, grant: g, usage: u})
 	}})
-	return path, err
+	return filepath.Join(dir, tokenName(g)), err
 }
 
 // bundle writes what the tools of the grant's cloud need, once for a step, and
@@ -67,6 +71,9 @@ func (s *Step) bundle(ctx context.Context, g *grant) (map[string]string, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bundles[name] = env
+	if g.connector.ByEndpoint { // else what was written leads nowhere
+		s.give(g)
+	}
 	return env, nil
 }
 
@@ -76,10 +83,11 @@ func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[strin
 	env := make(map[string]string)
 	within := filepath.Join(privateDir, name)
 	if ex, ok := g.connector.Exchanger.(exchange.FileSourced); ok && !g.connector.ByEndpoint {
-		token, err := s.tokenFile(ctx, g)
+		dir, err := s.Dir()
 		if err != nil {
 			return nil, err
 		}
+		token := filepath.Join(dir, tokenName(g))
 		err = s.writeBundle(env, within, func(dir string) (*exchange.Bundle, error) {
 			if named, ok := ex.(exchange.SessionBundler); ok {
 				return s.sessionBundle(named, g, dir, token)
@@ -89,11 +97,14 @@ func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[strin
 		if err != nil {
 			return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
 		}
+		if _, err := s.tokenFile(ctx, g); err != nil {
+			return nil, err
+		}
 	}
 	// Whose tools can be given the credential itself have the choice.
 	_, container := g.connector.Exchanger.(exchange.ContainerSourced)
 	if ex, ok := g.connector.Exchanger.(exchange.EndpointSourced); ok && (container || g.connector.ByEndpoint) {
-		e, err := s.give(g)
+		e, err := s.listen()
 		if err != nil {
 			return nil, err
 		}

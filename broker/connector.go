@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/oidctoken/oidctoken"
@@ -112,6 +113,9 @@ func (c *Connector) check(home Home) error {
 	}
 	if _, ok := c.Exchanger.(exchange.EndpointSourced); c.ByEndpoint && !ok {
 		return &ConnectorError{home, "ByEndpoint", "is set, and the Exchanger's tools cannot ask an endpoint"}
+	}
+	if v := reflect.ValueOf(c.Exchanger); v.Kind() == reflect.Pointer && v.IsNil() {
+		return &ConnectorError{home, "Exchanger", "is a nil " + v.Type().String()}
 	}
 	if c.Exchanger == nil {
 		if len(c.Audiences) == 0 {

@@ -34,10 +34,11 @@ type endpoint struct {
 	step   *Step
 	host   string        // 127.0.0.1:port
 	secret func() string // in a func, so that no print verb reaches it
+
+	refusals refusals
 }
 
-// listen starts the step's endpoint, unless it is there already, and gives the
-// step the variables that lead to it.
+// listen starts the step's endpoint, unless it is there already.
 func (s *Step) listen() (*endpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +60,7 @@ func (s *Step) listen() (*endpoint, error) {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      endpointTimeout,
-		IdleTimeout:       time.Minute,
+		IdleTimeout:       10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 	}
 	s.run(func(ctx context.Context) {
@@ -71,10 +72,31 @@ func (s *Step) listen() (*endpoint, error) {
 		}
 	})
 	s.endpoint = e
-	s.environ["ACTIONS_ID_TOKEN_REQUEST_URL"] = e.url(tokenPath) + "?v=1" // clients append &audience=
-	s.environ["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = secret
-	s.environ["OIDCTOKEN_URL"] = e.url(tokenPath)
 	return e, nil
+}
+
+// endpointEnv starts the step's endpoint and returns the variables that lead to
+// it. The header of a request is in a file, which curl takes as -H @file: a
+// secret in an argument can be seen by every process.
+func (s *Step) endpointEnv() (map[string]string, error) {
+	e, err := s.listen()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := s.subdir(privateDir)
+	if err != nil {
+		return nil, err
+	}
+	const name = "endpoint.header"
+	if err := atomicfile.WriteIn(s.root, filepath.Join(privateDir, name), []byte("Authorization: "+e.authorization())); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	return map[string]string{
+		"ACTIONS_ID_TOKEN_REQUEST_URL":   e.url(tokenPath) + "?v=1", // clients append &audience=
+		"ACTIONS_ID_TOKEN_REQUEST_TOKEN": e.secret(),
+		"OIDCTOKEN_URL":                  e.url(tokenPath),
+		"OIDCTOKEN_HEADER_FILE":          filepath.Join(dir, name),
+	}, nil
 }
 
 func (e *endpoint) url(path string) string { return "http://" + e.host + path }
@@ -90,36 +112,10 @@ func (e *endpoint) of(g *grant) exchange.Endpoint {
 	}
 }
 
-// give lets the step ask its endpoint for what a grant's connector has.
-func (s *Step) give(g *grant) (*endpoint, error) {
-	e, err := s.listen()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.writeHeader(e); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// give lets the step ask its endpoint for what a grant's connector has. The
+// caller holds s.mu.
+func (s *Step) give(g *grant) {
 	if !slices.Contains(s.given, g.ref) {
 		s.given = append(s.given, g.ref)
 	}
-	return e, nil
-}
-
-// writeHeader writes the header of a request to the endpoint to a file, which
-// curl takes as -H @file: a secret in an argument can be seen by every process.
-func (s *Step) writeHeader(e *endpoint) error {
-	dir, err := s.subdir(privateDir)
-	if err != nil {
-		return err
-	}
-	const name = "endpoint.header"
-	if err := atomicfile.WriteIn(s.root, filepath.Join(privateDir, name), []byte("Authorization: "+e.authorization())); err != nil {
-		return fmt.Errorf("broker: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.environ["OIDCTOKEN_HEADER_FILE"] = filepath.Join(dir, name)
-	return nil
 }

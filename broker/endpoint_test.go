@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -154,13 +153,13 @@ func TestEndpointAudiences(t *testing.T) {
 			told := new(audits)
 			step := newStep(t, start(t, endpointConfig(t, told)), scope("payments", "ledger"))
 			env := deliver(t, step, tt.connector...)
-			query := ""
+			query, body := "", ""
 			if tt.audience != "" {
-				query = "&audience=" + tt.audience
+				query, body = "&audience="+tt.audience, `{"audience":"`+tt.audience+`"}`
 			}
 			for _, got := range []reply{
 				ask(t, env, "GET", env["ACTIONS_ID_TOKEN_REQUEST_URL"]+query, ""),
-				ask(t, env, "POST", env["OIDCTOKEN_URL"], `{"audience":"`+tt.audience+`"}`),
+				ask(t, env, "POST", env["OIDCTOKEN_URL"], body),
 			} {
 				if tt.want == "" {
 					if diff := cmp.Diff(tt.refusal, got); diff != "" {
@@ -210,6 +209,14 @@ func TestEndpointRefuses(t *testing.T) {
 		{"up and down", "GET", strings.TrimSuffix(url, "token") + "../token", "", nil, 404, "invalid_request"},
 		{"another method", "PUT", url, "", nil, 405, "invalid_request"},
 		{"two audiences", "GET", url + "?audience=a&audience=b", "", nil, 400, "invalid_request"},
+		{"another name for it", "GET", url + "?Audience=https://vault.example.com", "", nil, 400, "invalid_request"},
+		{"a semicolon", "GET", url + "?audience=https://evil.example.com;x", "", nil, 400, "invalid_request"},
+		{"bad escape", "GET", url + "?audience=%zz", "", nil, 400, "invalid_request"},
+		{"in the query of a POST", "POST", url + "?audience=https://other.example.com", "{}", nil, 400, "invalid_request"},
+		{"no member", "POST", url, "{}", nil, 400, "invalid_request"},
+		{"another member", "POST", url, `{"aud":"https://other.example.com"}`, nil, 400, "invalid_request"},
+		{"two members", "POST", url, `{"audience":"https://vault.example.com","Audience":"https://other.example.com"}`, nil, 400, "invalid_request"},
+		{"null", "POST", url, "null", nil, 400, "invalid_request"},
 		{"no JSON", "POST", url, "audience=a", nil, 400, "invalid_request"},
 		{"a list", "POST", url, `{"audience":["a"]}`, nil, 400, "invalid_request"},
 		{"too long", "POST", url, `{"audience":"` + strings.Repeat("a", 5000) + `"}`, nil, 400, "invalid_request"},
@@ -313,55 +320,5 @@ func TestEndpointOutage(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != 503 || response.Header.Get("Retry-After") != "3" {
 		t.Errorf("got %s, Retry-After %q", response.Status, response.Header.Get("Retry-After"))
-	}
-}
-
-// The endpoint is on loopback alone, and dies with the step.
-func TestEndpointDiesWithTheStep(t *testing.T) {
-	b := start(t, endpointConfig(t, new(audits)))
-	step, err := b.NewStep(broker.StepConfig{Scope: scope("payments", "ledger")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := deliver(t, step, "account.vault")
-	address := strings.TrimSuffix(strings.TrimPrefix(env["OIDCTOKEN_URL"], "http://"), "/token")
-	if host, _, err := net.SplitHostPort(address); err != nil || host != "127.0.0.1" {
-		t.Errorf("it listens at %q", address)
-	}
-	if got := ask(t, env, "GET", env["OIDCTOKEN_URL"], ""); got.Status != 200 {
-		t.Fatalf("got %+v", got)
-	}
-	if err := step.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if conn, err := net.Dial("tcp", address); err == nil {
-		conn.Close()
-		t.Error("it listens on after the step")
-	}
-}
-
-// A step that opens connections without end keeps nobody waiting but itself.
-func TestEndpointConnections(t *testing.T) {
-	b := start(t, endpointConfig(t, new(audits)))
-	env := deliver(t, newStep(t, b, scope("payments", "ledger")), "account.vault")
-	address := strings.TrimSuffix(strings.TrimPrefix(env["OIDCTOKEN_URL"], "http://"), "/token")
-	var answered []net.Conn
-	for range 40 { // the kernel takes them, the host only some
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			break
-		}
-		defer conn.Close()
-		answered = append(answered, conn)
-	}
-	other := deliver(t, newStep(t, b, scope("payments", "ledger")), "account.vault")
-	if got := ask(t, other, "GET", other["OIDCTOKEN_URL"], ""); got.Status != 200 {
-		t.Errorf("another step's endpoint: %+v", got)
-	}
-	for _, conn := range answered {
-		conn.Close()
-	}
-	if got := ask(t, env, "GET", env["OIDCTOKEN_URL"], ""); got.Status != 200 {
-		t.Errorf("once they are closed: %+v", got)
 	}
 }

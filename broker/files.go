@@ -125,7 +125,7 @@ func (s *Step) refresh(ctx context.Context, f *keptFile) error {
 	if err == nil {
 		err = s.write(ctx, f)
 	}
-	if errors.Is(err, oidctoken.ErrDenied) || errors.Is(err, ErrNoConnector) {
+	if ends(err) {
 		err = errors.Join(err, s.remove(f, err))
 	} else if err != nil {
 		err = errors.Join(err, s.removeExpired(f))
@@ -152,6 +152,14 @@ func (s *Step) look() {
 		default: // it will be
 		}
 	}
+}
+
+// ends says whether a refusal takes back what was given: the connector is gone,
+// or not for this step, or not one any more.
+func ends(err error) bool {
+	_, connector := errors.AsType[*ConnectorError](err)
+	_, scope := errors.AsType[*oidctoken.ScopeError](err)
+	return connector || scope || errors.Is(err, oidctoken.ErrDenied) || errors.Is(err, ErrNoConnector)
 }
 
 // report sets what callers of keep are told.

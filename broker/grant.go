@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -33,7 +34,7 @@ func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) 
 		}
 	}
 	if err != nil {
-		e := Event{Kind: Refused, Audience: audience, Err: err}
+		e := Event{Kind: Refused, Audience: printable(audience), Err: err}
 		if r, bad := ParseRef(ref); bad == nil { // else it may be anything
 			e.Connector = r.String()
 		}
@@ -41,6 +42,14 @@ func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) 
 		return nil, err
 	}
 	return g, nil
+}
+
+// printable is an audience, or nothing: what was asked for may be anything.
+func printable(audience string) string {
+	if len(audience) > 600 || strings.ContainsFunc(audience, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return audience
 }
 
 // resolve is grant without asking whether the connector's Rules admit the step.
@@ -108,14 +117,36 @@ func (s *Step) token(ctx context.Context, g *grant) (*oidctoken.Token, error) {
 
 // credential is what g's cloud gives for a token, which the step's output will
 // not show. The scopes are separated by spaces; none means the connector's own.
+//
+// A host may change or revoke the connector while the cloud is waited for. Then
+// what came is not the step's.
 func (s *Step) credential(ctx context.Context, g *grant, scopes string) (*exchange.Credential, error) {
+	for range 3 {
+		c, err := s.lease(ctx, g, scopes)
+		if err != nil {
+			return nil, s.failed(g, err)
+		}
+		now, err := s.grant(ctx, g.ref.String(), g.audience)
+		if err != nil {
+			return nil, err
+		}
+		if now.connector.Exchanger == g.connector.Exchanger {
+			return c, nil
+		}
+		g = now
+	}
+	return nil, s.failed(g, errChanging)
+}
+
+// lease is the credential for a grant, of the cache that serves all steps.
+func (s *Step) lease(ctx context.Context, g *grant, scopes string) (*exchange.Credential, error) {
 	var asked []string // nil: the connector's own
 	if scopes != "" {
 		asked = strings.Fields(scopes)
 	}
 	name, err := s.sessionName(g)
 	if err != nil {
-		return nil, s.failed(g, err)
+		return nil, err
 	}
 	ctx, done := s.during(ctx)
 	defer done()
@@ -128,14 +159,19 @@ func (s *Step) credential(ctx context.Context, g *grant, scopes string) (*exchan
 		Scopes:      asked,
 	})
 	if err != nil {
-		return nil, s.failed(g, err)
+		if errors.Is(err, oidctoken.ErrDenied) {
+			s.audit(ctx, Event{Kind: Refused, Connector: g.ref.String(), Cloud: g.connector.cloud(), Audience: g.audience, Err: err})
+		}
+		return nil, err
 	}
 	c, err := lease.Get(ctx)
 	if err != nil {
-		return nil, s.failed(g, err)
+		return nil, err
 	}
 	for _, secret := range c.Secrets() {
-		s.masks.Add(secret)
+		if !s.masks.Add(secret) {
+			return nil, errUnmaskable
+		}
 	}
 	return c, nil
 }

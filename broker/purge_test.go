@@ -40,6 +40,42 @@ func (s *store) set(home broker.Home, c *broker.Connector) {
 	s.connectors[home] = c
 }
 
+// errDamaged stands for a *broker.ConnectorError.
+var errDamaged = errors.New("damaged")
+
+// A connector that is revoked while its cloud is waited for gives nothing, and
+// what comes of it is nobody's.
+func TestRevokedWhileWaiting(t *testing.T) {
+	config, g := gatedConfig(t, newCloud("gcp"))
+	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
+	config.Connectors = connectors
+	for _, purge := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			g.open = make(chan struct{})
+			connectors.set(gcpProd, &broker.Connector{Exchanger: g})
+			b := start(t, config)
+			step := newStep(t, b, scope("payments", "ledger"))
+			failed := make(chan error, 1)
+			go func() {
+				text, err := step.Expand(t.Context(), access)
+				if text != "" {
+					t.Errorf("got %q", text)
+				}
+				failed <- err
+			}()
+			synctest.Wait()
+			connectors.set(gcpProd, nil)
+			if purge {
+				b.Purge(gcpProd)
+			}
+			close(g.open)
+			if err := <-failed; !errors.Is(err, broker.ErrNoConnector) {
+				t.Errorf("got %v, want %v", err, broker.ErrNoConnector)
+			}
+		})
+	}
+}
+
 var gcpProd = broker.Home{Account: "acme", ID: "gcp_prod"}
 
 // A connector that is purged gives new credentials to texts and files. One that
@@ -56,6 +92,9 @@ func TestPurge(t *testing.T) {
 		{"purged", func(c *broker.Connector) *broker.Connector { return c }, true, 0, nil},
 		{"removed and purged", func(*broker.Connector) *broker.Connector { return nil }, true, 0, broker.ErrNoConnector},
 		{"removed", func(*broker.Connector) *broker.Connector { return nil }, false, time.Minute, broker.ErrNoConnector},
+		{"damaged", func(c *broker.Connector) *broker.Connector {
+			return &broker.Connector{Exchanger: c.Exchanger, Rules: broker.Rules{Projects: []string{"ledger"}}}
+		}, true, 0, errDamaged},
 		{"rules", func(c *broker.Connector) *broker.Connector {
 			return &broker.Connector{Exchanger: c.Exchanger, Rules: broker.Rules{StageTypes: []string{"Deployment"}}}
 		}, false, time.Minute, oidctoken.ErrDenied},
@@ -80,7 +119,8 @@ func TestPurge(t *testing.T) {
 				time.Sleep(tt.after)
 				synctest.Wait()
 				text, err := step.Expand(t.Context(), access)
-				if !errors.Is(err, tt.want) {
+				var damaged *broker.ConnectorError
+				if !errors.Is(err, tt.want) && !(tt.want == errDamaged && errors.As(err, &damaged)) {
 					t.Fatalf("a text: got %q, %v; want %v", text, err, tt.want)
 				}
 				if tt.want == nil {

@@ -12,8 +12,8 @@ import (
 //
 // Lists hold identifiers, an Entity's ID. A project's is unique only in its
 // organization, and a pipeline's in its project: a connector that is defined
-// above has Organizations beside Projects, and Projects beside Pipelines.
-// Environments are those of any project that is admitted.
+// above has one of Organizations beside Projects, and one of Projects beside
+// Pipelines. Environments are those of any project that is admitted.
 type Rules struct {
 	Accounts      []string
 	Organizations []string
@@ -78,10 +78,10 @@ func (r *Rules) admit(s *oidctoken.Scope, claims *oidctoken.Claims) error {
 // project or pipeline of the same name.
 func (r *Rules) check(home Home) error {
 	switch {
-	case len(r.Projects) != 0 && len(r.Organizations) == 0 && home.Organization == "":
-		return &ConnectorError{home, "Rules.Projects", "would admit projects of that name in every organization: list Organizations, too"}
-	case len(r.Pipelines) != 0 && len(r.Projects) == 0 && home.Project == "":
-		return &ConnectorError{home, "Rules.Pipelines", "would admit pipelines of that name in every project: list Projects, too"}
+	case len(r.Projects) != 0 && len(r.Organizations) != 1 && home.Organization == "":
+		return &ConnectorError{home, "Rules.Projects", "would admit projects of that name in several organizations: name one of Organizations, too"}
+	case len(r.Pipelines) != 0 && len(r.Projects) != 1 && home.Project == "":
+		return &ConnectorError{home, "Rules.Pipelines", "would admit pipelines of that name in several projects: name one of Projects, too"}
 	}
 	return nil
 }

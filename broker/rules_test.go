@@ -104,6 +104,9 @@ func TestRulesThatAdmitNamesakes(t *testing.T) {
 		{"projects of an account", broker.Home{Account: "acme", ID: "c"}, broker.Rules{Projects: []string{"ledger"}}, "Rules.Projects"},
 		{"projects of an organization", broker.Home{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Projects: []string{"ledger"}}, ""},
 		{"pipelines of an organization", broker.Home{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Pipelines: []string{"release"}}, "Rules.Pipelines"},
+		{"one organization's", broker.Home{Account: "acme", ID: "c"}, broker.Rules{Organizations: []string{"payments"}, Projects: []string{"ledger", "other"}}, ""},
+		{"several organizations'", broker.Home{Account: "acme", ID: "c"}, broker.Rules{Organizations: []string{"payments", "risk"}, Projects: []string{"ledger"}}, "Rules.Projects"},
+		{"several projects'", broker.Home{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Projects: []string{"ledger", "other"}, Pipelines: []string{"release"}}, "Rules.Pipelines"},
 		{"pipelines of a project", broker.Home{Account: "acme", Organization: "payments", Project: "ledger", ID: "c"}, broker.Rules{Pipelines: []string{"release"}}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,12 +17,10 @@ import (
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-const (
-	maxConns   = 32      // of an endpoint, at once: a step must not use up the host's descriptors
-	maxRequest = 4 << 10 // bytes of a request's body
-)
+const maxRequest = 4 << 10 // bytes of a request's body
 
 // requestError is a request that the endpoint does not serve.
 type requestError struct {
@@ -47,21 +45,82 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(body) // if it fails, there is nobody left to tell
 		return
 	}
-	status, code := statusOf(err)
-	if request, ok := errors.AsType[*requestError](err); ok { // what is refused behind it has been told
-		e.step.audit(r.Context(), Event{Kind: Refused, Err: request})
-	}
-	if status == http.StatusUnauthorized {
+	refusal := e.refuse(r.Context(), err)
+	switch refusal.status {
+	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
+		w.Header().Set("Connection", "close") // which is for who has the secret
+	case http.StatusMisdirectedRequest:
+		w.Header().Set("Connection", "close")
 	}
-	var refusal *exchange.Error
-	if errors.As(err, &refusal) && refusal.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((refusal.RetryAfter+time.Second-1)/time.Second)))
+	if failure, ok := errors.AsType[*exchange.Error](err); ok && failure.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((failure.RetryAfter+time.Second-1)/time.Second)))
 	}
-	w.WriteHeader(status)
+	w.WriteHeader(refusal.status)
 	// The members that AWS's SDKs and GitHub's client show.
-	message, _ := json.Marshal(map[string]string{"code": code, "message": e.step.masks.Text(err.Error())}) // strings can be encoded
+	message, _ := json.Marshal(map[string]string{"code": refusal.code, "message": e.step.masks.Text(refusal.Error())}) // strings can be encoded
 	w.Write(message)
+}
+
+// refuse is err as the step is told it. What is the host's own it logs, and
+// keeps from the step: an address, a name, a reason of policy's.
+func (e *endpoint) refuse(ctx context.Context, err error) *requestError {
+	if refusal, ok := errors.AsType[*requestError](err); ok {
+		if missed, tell := e.refusals.tell(e.step.now()); tell {
+			e.step.audit(ctx, Event{Kind: Refused, Missed: missed, Err: refusal})
+		}
+		return refusal
+	}
+	// What is refused behind the endpoint has been told.
+	denied, isDenied := errors.AsType[*DeniedError](err)
+	failure, isFailure := errors.AsType[*exchange.Error](err)
+	switch {
+	case errors.Is(err, errClosed):
+		return &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", "the step is closed"}
+	case isDenied:
+		return &requestError{http.StatusForbidden, "access_denied", denied.Error()}
+	case errors.Is(err, ErrNoConnector):
+		return &requestError{http.StatusForbidden, "access_denied", ErrNoConnector.Error()}
+	case errors.Is(err, oidctoken.ErrDenied):
+		return &requestError{http.StatusForbidden, "access_denied", oidctoken.ErrDenied.Error()}
+	case isFailure && failure.Temporary():
+		return &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", failure.Error()}
+	case isFailure:
+		return &requestError{http.StatusBadGateway, "server_error", failure.Error()}
+	}
+	e.step.warn(ctx, "a step's endpoint could not answer", err)
+	if errors.Is(err, oidctoken.ErrSignerUnavailable) || errors.Is(err, errExpired) || errors.Is(err, context.DeadlineExceeded) {
+		return &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", "there is none to be had at present"}
+	}
+	return &requestError{http.StatusInternalServerError, "server_error", "the host has failed, and its log says why"}
+}
+
+// refusals bounds how often Audit is told of requests that anybody on the
+// machine can make.
+type refusals struct {
+	mu     sync.Mutex
+	burst  int // that were told one by one
+	next   time.Time
+	missed int
+}
+
+const refusalBurst = 100
+
+// tell says whether to tell of a refusal, and how many were not told before.
+// After the first ones, one a second is.
+func (r *refusals) tell(now time.Time) (missed int, tell bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.burst < refusalBurst:
+		r.burst++
+	case now.Before(r.next):
+		r.missed++
+		return 0, false
+	}
+	r.next = now.Add(time.Second)
+	missed, r.missed = r.missed, 0
+	return missed, true
 }
 
 // answer is what a request is answered with.
@@ -89,35 +148,49 @@ func (e *endpoint) answer(r *http.Request) ([]byte, error) {
 	return nil, &requestError{http.StatusNotFound, "invalid_request", "there is nothing at that path"}
 }
 
-// askedFor is the audience that a request names; empty if it names none.
+// askedFor is the audience that a request names; empty if it names none. What
+// is not understood is refused: the token of another audience would be sent to
+// the one that was meant.
 func askedFor(r *http.Request) (string, error) {
 	bad := func(reason string) (string, error) {
 		return "", &requestError{http.StatusBadRequest, "invalid_request", reason}
 	}
-	switch r.Method {
-	case http.MethodGet:
-		values := r.URL.Query()["audience"]
-		if len(values) > 1 {
-			return bad("the query has more than one audience")
-		}
-		return strings.Join(values, ""), nil
-	case http.MethodPost:
-		text, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
-		if err != nil || len(text) > maxRequest {
-			return bad(fmt.Sprintf("the body cannot be read, or is longer than %d bytes", maxRequest))
-		}
-		if len(text) == 0 {
-			return "", nil
-		}
-		var body struct {
-			Audience string `json:"audience"`
-		}
-		if json.Unmarshal(text, &body) != nil {
-			return bad(`the body is not of the form {"audience":"..."}`)
-		}
-		return body.Audience, nil
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return bad("the query cannot be read")
 	}
-	return "", &requestError{http.StatusMethodNotAllowed, "invalid_request", "the method is neither GET nor POST"}
+	audiences := query["audience"]
+	for name := range query {
+		if name != "audience" && name != "v" {
+			return bad("the query has another parameter than audience")
+		}
+	}
+	switch {
+	case r.Method == http.MethodGet && len(audiences) <= 1:
+		return strings.Join(audiences, ""), nil
+	case r.Method == http.MethodGet:
+		return bad("the query has more than one audience")
+	case r.Method != http.MethodPost:
+		return "", &requestError{http.StatusMethodNotAllowed, "invalid_request", "the method is neither GET nor POST"}
+	case len(audiences) != 0:
+		return bad("the audience of a POST belongs into its body")
+	}
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
+	if err != nil || len(text) > maxRequest {
+		return bad(fmt.Sprintf("the body cannot be read, or is longer than %d bytes", maxRequest))
+	}
+	if len(text) == 0 {
+		return "", nil
+	}
+	var body map[string]string
+	if err := tokenhttp.DecodeJSON(text, &body); err != nil {
+		return bad(`the body is not of the form {"audience":"..."}`)
+	}
+	audience, named := body["audience"]
+	if len(body) != 1 || !named {
+		return bad(`the body is not of the form {"audience":"..."}`)
+	}
+	return audience, nil
 }
 
 // answerToken is the JWT for an audience, of the one connector of the step that
@@ -206,64 +279,4 @@ func (s *Step) answerCredentials(ctx context.Context) ([]byte, error) {
 		return nil, refused
 	}
 	return nil, &requestError{http.StatusForbidden, "access_denied", "no connector of the step has credentials to serve"}
-}
-
-// statusOf tells a client whether to ask again.
-func statusOf(err error) (status int, code string) {
-	var request *requestError
-	if errors.As(err, &request) {
-		return request.status, request.code
-	}
-	var temporary interface{ Temporary() bool }
-	switch {
-	case errors.Is(err, oidctoken.ErrDenied), errors.Is(err, ErrNoConnector):
-		return http.StatusForbidden, "access_denied"
-	case errors.Is(err, oidctoken.ErrSignerUnavailable), errors.Is(err, errExpired),
-		errors.As(err, &temporary) && temporary.Temporary():
-		return http.StatusServiceUnavailable, "temporarily_unavailable"
-	}
-	return http.StatusBadGateway, "server_error"
-}
-
-// bounded is a listener with at most maxConns connections.
-type bounded struct {
-	net.Listener
-	slots  chan struct{}
-	closed chan struct{}
-	close  func() error
-}
-
-func newBounded(l net.Listener) *bounded {
-	b := &bounded{Listener: l, slots: make(chan struct{}, maxConns), closed: make(chan struct{})}
-	b.close = sync.OnceValue(func() error {
-		close(b.closed)
-		return l.Close()
-	})
-	return b
-}
-
-func (b *bounded) Accept() (net.Conn, error) {
-	select {
-	case b.slots <- struct{}{}:
-	case <-b.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := b.Listener.Accept()
-	if err != nil {
-		<-b.slots
-		return nil, err
-	}
-	return &boundedConn{Conn: conn, release: sync.OnceFunc(func() { <-b.slots })}, nil
-}
-
-func (b *bounded) Close() error { return b.close() }
-
-type boundedConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *boundedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -16,12 +15,16 @@ import (
 	"time"
 
 	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/atomicfile"
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
 var (
 	errClosed  = errors.New("broker: the step is closed")
 	errExpired = errors.New("broker: what was fetched has expired")
+
+	errChanging   = errors.New("the connector keeps changing")
+	errUnmaskable = errors.New("its credential has a secret that is too short to be masked")
 )
 
 // StepConfig describes a step to a broker.
@@ -57,6 +60,8 @@ type Step struct {
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
+	delivering chan struct{} // of one
+
 	mu        sync.Mutex
 	closed    bool
 	dir       string                       // made when the first file is
@@ -79,9 +84,12 @@ func (b *Broker) NewStep(c StepConfig) (*Step, error) {
 		return nil, errors.New("broker: StepConfig.Scope has an Audience, a Profile or a Connector, which are the connectors' to give")
 	}
 	s := &Step{
-		broker:    b,
-		config:    c,
-		nonce:     rand.Text(),
+		broker: b,
+		config: c,
+		nonce:  rand.Text(),
+
+		delivering: make(chan struct{}, 1),
+
 		delivered: make(map[string]Ref),
 		bundles:   make(map[string]map[string]string),
 		environ:   make(map[string]string),
@@ -163,42 +171,40 @@ func (s *Step) Deliver(ctx context.Context, ref string) error {
 		return err
 	}
 	defer end()
+	select { // one at a time: of two that are of one cloud, one is refused
+	case s.delivering <- struct{}{}:
+		defer func() { <-s.delivering }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	g, err := s.grant(ctx, ref, "")
 	if err != nil {
 		return err
 	}
-	if err := s.deliver(g, nil); err != nil { // before anything is written
-		return err
-	}
-	env, err := s.bundle(ctx, g)
-	if err == nil {
-		err = s.deliver(g, env)
-	}
-	if err == nil {
-		_, err = s.give(g)
-	}
-	if err == nil {
-		s.audit(ctx, g.delivered(time.Time{}))
-	}
-	return err
-}
-
-// deliver adds the variables of a bundle, and refuses a second connector of a
-// cloud. Without variables it only refuses.
-func (s *Step) deliver(g *grant, env map[string]string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	cloud := g.connector.cloud()
-	if cloud == "" { // it has no variables of its own that another's could replace
-		return nil
-	}
-	if other, ok := s.delivered[cloud]; ok && other != g.ref {
+	s.mu.Lock()
+	other, taken := s.delivered[cloud]
+	s.mu.Unlock()
+	if taken && other != g.ref {
 		return fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", g.ref, other)
 	}
-	if env != nil {
-		s.delivered[cloud] = g.ref
-		maps.Copy(s.environ, env)
+	env, err := s.bundle(ctx, g)
+	if err != nil {
+		return err
 	}
+	endpoint, err := s.endpointEnv()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if cloud != "" { // else it has no variables that another's could replace
+		s.delivered[cloud] = g.ref
+	}
+	maps.Copy(s.environ, env)
+	maps.Copy(s.environ, endpoint)
+	s.give(g)
+	s.mu.Unlock()
+	s.audit(ctx, g.delivered(time.Time{}))
 	return nil
 }
 
@@ -280,36 +286,8 @@ func (s *Step) Close() error {
 	if dir == "" {
 		return nil
 	}
-	err := errors.Join(s.root.Close(), os.RemoveAll(dir))
-	if errors.Is(err, fs.ErrPermission) {
-		// The step's tools may have made directories that even their owner
-		// cannot write to, as Go does in its module cache.
-		writable := makeWritable(dir)
-		if err = os.RemoveAll(dir); err != nil {
-			err = errors.Join(err, writable)
-		}
-	}
-	if err != nil {
+	if err := errors.Join(s.root.Close(), atomicfile.RemoveAll(dir)); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	return nil
-}
-
-// makeWritable gives the owner all rights to dir and the directories below it.
-// It follows no link there.
-func makeWritable(dir string) error {
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return err
-		}
-		return root.Chmod(path, 0o700) // before WalkDir reads it
-	})
 }

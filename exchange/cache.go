@@ -90,8 +90,8 @@ var (
 //   - What was not used the longest goes first when there is too much. Credentials
 //     in the hands of a [Lease] count, too: that gets another one when it needs it.
 //
-// Policy (oidctoken.Config.Allow) is asked when a token is minted, and not
-// whenever a credential is served: see Purge.
+// Policy (oidctoken.Config.Allow) is asked by Lease, and when a token is minted:
+// a renewal that it refuses ends the credential. Get does not ask it.
 type Cache struct {
 	keeper *lease.Keeper[cacheKey, loan]
 	store  *store
@@ -109,6 +109,7 @@ func NewCache(c CacheConfig) *Cache {
 	cache.keeper = lease.New(lease.Config[cacheKey, loan]{
 		Store:    cache.store,
 		Pause:    pause,
+		Ends:     func(err error) bool { return errors.Is(err, oidctoken.ErrDenied) },
 		Failures: c.MaxEntries,
 		Closed:   errCacheClosed,
 		Now:      cache.store.config.Now,

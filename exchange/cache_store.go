@@ -94,6 +94,13 @@ func (s *store) admit(ctx context.Context, key cacheKey, h *held) bool {
 	return true
 }
 
+// Remove removes the credential of key.
+func (s *store) Remove(key cacheKey) {
+	if element := s.entries[key]; element != nil {
+		s.remove(element)
+	}
+}
+
 // Keep takes a new credential, instead of the last one. It does not keep one
 // for which all others together would not make room.
 func (s *store) Keep(key cacheKey, l loan) bool {

@@ -55,8 +55,8 @@ var errAudience = errors.New("exchange: the Exchanger asked for a token for anot
 // targets is the same, all of the Scope included. A later change to what t
 // points to has no effect.
 //
-// It fails with a *[oidctoken.ScopeError] as [oidctoken.Issuer.Prepare] does,
-// and when a required field is missing or the Exchanger cannot be compared.
+// It fails with [oidctoken.ErrDenied] when policy refuses, with a
+// *[oidctoken.ScopeError] as [oidctoken.Issuer.Prepare] does, and when a required field is missing or the Exchanger cannot be compared.
 func (c *Cache) Lease(ctx context.Context, t Target) (*Lease, error) {
 	switch {
 	case t.Issuer == nil:
@@ -77,6 +77,9 @@ func (c *Cache) Lease(ctx context.Context, t Target) (*Lease, error) {
 	}
 	mint, err := t.Issuer.Prepare(ctx, t.Scope)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.Issuer.Allow(ctx, t.Scope); err != nil {
 		return nil, err
 	}
 	// The claims are what the cloud sees. Policy sees more, so that all of the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,7 +76,6 @@ func TestLastGoodServes(t *testing.T) {
 	}{
 		{"temporary", &exchange.Error{Provider: "bank", Status: 503, Retryable: true}, 10 * time.Second},
 		{"refusal", &exchange.Error{Provider: "bank", Status: 400}, 10 * time.Second},
-		{"policy", fmt.Errorf("mint: %w", oidctoken.ErrDenied), 10 * time.Second},
 		{"Retry-After", fmt.Errorf("x: %w", &exchange.Error{Provider: "bank", Status: 429, RetryAfter: 25 * time.Second, Retryable: true}), 25 * time.Second},
 		{"short Retry-After", &exchange.Error{Provider: "bank", Status: 429, RetryAfter: 3 * time.Second, Retryable: true}, 10 * time.Second},
 		{"endless Retry-After", &exchange.Error{Provider: "bank", Status: 429, RetryAfter: time.Hour, Retryable: true}, 30 * time.Second},
@@ -171,11 +171,38 @@ func TestFailureIsOneTargets(t *testing.T) {
 		return nil
 	}})
 	b, cache := &bank{}, newCache(t, exchange.CacheConfig{})
-	refused := newLease(t, cache, target(issuer, b, "mallory"))
-	if _, err := refused.Get(t.Context()); !errors.Is(err, oidctoken.ErrDenied) {
-		t.Errorf("Get = %v, want %v", err, oidctoken.ErrDenied)
+	if _, err := cache.Lease(t.Context(), target(issuer, b, "mallory")); !errors.Is(err, oidctoken.ErrDenied) {
+		t.Errorf("Lease = %v, want %v", err, oidctoken.ErrDenied)
 	}
-	checkSerial(t, newLease(t, cache, target(issuer, b, "acme")), 2)
+	checkSerial(t, newLease(t, cache, target(issuer, b, "acme")), 1)
+}
+
+// T22: policy that has changed its mind gives out no more leases, and ends what
+// was leased with the next renewal.
+func TestPolicyChangesItsMind(t *testing.T) {
+	var denied atomic.Bool
+	issuer := newIssuer(t, oidctoken.Config{Allow: func(context.Context, oidctoken.Scope) error {
+		if denied.Load() {
+			return errors.New("no more")
+		}
+		return nil
+	}})
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		b, cache := &bank{}, newCache(t, exchange.CacheConfig{})
+		lease := newLease(t, cache, target(issuer, b, "acme"))
+		checkSerial(t, lease, 1)
+		denied.Store(true)
+		if _, err := cache.Lease(t.Context(), target(issuer, b, "acme")); !errors.Is(err, oidctoken.ErrDenied) {
+			t.Errorf("Lease = %v, want %v", err, oidctoken.ErrDenied)
+		}
+		at(start, 40*time.Minute)
+		checkSerial(t, lease, 1) // while it is renewed
+		synctest.Wait()
+		if _, err := lease.Get(t.Context()); !errors.Is(err, oidctoken.ErrDenied) {
+			t.Errorf("Get = %v, want %v", err, oidctoken.ErrDenied)
+		}
+	})
 }
 
 // An Exchanger that returns nothing, or what has expired, is in error.

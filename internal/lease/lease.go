@@ -5,6 +5,8 @@ package lease
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -27,6 +29,8 @@ const (
 type Store[K comparable, V any] interface {
 	// Find returns the value of key as of now.
 	Find(ctx context.Context, key K, now time.Time) (V, State)
+	// Remove removes the value of key, if there is one.
+	Remove(key K)
 	// Keep takes a new value. False means that the value was withdrawn while it
 	// was on its way, and that whoever waits for it needs another.
 	Keep(key K, value V) bool
@@ -38,6 +42,8 @@ type Config[K comparable, V any] struct {
 	// Pause is for how long nobody tries again after err, while a value serves
 	// or none does.
 	Pause func(err error, serving bool) time.Duration
+	// Ends says whether a renewal that failed with err ends the last value, too.
+	Ends func(err error) bool
 	// Failures is how many are remembered at most.
 	Failures int
 	// Closed is the error of a Get after Close.
@@ -112,11 +118,22 @@ func (k *Keeper[K, V]) Get(ctx context.Context, key K, prepare func() Fetch[V]) 
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
-		if state == Last {
-			err = nil
+		if state == Last { // it may have ended, or been withdrawn, since
+			return k.last(ctx, key, err)
 		}
 		return value, err
 	}
+}
+
+// last returns the value of key, if it still serves, instead of err.
+func (k *Keeper[K, V]) last(ctx context.Context, key K, err error) (V, error) {
+	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	value, state := k.config.Store.Find(ctx, key, k.config.Now())
+	if state == None {
+		return value, err
+	}
+	return value, nil
 }
 
 // find returns what there is, and the flight to wait for, if any.
@@ -171,8 +188,15 @@ func (k *Keeper[K, V]) launch(key K, fetch Fetch[V]) *flight[V] {
 	f.cancel = cancel
 	k.tasks.Go(func() {
 		defer cancel()
-		value, err := fetch(ctx)
-		k.land(key, f, value, err)
+		var value V
+		err := errors.New("it ended its goroutine")
+		defer func() {
+			if p := recover(); p != nil { // a plug-in's fault is not the end of all
+				err = fmt.Errorf("panic of type %T", p)
+			}
+			k.land(key, f, value, err)
+		}()
+		value, err = fetch(ctx)
 	})
 	return f
 }
@@ -190,6 +214,9 @@ func (k *Keeper[K, V]) land(key K, f *flight[V], value V, err error) {
 		f.again = !k.config.Store.Keep(key, value)
 	} else {
 		k.fail(key, failure{err, k.config.Now()})
+		if k.config.Ends(err) {
+			k.config.Store.Remove(key)
+		}
 	}
 	f.value, f.err = value, err
 	close(f.done)

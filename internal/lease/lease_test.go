@@ -97,6 +97,8 @@ func (s *shelf) Find(_ context.Context, key string, _ time.Time) (string, lease.
 	return value, s.state
 }
 
+func (s *shelf) Remove(key string) { delete(s.values, key) }
+
 func (s *shelf) Keep(key, value string) bool {
 	if s.refuse > 0 {
 		s.refuse--
@@ -106,7 +108,7 @@ func (s *shelf) Keep(key, value string) bool {
 	return true
 }
 
-var errClosed = errors.New("closed")
+var errClosed, errEnd = errors.New("closed"), errors.New("no more")
 
 func newKeeper(t *testing.T, s *shelf) *lease.Keeper[string, string] {
 	k := lease.New(lease.Config[string, string]{
@@ -117,6 +119,7 @@ func newKeeper(t *testing.T, s *shelf) *lease.Keeper[string, string] {
 			}
 			return time.Second
 		},
+		Ends:     func(err error) bool { return errors.Is(err, errEnd) },
 		Failures: 2,
 		Closed:   errClosed,
 		Now:      time.Now,
@@ -200,6 +203,49 @@ func TestLast(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		get(t.Context(), nil, "new", 1)
 	})
+}
+
+// What serves only if it cannot be renewed, and ends while it is waited for,
+// does not serve.
+func TestLastEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, down := &shelf{values: map[string]string{"a": "old"}, state: lease.Last}, errors.New("down")
+		k := newKeeper(t, s)
+		got, err := k.Get(t.Context(), "a", always(func(context.Context) (string, error) {
+			k.Mu.Lock()
+			defer k.Mu.Unlock()
+			s.Remove("a") // as by its key's revocation
+			return "", down
+		}))
+		if got != "" || err != down {
+			t.Errorf("Get = %q, %v; want the error", got, err)
+		}
+	})
+}
+
+// A renewal can end the last value.
+func TestEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{values: map[string]string{"a": "old"}, state: lease.Due}
+		k := newKeeper(t, s)
+		refused := always(func(context.Context) (string, error) { return "", errEnd })
+		if got, err := k.Get(t.Context(), "a", refused); got != "old" || err != nil {
+			t.Errorf("Get = %q, %v while it is renewed", got, err)
+		}
+		synctest.Wait()
+		if got, err := k.Get(t.Context(), "a", refused); got != "" || err != errEnd {
+			t.Errorf("Get = %q, %v; want %v", got, err, errEnd)
+		}
+	})
+}
+
+// A Fetch that panics fails, and shows nothing of what it panicked with.
+func TestPanic(t *testing.T) {
+	k := newKeeper(t, &shelf{values: map[string]string{}, state: lease.Fresh})
+	got, err := k.Get(t.Context(), "a", always(func(context.Context) (string, error) { panic("a secret") }))
+	if got != "" || err == nil || err.Error() != "panic of type string" {
+		t.Errorf("Get = %q, %v", got, err)
+	}
 }
 
 // A value that the Store refuses was withdrawn: the caller gets another.
