@@ -15,8 +15,10 @@ require (
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/google/go-cmp v0.7.0
+	github.com/google/go-tpm v0.9.8
 	github.com/lestrrat-go/jwx/v3 v3.3.0
 	github.com/oidctoken/oidctoken v0.0.0
+	github.com/oidctoken/oidctoken/signer/pkcs11 v0.0.0
 	github.com/zitadel/oidc/v3 v3.51.17
 	golang.org/x/oauth2 v0.37.0
 	google.golang.org/api v0.304.0
@@ -68,7 +70,9 @@ require (
 	github.com/lestrrat-go/httpcc v1.0.1 // indirect
 	github.com/lestrrat-go/httprc/v3 v3.0.6 // indirect
 	github.com/lestrrat-go/option/v2 v2.0.0 // indirect
+	github.com/miekg/pkcs11 v1.1.2 // indirect
 	github.com/muhlemmer/gu v0.3.1 // indirect
+	github.com/oidctoken/oidctoken/signer v0.0.0 // indirect
 	github.com/pkg/browser v0.0.0-20240102092130-5ac0b6a4141c // indirect
 	github.com/planetscale/vtprotobuf v0.6.1-0.20240319094008-0393e58bdf10 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
@@ -98,4 +102,8 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace github.com/oidctoken/oidctoken => ..
+replace (
+	github.com/oidctoken/oidctoken => ..
+	github.com/oidctoken/oidctoken/signer => ../signer
+	github.com/oidctoken/oidctoken/signer/pkcs11 => ../signer/pkcs11
+)

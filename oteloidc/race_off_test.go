@@ -1,0 +1,5 @@
+//go:build !race
+
+package oteloidc_test
+
+const raceEnabled = false

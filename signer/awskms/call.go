@@ -1,0 +1,221 @@
+package awskms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+	"github.com/oidctoken/oidctoken/signer"
+)
+
+const (
+	service   = "awskms"
+	maxAnswer = 1 << 20 // bytes; a page of 1,000 keys has a sixth of that
+)
+
+// KMS's codes, as its API names them.
+const (
+	codeDenied = "AccessDeniedException"
+
+	codeNotFound     = "NotFoundException"
+	codeDisabled     = "DisabledException"
+	codeInvalidState = "KMSInvalidStateException"
+
+	// codeUnknown is the SDK's own, for an answer without one.
+	codeUnknown = "UnknownError"
+)
+
+// away are the codes that say that the same call may succeed later. Most come
+// with status 400. LimitExceededException is none of them: it means the number
+// of keys, or the length of something.
+var away = []string{
+	"ThrottlingException", "Throttling", "ThrottledException", "RequestThrottled", "RequestThrottledException",
+	"RequestLimitExceeded", "TooManyRequestsException", "SlowDown",
+	"KMSInternalException", "DependencyTimeoutException", "KeyUnavailableException",
+	"InternalFailure", "InternalError", "ServiceUnavailable", "ServiceUnavailableException",
+	"RequestTimeout", "RequestTimeoutException",
+}
+
+var errTooLarge = fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+
+func checkClient(client *kms.Client) error {
+	switch {
+	case client == nil:
+		return &ConfigError{"client", "is required"}
+	case client.Options().ClientLogMode.IsSigning():
+		// The SDK reads that when it makes a client, and no more.
+		return &ConfigError{"client", "logs what it signs, session tokens too: leave LogSigning out of its ClientLogMode"}
+	}
+	return nil
+}
+
+// call makes one call. The secrets are those parts of the request that no error
+// may repeat, besides its credentials; in may be read for longer than the call
+// takes.
+func call[In, Out any](
+	ctx context.Context, guard *signer.Guard, op string,
+	method func(context.Context, *In, ...func(*kms.Options)) (*Out, error), in *In, secrets ...string,
+) (*Out, error) {
+	var out *Out
+	err := guard.Do(ctx, service, op, func(ctx context.Context) error {
+		w := &wire{secrets: secrets}
+		answer, err := method(ctx, in, w.options)
+		if err != nil {
+			return w.failure(op, err)
+		}
+		out = answer
+		return nil
+	})
+	if err != nil {
+		return nil, err // and out is not looked at: the call may still be under way
+	}
+	return out, nil
+}
+
+// wire stands between the SDK and the network for one call.
+type wire struct {
+	client  kms.HTTPClient
+	secrets []string
+}
+
+func (w *wire) options(o *kms.Options) {
+	o.Retryer = aws.NopRetryer{}
+	o.ClientLogMode = 0
+	w.client = o.HTTPClient
+	if c, ok := w.client.(*http.Client); ok {
+		// The SDK's own client follows no redirect that would take the body
+		// along; this one would take the session token to another host.
+		own := *c
+		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		w.client = &own
+	}
+	o.HTTPClient = w
+}
+
+// Do remembers what an error must not repeat, and bounds what is read.
+func (w *wire) Do(r *http.Request) (*http.Response, error) {
+	w.secrets = append(slices.Clip(w.secrets), r.Header.Get("X-Amz-Security-Token"), r.Header.Get("Authorization"))
+	if r.Body != nil {
+		// The SDK closes the body when the answer's header is there, and its
+		// WriteTo fails from then on, which ends the connection if net/http is
+		// just looking for the body's end. Its Read does not.
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	response, err := w.client.Do(r)
+	if response != nil && response.Body != nil {
+		response.Body = &body{ReadCloser: response.Body}
+	}
+	return response, err
+}
+
+// body is an answer's, bounded.
+type body struct {
+	io.ReadCloser
+	read int
+}
+
+// readError is a failure of the network in the middle of an answer.
+type readError struct{ error }
+
+func (e *readError) Unwrap() error { return e.error }
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.read > maxAnswer {
+		return 0, errTooLarge
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.read += n
+	if b.read > maxAnswer {
+		return 0, errTooLarge
+	}
+	if err != nil && err != io.EOF {
+		err = &readError{err}
+	}
+	return n, err
+}
+
+// failure is what an error of the SDK means.
+func (w *wire) failure(op string, err error) *signer.Error {
+	e := &signer.Error{Service: service, Op: op, Kind: signer.Unavailable}
+	var status int
+	if response := (*smithyhttp.ResponseError)(nil); errors.As(err, &response) && response.Response != nil {
+		status = response.HTTPStatusCode()
+		e.RetryAfter = tokenhttp.ParseRetryAfter(response.Response.Header.Get("Retry-After"), time.Now())
+	}
+	var api smithy.APIError
+	refused := errors.As(err, &api) && api.ErrorCode() != codeUnknown
+	var unsent *smithyhttp.RequestSendError
+	var broken *readError
+	switch {
+	case errors.As(err, &unsent), errors.As(err, &broken), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errTooLarge):
+		e.Kind, err = signer.Malformed, errTooLarge
+	case refused:
+		return w.refusal(e, status, api, err)
+	case status == 0:
+		// Nothing was sent: the credentials are not to be had, which may be
+		// otherwise soon.
+	case tokenhttp.RetryableStatus(status):
+		err = fmt.Errorf("status %d", status)
+	case status < 200 || status > 299:
+		e.Kind, err = signer.Malformed, fmt.Errorf("status %d without an error of KMS", status)
+	default:
+		e.Kind = signer.Malformed
+	}
+	e.Err = &cause{w.redact(err.Error()), err}
+	return e
+}
+
+// refusal completes e for an error that KMS gave a code. The cause is not
+// wrapped: KMS writes into some messages what it was sent, such as the headers
+// that a signature covers.
+func (w *wire) refusal(e *signer.Error, status int, api smithy.APIError, err error) *signer.Error {
+	e.Code = w.redact(api.ErrorCode())
+	switch code := api.ErrorCode(); {
+	case slices.Contains(away, code), tokenhttp.RetryableStatus(status):
+	case code == codeNotFound, code == codeDisabled, code == codeInvalidState:
+		e.Kind = signer.Gone
+	default:
+		e.Kind = signer.Refused
+	}
+	text := w.redact(api.ErrorMessage())
+	if id := (interface{ ServiceRequestID() string })(nil); errors.As(err, &id) && id.ServiceRequestID() != "" {
+		text += " (request ID " + w.redact(tokenhttp.Printable(id.ServiceRequestID(), 64)) + ")"
+	}
+	if text != "" {
+		e.Err = errors.New(text)
+	}
+	return e
+}
+
+func (w *wire) redact(text string) string { return tokenhttp.Redact(text, w.secrets...) }
+
+// cause shows an error without what was sent.
+type cause struct {
+	text string
+	err  error
+}
+
+func (c *cause) Error() string { return c.text }
+func (c *cause) Unwrap() error { return c.err }
+
+func malformed(op, format string, args ...any) error {
+	return &signer.Error{Service: service, Op: op, Kind: signer.Malformed, Err: fmt.Errorf(format, args...)}
+}
+
+func refused(op, format string, args ...any) error {
+	return &signer.Error{Service: service, Op: op, Kind: signer.Refused, Err: fmt.Errorf(format, args...)}
+}
+
+// printable is a text of KMS's that stands where a name is expected.
+func printable(text string) string { return fmt.Sprintf("%q", tokenhttp.Printable(text, 256)) }

@@ -1,0 +1,15 @@
+package azurekeys
+
+var (
+	RetryAfter  = retryAfter
+	ErrorCodes  = errorCodes
+	MaxAnswer   = maxAnswer
+	ParseSealed = func(b []byte) ([]byte, error) {
+		s, err := parseSealed(b)
+		return s.append(nil), err
+	}
+	ParseKeyID = func(text string) (string, error) {
+		id, err := parseKeyID(text)
+		return id.String(), err
+	}
+)

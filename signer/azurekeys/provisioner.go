@@ -1,0 +1,359 @@
+package azurekeys
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+
+	"github.com/oidctoken/oidctoken/keyring"
+	"github.com/oidctoken/oidctoken/signer"
+)
+
+// ProvisionerConfig says where a ring's keys are.
+type ProvisionerConfig struct {
+	// Client is that of the vault or Managed HSM. Required.
+	Client *azkeys.Client
+
+	// Keys is https://VAULT.vault.azure.net/keys/NAME, the beginning of the keys'
+	// identifiers: those of the ring's RS256 keys are versions of NAME-rs256, and
+	// so on. No other ring, and nobody else, makes versions of these keys: they
+	// would become the ring's. Required.
+	Keys string
+
+	// HSM makes keys of kty RSA-HSM and EC-HSM, not RSA and EC: in a Managed HSM
+	// there are no others, and Key Vault has them in its Premium tier. Optional.
+	HSM bool
+
+	// RSABits is the size of new RSA keys: 2048, 3072 or 4096. Optional, 2048 by
+	// default.
+	RSABits int
+
+	// Guard is shared by all that use the vault's quota. Optional, one of its own
+	// with the default limits.
+	Guard *signer.Guard
+}
+
+// NewProvisioner returns a Provisioner for a [keyring.Ring] with any of RS256,
+// RS384, RS512, ES256, ES384 and ES512. It needs the permissions list, get,
+// create, update and sign for keys (in RBAC: Key Vault Crypto Officer).
+//
+// A version cannot be deleted by itself: Retire disables it, after which the
+// service signs nothing with it, and whoever may update the key can enable it
+// again. Whoever wants to be rid of the private half deletes the key, with all
+// versions, once no ring has any. A key's backup takes 500 versions at most.
+// The keys must have no rotation policy: the service would make versions that
+// no ring asked for.
+//
+// NewProvisioner fails with an [*signer.Error] that names the field at fault;
+// its methods fail with one, too.
+func NewProvisioner(c ProvisionerConfig) (keyring.Provisioner, error) {
+	id, err := parseKeyID(c.Keys)
+	switch {
+	case c.Client == nil:
+		err = errors.New("config.Client is nil")
+	case err != nil:
+		err = fmt.Errorf("config.Keys: %.100q: %w", c.Keys, err)
+	case id.version != "":
+		err = fmt.Errorf("config.Keys: %.100q names a version", c.Keys)
+	case len(id.name) > maxName-len("-rs256"):
+		err = fmt.Errorf("config.Keys: its name has more than %d bytes", maxName-len("-rs256"))
+	case !slices.Contains([]int{0, 2048, 3072, 4096}, c.RSABits):
+		err = fmt.Errorf("config.RSABits: %d is not 2048, 3072 or 4096", c.RSABits)
+	}
+	if err != nil {
+		return nil, misuse("NewProvisioner", err)
+	}
+	if c.RSABits == 0 {
+		c.RSABits = 2048
+	}
+	return &provisioner{
+		remote:  newRemote(c.Client, id, c.Guard),
+		hsm:     c.HSM,
+		bits:    int32(c.RSABits),
+		signers: make(map[keyID]*Signer),
+	}, nil
+}
+
+type provisioner struct {
+	remote // its id has no version, and the name is not that of a key
+	hsm    bool
+	bits   int32
+
+	mu      sync.Mutex
+	signers map[keyID]*Signer // that Versions and Create have returned, until they are retired
+}
+
+// algorithms are those of the service that an issuer knows.
+func algorithms() []string {
+	return []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
+}
+
+// key is the key that has the versions for an algorithm.
+func (p *provisioner) key(alg string) keyID {
+	return keyID{vault: p.id.vault, name: p.id.name + "-" + strings.ToLower(alg)}
+}
+
+func (p *provisioner) at(id keyID) remote { return remote{id, p.client, p.guard} }
+
+// Versions lists what can sign. A version that this process knows and the
+// service does not list is asked for by itself, since a replica of the service
+// may not have heard of a new one.
+func (p *provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
+	var versions []keyring.Version
+	for _, alg := range algorithms() {
+		listed, err := p.list(ctx, p.key(alg))
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range p.unlisted(alg, listed) {
+			p.forget(id)
+			listed = append(listed, listedVersion{id: id})
+		}
+		for _, v := range listed {
+			var s *Signer
+			err := v.err
+			if err == nil {
+				s, err = p.signer(ctx, v.id, alg)
+			}
+			switch {
+			case err == nil:
+				versions = append(versions, keyring.Version{ID: v.id.String(), Algorithm: alg, Signer: s})
+			case v.err != nil, isGone(err):
+				p.forget(v.id)
+			default:
+				return nil, err
+			}
+		}
+	}
+	return versions, nil
+}
+
+// listedVersion is a version with what keeps it from being used now.
+type listedVersion struct {
+	id  keyID
+	err error
+}
+
+// maxPages is more than a ring fills in centuries.
+const maxPages = 1000
+
+func (p *provisioner) list(ctx context.Context, key keyID) ([]listedVersion, error) {
+	var listed []listedVersion
+	pager := p.client().NewListKeyPropertiesVersionsPager(key.name, nil)
+	for range maxPages {
+		page, err := call(ctx, p.guard, opList, func(ctx context.Context) ([]listedVersion, error) {
+			return nextPage(ctx, pager, key)
+		})
+		switch {
+		case isGone(err):
+			return nil, nil // a Managed HSM may say so of a key that has no version yet
+		case err != nil:
+			return nil, err
+		}
+		if listed = append(listed, page...); !pager.More() {
+			return listed, nil
+		}
+	}
+	return nil, misuse(opList, fmt.Errorf("%s has more than %d pages of versions", key, maxPages))
+}
+
+const opList = "ListKeyPropertiesVersions"
+
+func nextPage(ctx context.Context, pager *runtime.Pager[azkeys.ListKeyPropertiesVersionsResponse], key keyID) ([]listedVersion, error) {
+	page, err := pager.NextPage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if page.NextLink != nil && *page.NextLink != "" {
+		// The next request goes there, with the access token.
+		u, err := url.Parse(*page.NextLink)
+		if err != nil {
+			return nil, problem(signer.Malformed, "the nextLink is not a URL")
+		}
+		if vault, err := vaultOf(u); err != nil || vault != key.vault {
+			return nil, problem(signer.Malformed, "the nextLink leaves the vault: it goes to %.100q", u.Host)
+		}
+	}
+	listed := make([]listedVersion, 0, len(page.Value))
+	for _, v := range page.Value {
+		if v == nil || v.KID == nil {
+			return nil, problem(signer.Malformed, "a version is listed without kid")
+		}
+		id, err := pinned(string(*v.KID))
+		if of := (keyID{id.vault, id.name, ""}); err != nil || !of.is(key) {
+			return nil, problem(signer.Malformed, "%.200q is listed, which is no version of %s", string(*v.KID), key)
+		}
+		id.name = key.name
+		if v.Attributes == nil || v.Attributes.Enabled == nil {
+			return nil, problem(signer.Malformed, "%s is listed without attributes", id)
+		}
+		listed = append(listed, listedVersion{id, active(v.Attributes)})
+	}
+	return listed, nil
+}
+
+// Create makes a version. One that was made and did not get here is listed by
+// Versions.
+func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Version, error) {
+	parameters, err := p.parameters(algorithm)
+	if err != nil {
+		return keyring.Version{}, misuse("CreateKey", err)
+	}
+	id := p.key(algorithm)
+	s, err := call(ctx, p.guard, "CreateKey", func(ctx context.Context) (*Signer, error) {
+		answer, err := p.client().CreateKey(ctx, id.name, parameters, nil)
+		if err != nil {
+			return nil, err
+		}
+		if answer.Key == nil || answer.Key.KID == nil {
+			return nil, problem(signer.Malformed, "the answer names no key")
+		}
+		created, err := pinned(string(*answer.Key.KID))
+		if err != nil {
+			return nil, problem(signer.Malformed, "%w", err)
+		}
+		r := p.at(keyID{id.vault, id.name, created.version})
+		if err := r.usable(answer.KeyBundle, []azkeys.KeyOperation{azkeys.KeyOperationSign}); err != nil {
+			return nil, err
+		}
+		public, err := publicKey(answer.Key)
+		if err != nil {
+			return nil, err
+		}
+		return &Signer{r, public}, fits(algorithm, public)
+	})
+	if err != nil {
+		return keyring.Version{}, err
+	}
+	p.remember(s)
+	return keyring.Version{ID: s.id.String(), Algorithm: algorithm, Signer: s}, nil
+}
+
+func (p *provisioner) parameters(algorithm string) (azkeys.CreateKeyParameters, error) {
+	rsa, ec := azkeys.KeyTypeRSA, azkeys.KeyTypeEC
+	if p.hsm {
+		rsa, ec = azkeys.KeyTypeRSAHSM, azkeys.KeyTypeECHSM
+	}
+	parameters := azkeys.CreateKeyParameters{
+		KeyOps:        []*azkeys.KeyOperation{to.Ptr(azkeys.KeyOperationSign), to.Ptr(azkeys.KeyOperationVerify)},
+		KeyAttributes: &azkeys.KeyAttributes{Enabled: to.Ptr(true)},
+	}
+	switch algorithm {
+	case "RS256", "RS384", "RS512":
+		parameters.Kty, parameters.KeySize = &rsa, &p.bits
+	case "ES256":
+		parameters.Kty, parameters.Curve = &ec, to.Ptr(azkeys.CurveNameP256)
+	case "ES384":
+		parameters.Kty, parameters.Curve = &ec, to.Ptr(azkeys.CurveNameP384)
+	case "ES512":
+		parameters.Kty, parameters.Curve = &ec, to.Ptr(azkeys.CurveNameP521)
+	default:
+		return parameters, fmt.Errorf("the service has no algorithm %.20q, only %q", algorithm, algorithms())
+	}
+	return parameters, nil
+}
+
+// fits refuses a key of another kind than the algorithm's, which somebody else
+// has made under the name.
+func fits(algorithm string, public crypto.PublicKey) error {
+	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[algorithm[2:]]
+	if got, err := signer.Algorithm(public, make([]byte, hash.Size()), hash); err != nil || got != algorithm {
+		return problem(signer.Refused, "its key is not one for %s", algorithm)
+	}
+	return nil
+}
+
+// Retire disables a version.
+func (p *provisioner) Retire(ctx context.Context, version string) error {
+	id, err := pinned(version)
+	if err == nil && !slices.ContainsFunc(algorithms(), func(alg string) bool {
+		of := keyID{id.vault, id.name, ""}
+		return of.is(p.key(alg))
+	}) {
+		err = fmt.Errorf("%s is not a version of %s-*", id, p.id)
+	}
+	if err != nil {
+		return misuse("UpdateKey", err)
+	}
+	_, err = call(ctx, p.guard, "UpdateKey", func(ctx context.Context) (struct{}, error) {
+		answer, err := p.client().UpdateKey(ctx, id.name, id.version, azkeys.UpdateKeyParameters{
+			KeyAttributes: &azkeys.KeyAttributes{Enabled: to.Ptr(false)},
+		}, nil)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if answer.Key == nil || answer.Attributes == nil || answer.Attributes.Enabled == nil || *answer.Attributes.Enabled {
+			return struct{}{}, problem(signer.Malformed, "the answer does not say that the version is disabled")
+		}
+		return struct{}{}, id.echoed(answer.Key.KID)
+	})
+	if err != nil && !isGone(err) {
+		return err
+	}
+	p.forget(id)
+	return nil
+}
+
+func isGone(err error) bool {
+	var e *signer.Error
+	return errors.As(err, &e) && e.Kind == signer.Gone
+}
+
+// signer is that of a version, whose public key is fetched once.
+func (p *provisioner) signer(ctx context.Context, id keyID, alg string) (*Signer, error) {
+	p.mu.Lock()
+	s := p.signers[id]
+	p.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	s, err := fetch(ctx, p.at(id))
+	if err != nil {
+		return nil, err
+	}
+	if err := fits(alg, s.public); err != nil {
+		return nil, named("GetKey", err)
+	}
+	p.remember(s)
+	return s, nil
+}
+
+func (p *provisioner) remember(s *Signer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signers[s.id] = s
+}
+
+func (p *provisioner) forget(id keyID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.signers, id)
+}
+
+// unlisted are the versions for an algorithm that are known and not listed.
+func (p *provisioner) unlisted(alg string, listed []listedVersion) []keyID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ids []keyID
+	for id := range p.signers {
+		isIt := func(v listedVersion) bool { return v.id == id }
+		if id.name == p.key(alg).name && !slices.ContainsFunc(listed, isIt) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Format shows where the keys are.
+func (p *provisioner) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "azurekeys.Provisioner(%s-*)", p.id)
+}

@@ -1,0 +1,92 @@
+package azurekeys
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/oidctoken/oidctoken/signer"
+)
+
+// maxAnswer is what the service may answer: many times a page of versions.
+const maxAnswer = 1 << 20
+
+var errTooLong = fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+
+// HTTPClient returns a client for azcore's ClientOptions.Transport that follows
+// no redirect, with the digest in its request, and takes no answer of more than 1
+// MiB, which the SDK's own would read to its end. It sends through rt; nil means
+// an [http.Transport] of its own, with the proxy of the environment, and as many
+// kept connections as a [signer.Guard] has calls under way.
+func HTTPClient(rt http.RoundTripper) *http.Client {
+	if rt == nil {
+		rt = &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			ForceAttemptHTTP2:     true,
+			MaxIdleConns:          64,
+			MaxIdleConnsPerHost:   32,
+			IdleConnTimeout:       90 * time.Second,
+			TLSHandshakeTimeout:   5 * time.Second,
+			ExpectContinueTimeout: time.Second,
+		}
+	}
+	return &http.Client{
+		Transport:     bounded{rt},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// bounded limits what is read of an answer, after decompression.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := b.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = &body{response.Body, maxAnswer}
+	return response, nil
+}
+
+// CloseIdleConnections is what [http.Client.CloseIdleConnections] calls.
+func (b bounded) CloseIdleConnections() {
+	if c, ok := b.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+type body struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left+1)])
+	if n > b.left {
+		return 0, &bodyError{errTooLong}
+	}
+	b.left -= n
+	if err != nil && err != io.EOF {
+		err = &bodyError{err}
+	}
+	return n, err
+}
+
+// bodyError tells what went wrong with an answer's body from what the SDK wraps
+// in the same way, a credential's failure.
+type bodyError struct{ err error }
+
+func (e *bodyError) Error() string { return e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }
+
+func (e *bodyError) classify() *signer.Error {
+	kind := signer.Malformed
+	if !errors.Is(e, errTooLong) && isNetwork(e) {
+		kind = signer.Unavailable
+	}
+	return &signer.Error{Kind: kind, Err: e}
+}

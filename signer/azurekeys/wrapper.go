@@ -1,0 +1,156 @@
+package azurekeys
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+
+	"github.com/oidctoken/oidctoken/keyring"
+	"github.com/oidctoken/oidctoken/signer"
+)
+
+// NewWrapper returns a Wrapper that encrypts with A256GCM under a version of an
+// AES key of 256 bits (kty oct-HSM) of a Managed HSM, whose whole identifier is
+// keyID, https://HSM.managedhsm.azure.net/keys/NAME/VERSION. It decrypts what any
+// version of that key has encrypted, and a ring encrypts anew what the pinned one
+// has not. Give all replicas the new version at once: two that differ keep
+// undoing each other's work. The caller needs the permissions get, encrypt and
+// decrypt (in local RBAC: Managed HSM Crypto User).
+//
+// An RSA key is refused, and so every key of a Key Vault, which has no AES keys.
+// Who knows the public half of an RSA key can wrap a data key of their own: with
+// that and the right to write to the store, they could put keys of their own into
+// the ring, which the Wrapper is there to prevent. For a Key Vault, use
+// [NewProvisioner], with a [keyring.NewWrapper] beside it.
+//
+// It fails with an [*signer.Error], and so do Wrap and Unwrap; what was changed,
+// or belongs to another ring, is Refused. A guard of nil means one of its own
+// with the default limits.
+func NewWrapper(ctx context.Context, client *azkeys.Client, keyID string, guard *signer.Guard) (keyring.Wrapper, error) {
+	id, err := pinned(keyID)
+	if err != nil {
+		return nil, misuse("NewWrapper", err)
+	}
+	if client == nil {
+		return nil, misuse("NewWrapper", errors.New("the client is nil"))
+	}
+	w := &wrapper{newRemote(client, id, guard)}
+	key, err := w.get(ctx, azkeys.KeyOperationEncrypt, azkeys.KeyOperationDecrypt)
+	if err != nil {
+		return nil, err
+	}
+	switch *key.Kty {
+	case azkeys.KeyTypeOctHSM:
+		return w, nil
+	case azkeys.KeyTypeRSA, azkeys.KeyTypeRSAHSM:
+		return nil, misuse("NewWrapper", fmt.Errorf("%s is an RSA key: what it wraps proves nothing, since anybody can encrypt to its public half; an oct-HSM key of a Managed HSM is needed", id))
+	}
+	return nil, misuse("NewWrapper", fmt.Errorf("%s has kty %.20q, not oct-HSM", id, *key.Kty))
+}
+
+type wrapper struct{ remote }
+
+func (w *wrapper) Wrap(ctx context.Context, plaintext, aad []byte) ([]byte, error) {
+	if len(plaintext) == 0 || len(plaintext) > maxWrapped {
+		return nil, misuse("Encrypt", fmt.Errorf("there are %d bytes to wrap, not 1 to %d", len(plaintext), maxWrapped))
+	}
+	parameters := azkeys.KeyOperationParameters{
+		Algorithm:                   to.Ptr(azkeys.EncryptionAlgorithmA256GCM),
+		Value:                       bytes.Clone(plaintext), // the call may outlive Wrap
+		AdditionalAuthenticatedData: bytes.Clone(aad),
+	}
+	return call(ctx, w.guard, "Encrypt", func(ctx context.Context) ([]byte, error) {
+		// The service chooses the iv, and refuses one that is given.
+		answer, err := w.client().Encrypt(ctx, w.id.name, w.id.version, parameters, nil)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.id.echoed(answer.KID); err != nil {
+			return nil, err
+		}
+		if len(answer.Result) != len(parameters.Value) || len(answer.IV) != ivSize || len(answer.AuthenticationTag) != tagSize {
+			return nil, problem(signer.Malformed, "the ciphertext has %d bytes, the iv %d and the tag %d, not %d, %d and %d",
+				len(answer.Result), len(answer.IV), len(answer.AuthenticationTag), len(parameters.Value), ivSize, tagSize)
+		}
+		return sealed{w.id.version, answer.IV, answer.AuthenticationTag, answer.Result}.append(nil), nil
+	})
+}
+
+func (w *wrapper) Unwrap(ctx context.Context, wrapped, aad []byte) ([]byte, error) {
+	s, err := parseSealed(bytes.Clone(wrapped))
+	if err != nil {
+		return nil, misuse("Decrypt", err)
+	}
+	id := w.id
+	id.version = s.version
+	parameters := azkeys.KeyOperationParameters{
+		Algorithm:                   to.Ptr(azkeys.EncryptionAlgorithmA256GCM),
+		Value:                       s.ciphertext,
+		IV:                          s.iv,
+		AuthenticationTag:           s.tag,
+		AdditionalAuthenticatedData: bytes.Clone(aad),
+	}
+	return call(ctx, w.guard, "Decrypt", func(ctx context.Context) ([]byte, error) {
+		answer, err := w.client().Decrypt(ctx, id.name, id.version, parameters, nil)
+		if err != nil {
+			return nil, err
+		}
+		if err := id.echoed(answer.KID); err != nil {
+			return nil, err
+		}
+		if len(answer.Result) != len(s.ciphertext) {
+			return nil, problem(signer.Malformed, "the plaintext has %d bytes, not %d", len(answer.Result), len(s.ciphertext))
+		}
+		return answer.Result, nil
+	})
+}
+
+// Current is what a ring asks before it keeps a data key.
+func (w *wrapper) Current(wrapped []byte) bool {
+	s, err := parseSealed(wrapped)
+	return err == nil && s.version == w.id.version
+}
+
+// Format shows the identifier of the version that encrypts.
+func (w *wrapper) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "azurekeys.Wrapper(%s)", w.id) }
+
+// sealed is what Wrap returns: a byte that says 1, the version's name, the iv,
+// the tag and the ciphertext. What the tag does not cover, the service finds out:
+// another version has another key.
+type sealed struct {
+	version             string
+	iv, tag, ciphertext []byte
+}
+
+const (
+	sealedFormat = 1
+	ivSize       = 12
+	tagSize      = 16
+	sealedHead   = 1 + versionSize + ivSize + tagSize
+	maxWrapped   = 1 << 10
+)
+
+func (s sealed) append(b []byte) []byte {
+	b = append(b, sealedFormat)
+	b = append(b, s.version...)
+	b = append(b, s.iv...)
+	b = append(b, s.tag...)
+	return append(b, s.ciphertext...)
+}
+
+var errSealed = errors.New("what is wrapped was not wrapped with a key of this service")
+
+func parseSealed(b []byte) (sealed, error) {
+	if len(b) <= sealedHead || len(b) > sealedHead+maxWrapped || b[0] != sealedFormat {
+		return sealed{}, errSealed
+	}
+	version, b := string(b[1:1+versionSize]), b[1+versionSize:]
+	if !isName(version) {
+		return sealed{}, errSealed
+	}
+	return sealed{version, b[:ivSize], b[ivSize : ivSize+tagSize], b[ivSize+tagSize:]}, nil
+}

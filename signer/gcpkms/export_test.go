@@ -1,0 +1,21 @@
+package gcpkms
+
+import "time"
+
+// Status is what is read of an error's body.
+func Status(body []byte) (status, message string, reasons []string, retryDelay time.Duration) {
+	s := parseStatus(body)
+	return s.status, s.message, s.reasons, s.retryDelay
+}
+
+var (
+	RetryAfter = retryAfter
+	IsNamed    = isNamed
+	Checksum   = checksum[[]byte]
+)
+
+const (
+	KeyVersion   = keyVersion
+	LongestRetry = longestRetry
+	MaxAnswer    = maxAnswer
+)

@@ -1,0 +1,159 @@
+package gcpkms
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+
+	"google.golang.org/api/cloudkms/v1"
+
+	"github.com/oidctoken/oidctoken/keyring"
+	"github.com/oidctoken/oidctoken/signer"
+)
+
+// Wrapper encrypts a ring's data key with a symmetric key of the service. It is
+// a [keyring.Wrapper], and tells the ring when the key has another primary
+// version, so that the data key is encrypted anew.
+type Wrapper struct {
+	caller caller
+	key    string
+
+	mu sync.Mutex
+	// What the service has said of versions, as it was heard last: which one is
+	// the primary, and one that is not; "" if unknown.
+	primary, old string
+}
+
+var _ interface {
+	keyring.Wrapper
+	Current(wrapped []byte) bool
+} = (*Wrapper)(nil)
+
+// NewWrapper returns a Wrapper with a key of purpose ENCRYPT_DECRYPT, given by
+// its full name, projects/P/locations/L/keyRings/R/cryptoKeys/K: the service
+// encrypts with its primary version, and decrypts with the version that has
+// encrypted. It makes no call. The service should come from [NewService]. A nil
+// guard means one of the Wrapper's own, with the default limits.
+func NewWrapper(service *cloudkms.Service, key string, guard *signer.Guard) (*Wrapper, error) {
+	c, err := newCaller(service, guard)
+	if err == nil {
+		err = checkName(key, cryptoKey)
+	}
+	if err != nil {
+		return nil, refused("NewWrapper", err)
+	}
+	return &Wrapper{caller: c, key: key}, nil
+}
+
+// Format names the key, whatever the verb.
+func (w *Wrapper) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "gcpkms.Wrapper(%s)", w.key) }
+
+// Wrap encrypts plaintext, and authenticates bound with it, as the service's
+// additional authenticated data. The result names the version that it was
+// encrypted with, in clear, before the ciphertext. Every error is a
+// *[signer.Error], or that of ctx.
+func (w *Wrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, error) {
+	const op = "Encrypt"
+	sent := base64.StdEncoding.EncodeToString(plaintext)
+	request := &cloudkms.EncryptRequest{
+		Plaintext: sent, PlaintextCrc32c: checksum(plaintext),
+		AdditionalAuthenticatedData:       base64.StdEncoding.EncodeToString(bound),
+		AdditionalAuthenticatedDataCrc32c: checksum(bound),
+		ForceSendFields:                   []string{"Plaintext", "PlaintextCrc32c", "AdditionalAuthenticatedDataCrc32c"},
+	}
+	got, err := call(ctx, w.caller, op, func(ctx context.Context) (*cloudkms.EncryptResponse, error) {
+		return w.caller.keys().Encrypt(w.key, request).Context(ctx).Do()
+	}, sent)
+	if err != nil {
+		return nil, err
+	}
+	if !isNamed(got.Name, keyVersion) || keyOf(got.Name) != w.key {
+		return nil, malformed(op, "it is of %.200q, no version of %s", got.Name, w.key)
+	}
+	if !got.VerifiedPlaintextCrc32c || !got.VerifiedAdditionalAuthenticatedDataCrc32c {
+		return nil, malformed(op, "the service has not verified the checksums of what it encrypted")
+	}
+	ciphertext, err := decode(got.Ciphertext, got.CiphertextCrc32c)
+	if err != nil {
+		return nil, malformed(op, "the ciphertext %w", err)
+	}
+	if len(ciphertext) <= len(plaintext) {
+		return nil, malformed(op, "the ciphertext has %d bytes for a plaintext of %d", len(ciphertext), len(plaintext))
+	}
+	w.heard(got.Name, true)
+	return append([]byte(got.Name+separator), ciphertext...), nil
+}
+
+// Unwrap undoes Wrap. What was wrapped with another key or another bound,
+// or changed since, is Refused. Every error is a *[signer.Error], or that of ctx.
+func (w *Wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, error) {
+	const op = "Decrypt"
+	version, ciphertext, err := w.split(wrapped)
+	if err != nil {
+		return nil, refused(op, err)
+	}
+	request := &cloudkms.DecryptRequest{
+		Ciphertext: base64.StdEncoding.EncodeToString(ciphertext), CiphertextCrc32c: checksum(ciphertext),
+		AdditionalAuthenticatedData:       base64.StdEncoding.EncodeToString(bound),
+		AdditionalAuthenticatedDataCrc32c: checksum(bound),
+		ForceSendFields:                   []string{"Ciphertext", "CiphertextCrc32c", "AdditionalAuthenticatedDataCrc32c"},
+	}
+	got, err := call(ctx, w.caller, op, func(ctx context.Context) (*cloudkms.DecryptResponse, error) {
+		return w.caller.keys().Decrypt(w.key, request).Context(ctx).Do()
+	})
+	if err != nil {
+		return nil, err
+	}
+	plaintext, err := decode(got.Plaintext, got.PlaintextCrc32c)
+	if err != nil {
+		return nil, malformed(op, "the plaintext %w", err)
+	}
+	w.heard(version, got.UsedPrimary)
+	return plaintext, nil
+}
+
+// Current reports whether wrapped was made with the key's primary version, by
+// what the service said at the last Wrap or Unwrap of this process: another
+// primary is noticed by a replica that starts. It makes no call.
+func (w *Wrapper) Current(wrapped []byte) bool {
+	version, _, err := w.split(wrapped)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return err == nil && version != w.old && (w.primary == "" || version == w.primary)
+}
+
+func (w *Wrapper) heard(version string, isPrimary bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if isPrimary {
+		w.primary = version
+	} else {
+		w.old = version
+	}
+	if w.primary == w.old { // it was the other before
+		if isPrimary {
+			w.old = ""
+		} else {
+			w.primary = ""
+		}
+	}
+}
+
+// separator ends the version's name in what Wrap returns.
+const separator = "\n"
+
+// split takes what Wrap has put together apart. The version's name is not
+// authenticated: it says which key is missing, and what to encrypt anew.
+func (w *Wrapper) split(wrapped []byte) (version string, ciphertext []byte, err error) {
+	name, ciphertext, ok := bytes.Cut(wrapped, []byte(separator))
+	switch version = string(name); {
+	case !ok || !isNamed(version, keyVersion):
+		return "", nil, errors.New("what is wrapped names no version of a key: it was not made by a gcpkms.Wrapper")
+	case keyOf(version) != w.key:
+		return "", nil, fmt.Errorf("what is wrapped was made with %.200s, not with %s", version, w.key)
+	}
+	return version, ciphertext, nil
+}

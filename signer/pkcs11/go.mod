@@ -1,0 +1,21 @@
+module github.com/oidctoken/oidctoken/signer/pkcs11
+
+go 1.26.0
+
+require (
+	github.com/google/go-cmp v0.7.0
+	github.com/miekg/pkcs11 v1.1.2
+	github.com/oidctoken/oidctoken v0.0.0
+	github.com/oidctoken/oidctoken/signer v0.0.0
+	go.uber.org/goleak v1.3.0
+)
+
+require (
+	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
+	golang.org/x/time v0.16.0 // indirect
+)
+
+replace (
+	github.com/oidctoken/oidctoken => ../..
+	github.com/oidctoken/oidctoken/signer => ..
+)

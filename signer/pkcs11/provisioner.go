@@ -1,0 +1,302 @@
+package pkcs11
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	cryptoki "github.com/miekg/pkcs11"
+
+	"github.com/oidctoken/oidctoken/keyring"
+	"github.com/oidctoken/oidctoken/signer"
+)
+
+// ProvisionerConfig says where a ring's keys are made, and how.
+type ProvisionerConfig struct {
+	// Token is where the keys are. Its user must be one who may make and destroy
+	// keys. Required.
+	Token *Token
+
+	// Prefix tells the keys of one ring from all others of the token: their
+	// label (CKA_LABEL) is Prefix, a slash and the algorithm, such as
+	// acme-prod/RS256. 1 to 64 printable characters of ASCII without a slash.
+	// Required.
+	Prefix string
+
+	// RSABits is the size of RSA keys: 2048, 3072 or 4096. Optional, 2048 by
+	// default.
+	RSABits int
+
+	// Guard is for signing, listing and destroying. Optional, one with the
+	// default limits by default. Making a key takes some modules long, and is
+	// ended by ctx or after a minute.
+	Guard *signer.Guard
+}
+
+func (c *ProvisionerConfig) check() error {
+	switch {
+	case c.Token == nil:
+		return errors.New("pkcs11: ProvisionerConfig.Token is required")
+	case c.Prefix == "":
+		return errors.New("pkcs11: ProvisionerConfig.Prefix is required")
+	case len(c.Prefix) > 64 || strings.ContainsFunc(c.Prefix, func(r rune) bool { return r < ' ' || r > '~' || r == '/' }):
+		return fmt.Errorf("pkcs11: ProvisionerConfig.Prefix %.64q is not 1 to 64 printable characters of ASCII without a slash", c.Prefix)
+	case !slices.Contains([]int{2048, 3072, 4096}, c.RSABits):
+		return fmt.Errorf("pkcs11: ProvisionerConfig.RSABits is %d, not 2048, 3072 or 4096", c.RSABits)
+	}
+	return nil
+}
+
+const generateTimeout = time.Minute
+
+type provisioner struct {
+	ProvisionerConfig
+	generating *signer.Guard
+}
+
+// NewProvisioner returns a Provisioner whose versions are key pairs in the
+// token. They are persistent, their private keys sensitive and not extractable,
+// which is checked after they were made. The ID of a version is its CKA_ID, 16
+// random bytes, in hexadecimal: [New] takes it. Retire destroys both keys of a
+// pair, for good, and refuses one whose label is not the ring's.
+func NewProvisioner(c ProvisionerConfig) (keyring.Provisioner, error) {
+	if c.RSABits == 0 {
+		c.RSABits = 2048
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if c.Guard == nil {
+		c.Guard = signer.NewGuard(signer.Limits{})
+	}
+	return &provisioner{c, signer.NewGuard(signer.Limits{InFlight: 1, Timeout: generateTimeout})}, nil
+}
+
+// Format names the token and the prefix.
+func (p *provisioner) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "pkcs11.Provisioner(%s %q)", p.Token.config.name(), p.Prefix)
+}
+
+// generator is the mechanism that makes a key pair for an algorithm.
+type generator struct {
+	alg             string
+	mechanism, kind uint
+	params          string // CKA_EC_PARAMS
+}
+
+var generators = []generator{
+	{"RS256", cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN, cryptoki.CKK_RSA, ""},
+	{"RS384", cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN, cryptoki.CKK_RSA, ""},
+	{"RS512", cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN, cryptoki.CKK_RSA, ""},
+	{"ES256", cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.CKK_EC, paramsP256},
+	{"ES384", cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.CKK_EC, paramsP384},
+	{"ES512", cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.CKK_EC, paramsP521},
+	{"EdDSA", ckmECEdwardsKeyPairGen, ckkECEdwards, paramsEd25519},
+}
+
+func (p *provisioner) label(alg string) string { return p.Prefix + "/" + alg }
+
+// Versions lists the key pairs with the ring's labels.
+func (p *provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
+	var versions []keyring.Version
+	err := p.Guard.Do(ctx, service, "C_FindObjects", func(ctx context.Context) error {
+		return p.Token.do(ctx, func(c *conn) error {
+			versions = nil
+			for _, g := range generators {
+				some, err := p.list(ctx, c, g.alg)
+				if err != nil {
+					return err
+				}
+				versions = append(versions, some...)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return versions, nil
+}
+
+func (p *provisioner) list(ctx context.Context, c *conn, alg string) ([]keyring.Version, error) {
+	objects, err := c.find([]attribute{
+		{cryptoki.CKA_CLASS, uint(cryptoki.CKO_PRIVATE_KEY)},
+		{cryptoki.CKA_TOKEN, true},
+		{cryptoki.CKA_LABEL, p.label(alg)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var versions []keyring.Version
+	for _, object := range objects {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		values, err := c.session.read(object, cryptoki.CKA_ID)
+		if err != nil {
+			return nil, failed("C_GetAttributeValue", err)
+		}
+		if len(values) != 1 || len(values[0]) == 0 || len(values[0]) > maxID {
+			return nil, problem("C_GetAttributeValue", signer.Malformed, "a key labelled %s has no CKA_ID", p.label(alg))
+		}
+		v, err := p.version(c, string(values[0]), alg)
+		if err != nil {
+			return nil, err
+		}
+		versions = append(versions, v)
+	}
+	return versions, nil
+}
+
+// version is the key pair of that CKA_ID, which must be one for the algorithm.
+func (p *provisioner) version(c *conn, id, alg string) (keyring.Version, error) {
+	s, err := newSigner(c, id, p.Guard)
+	if err != nil {
+		return keyring.Version{}, err
+	}
+	hash := hashes[alg]
+	digest := []byte(nil)
+	if hash != 0 {
+		digest = make([]byte, hash.Size())
+	}
+	if got, err := signer.Algorithm(s.public, digest, crypto.SignerOpts(hash)); err != nil || got != alg {
+		return keyring.Version{}, problem("C_GetAttributeValue", signer.Malformed, "the key of CKA_ID %x is labelled for %s, which its type is not", id, alg)
+	}
+	return keyring.Version{ID: hex.EncodeToString([]byte(id)), Algorithm: alg, Signer: s}, nil
+}
+
+// Create makes a key pair.
+func (p *provisioner) Create(ctx context.Context, alg string) (keyring.Version, error) {
+	i := slices.IndexFunc(generators, func(g generator) bool { return g.alg == alg })
+	if i < 0 {
+		return keyring.Version{}, problem("C_GenerateKeyPair", signer.Refused, "there is no algorithm %.16q", alg)
+	}
+	var v keyring.Version
+	err := p.generating.Do(ctx, service, "C_GenerateKeyPair", func(ctx context.Context) error {
+		return p.Token.do(ctx, func(c *conn) (err error) {
+			// An ID of its own for each attempt: one that failed may have made a
+			// key all the same. The ring finds that as a version it does not know.
+			id := make([]byte, 16)
+			rand.Read(id) // it never fails
+			public, private := p.templates(generators[i], id)
+			if err := c.session.generate(generators[i].mechanism, public, private); err != nil {
+				return failed("C_GenerateKeyPair", err)
+			}
+			if v, err = p.version(c, string(id), alg); err == nil {
+				err = c.checkGuarded(string(id))
+			}
+			if err != nil && !isLost(err) { // a key that is not as it must be
+				return also(err, p.destroy(c, string(id)))
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return keyring.Version{}, err
+	}
+	return v, nil
+}
+
+// templates are those of a key pair (sections 4.8 and 4.9).
+func (p *provisioner) templates(g generator, id []byte) (public, private []attribute) {
+	both := []attribute{
+		{cryptoki.CKA_KEY_TYPE, g.kind},
+		{cryptoki.CKA_TOKEN, true},
+		{cryptoki.CKA_ID, id},
+		{cryptoki.CKA_LABEL, p.label(g.alg)},
+	}
+	public = append([]attribute{
+		{cryptoki.CKA_CLASS, uint(cryptoki.CKO_PUBLIC_KEY)},
+		{cryptoki.CKA_VERIFY, true},
+	}, both...)
+	if g.kind == cryptoki.CKK_RSA {
+		public = append(public,
+			attribute{cryptoki.CKA_MODULUS_BITS, uint(p.RSABits)},
+			attribute{cryptoki.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}})
+	} else {
+		public = append(public, attribute{cryptoki.CKA_EC_PARAMS, []byte(g.params)})
+	}
+	private = append([]attribute{
+		{cryptoki.CKA_CLASS, uint(cryptoki.CKO_PRIVATE_KEY)},
+		{cryptoki.CKA_PRIVATE, true},
+		{cryptoki.CKA_SENSITIVE, true},
+		{cryptoki.CKA_EXTRACTABLE, false},
+		{cryptoki.CKA_SIGN, true},
+	}, both...)
+	return public, private
+}
+
+// checkGuarded fails unless the private key cannot be read out of the token.
+func (c *conn) checkGuarded(id string) error {
+	object, err := c.only(fmt.Sprintf("private key of CKA_ID %x", id), withID(cryptoki.CKO_PRIVATE_KEY, id))
+	if err != nil {
+		return err
+	}
+	values, err := c.session.read(object, cryptoki.CKA_SENSITIVE, cryptoki.CKA_EXTRACTABLE)
+	if err != nil {
+		return failed("C_GetAttributeValue", err)
+	}
+	if len(values) != 2 || string(values[0]) != "\x01" || string(values[1]) != "\x00" {
+		return problem("C_GenerateKeyPair", signer.Malformed, "the token has made a private key that can be read out of it")
+	}
+	return nil
+}
+
+// Retire destroys a key pair.
+func (p *provisioner) Retire(ctx context.Context, id string) error {
+	binary, err := parseID(id)
+	if err != nil {
+		return err
+	}
+	return p.Guard.Do(ctx, service, "C_DestroyObject", func(ctx context.Context) error {
+		return p.Token.do(ctx, func(c *conn) error { return p.destroy(c, binary) })
+	})
+}
+
+// keyClasses are in the order in which they are destroyed: what is listed is
+// private keys, so that a public key that was left over is none.
+var keyClasses = []uint{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKO_PUBLIC_KEY}
+
+// destroy destroys the objects of that CKA_ID, if all have the ring's label.
+func (p *provisioner) destroy(c *conn, id string) error {
+	var all []uint
+	for _, class := range keyClasses {
+		objects, err := c.find(withID(class, id))
+		if err != nil {
+			return err
+		}
+		all = append(all, objects...)
+	}
+	for _, object := range all {
+		if err := p.checkOwn(c, object, id); err != nil {
+			return err
+		}
+	}
+	for _, object := range all {
+		if err := p.checkOwn(c, object, id); err != nil { // what was destroyed does not come back
+			return err
+		}
+		if err := c.session.destroy(object); err != nil {
+			return failed("C_DestroyObject", err)
+		}
+	}
+	return nil
+}
+
+func (p *provisioner) checkOwn(c *conn, object uint, id string) error {
+	values, err := c.session.read(object, cryptoki.CKA_ID, cryptoki.CKA_LABEL)
+	if err != nil {
+		return failed("C_GetAttributeValue", err)
+	}
+	own := func(g generator) bool { return string(values[1]) == p.label(g.alg) }
+	if len(values) != 2 || string(values[0]) != id || !slices.ContainsFunc(generators, own) {
+		return problem("C_DestroyObject", signer.Refused, "the key of CKA_ID %x has not the ring's label %s", id, p.label("..."))
+	}
+	return nil
+}
