@@ -47,7 +47,7 @@ type blocks[T any] struct {
 	n    uint32 // elements, each of so many T as its user says
 }
 
-const perBlock = 256 // elements
+const perBlock = 1024 // elements
 
 // at is the element of that place.
 func (b *blocks[T]) at(place uint32, size int) []T {
