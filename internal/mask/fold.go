@@ -28,35 +28,43 @@ type cut struct {
 
 // fold appends the folded p to text and the places of what was left out to cuts.
 func (f *folder) fold(text []byte, cuts []cut, p []byte) ([]byte, []cut) {
-	lf := -1 // the next LF at or after i
+	copied := 0      // p[:copied] is in text
+	lf, cr := -1, -1 // the next ones at or after i
 	for i := 0; i < len(p); {
 		if f.afterCR {
 			f.afterCR = false
 			if p[i] == '\n' {
 				cuts = leaveOut(cuts, len(text))
 				i++
+				copied = i
 				continue
 			}
 		}
 		if lf < i {
 			lf = indexFrom(p, i, '\n')
 		}
-		end := i + indexFrom(p[i:lf], 0, '\r')
-		line := p[i:end]
-		text = append(text, line...)
-		f.count(line)
+		if cr < i {
+			cr = indexFrom(p, i, '\r')
+		}
+		end := min(lf, cr)
+		f.count(p[i:end])
 		if end == len(p) {
 			break
 		}
-		if f.run == wrapRun {
+		isWrap := f.run == wrapRun
+		if isWrap || end == cr {
+			text = append(text, p[copied:end]...)
+			copied = end + 1
+		}
+		if isWrap {
 			cuts = leaveOut(cuts, len(text))
-		} else {
+		} else if end == cr {
 			text = append(text, '\n')
 		}
-		*f = folder{afterCR: p[end] == '\r'}
+		*f = folder{afterCR: end == cr}
 		i = end + 1
 	}
-	return text, cuts
+	return append(text, p[copied:]...), cuts
 }
 
 // count updates the run at the end of a piece of a line.

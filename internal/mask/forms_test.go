@@ -232,6 +232,33 @@ func TestNoCanaryReadable(t *testing.T) {
 	}
 }
 
+// D07: with thousands of secrets, the early and the late are found as one alone.
+func TestManySecrets(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 16))
+	var set mask.Set
+	var tokens []string
+	for range 2000 {
+		tokens = append(tokens, fakeJWT(r))
+		set.Add(tokens[len(tokens)-1])
+	}
+	var text strings.Builder
+	for i, token := range tokens {
+		_, signature, _ := strings.Cut(token[strings.IndexByte(token, '.')+1:], ".")
+		for _, form := range []string{
+			token, signature, fmt.Sprintf("%x", signature), fmt.Sprintf("%X", token), base64.StdEncoding.EncodeToString([]byte(signature + "12"))[:456],
+		} {
+			fmt.Fprintf(&text, "%d: %s\n", i, form)
+		}
+	}
+	var want strings.Builder
+	for i := range tokens {
+		want.WriteString(strings.Repeat(fmt.Sprintf("%d: ***\n", i), 5))
+	}
+	if diff := cmp.Diff(want.String(), writeChunks(t, &set, text.String(), []int{1 + r.IntN(100), 1 + r.IntN(5000)})); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+}
+
 // jwtSegments returns payload and signature of a token, nothing of other texts.
 func jwtSegments(s string) []string {
 	all := strings.Split(s, ".")

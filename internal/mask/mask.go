@@ -22,17 +22,20 @@
 // # How it works
 //
 // Patterns are kept in a compressed trie, which shares equal beginnings: a thousand
-// tokens of one issuer differ only after some hundred bytes. A bitmap of hashes of
-// the first eight bytes of all patterns keeps nearly every position of ordinary
-// text away from the trie. A match that is still open at the end of a write is
-// a node of the trie and goes on with the next one; nothing is scanned twice.
+// tokens of one issuer differ only after some hundred bytes. Two bitmaps of hashes
+// of the first eight bytes of all patterns keep ordinary text away from the trie:
+// one look at four bytes mostly rules out five positions, and nearly all that are
+// left fail by their eight bytes. A match that is still open at the end of a write
+// is a node of the trie and goes on with the next one; of the text, at most the last
+// seven bytes are looked at twice.
 // The cost is linear in the output for high-entropy secrets; for secrets that
 // repeat themselves it is at worst the output times the length of a pattern.
 //
 // An Aho-Corasick automaton would be the textbook way. But in the forms above a
-// thousand tokens make some twenty megabytes of patterns; with a state for each byte
-// it would take hundreds of megabytes, and it would have to be built again for each
-// secret that is added while output flows.
+// thousand tokens make some twenty megabytes of patterns, and an automaton has a
+// state for each byte of them. For forty tokens, one library took 0.4 GB and 6
+// seconds to build it, another 3.6 GB and 45 seconds, and both then searched at less
+// than a third of the speed. Nor could a secret be added while output flows.
 package mask
 
 import (
@@ -124,4 +127,26 @@ func (p *patterns) add(secret string, all []string) {
 		p.root.insert(pattern)
 		p.filter.add(pattern)
 	}
+}
+
+// mayBegin says whether text, which is not empty and shorter than any pattern,
+// is how one of them begins.
+func (p *patterns) mayBegin(text []byte) bool {
+	if !p.filter.admits(text) {
+		return false
+	}
+	if len(text) <= 2 {
+		return true // the filter is certain
+	}
+	n := &p.root
+	for done := 0; done < len(text); {
+		if n = n.child(text[done]); n == nil {
+			return false
+		}
+		done += commonPrefix(n.key[done:], text[done:])
+		if done < min(len(n.key), len(text)) {
+			return false
+		}
+	}
+	return true
 }

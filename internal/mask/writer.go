@@ -54,6 +54,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 func (w *Writer) Flush() error {
 	s := w.stream()
 	if s.err == nil {
+		s.scanRest()
 		s.pass(len(s.text))
 	}
 	return s.err
@@ -86,6 +87,7 @@ type stream struct {
 	cuts []cut  // where text lacks bytes of raw
 
 	open     []match // those that go on beyond text, earliest first
+	scanned  int     // in text: a match that begins before it is open, found or none
 	found    []span  // of raw, to be masked
 	maskedTo int     // the end, in raw, of the range that was last masked; -1 if ordinary output came after it
 
@@ -110,28 +112,44 @@ func (s *stream) take(block []byte) {
 	s.set.mu.RLock()
 	defer s.set.mu.RUnlock()
 	if s.set.patterns == nil {
+		s.scanned = len(s.text)
 		return
 	}
 	p := s.set.patterns()
-	from := old
 	if p.version != s.version {
 		// All that is held back is compared with the new patterns.
 		s.version = p.version
 		s.open = slices.DeleteFunc(s.open, func(m match) bool { return m.start >= 0 })
-		from = 0
+		s.scanned = 0
 	}
 	before := s.open
 	s.open = s.open[:0]
 	for _, m := range before {
 		s.follow(m, old-m.start)
 	}
-	s.scan(p, from)
+	s.scan(p)
 }
 
-// scan follows all matches that start at or after from.
-func (s *stream) scan(p *patterns, from int) {
-	for i := p.filter.next(s.text, from); i < len(s.text); i = p.filter.next(s.text, i+1) {
+// scan follows all matches that start in the text, up to a place near its end
+// at which a pattern may begin: how it goes on is cheaper to find out with the
+// next bytes.
+func (s *stream) scan(p *patterns) {
+	i := p.filter.next(s.text, s.scanned)
+	for ; i+gram <= len(s.text); i = p.filter.next(s.text, i+1) {
 		s.follow(match{i, &p.root}, 0)
+	}
+	for i < len(s.text) && !p.mayBegin(s.text[i:]) {
+		i++
+	}
+	s.scanned = i
+}
+
+// scanRest follows what scan has left, since the text is passed on now.
+func (s *stream) scanRest() {
+	s.set.mu.RLock()
+	defer s.set.mu.RUnlock()
+	for ; s.scanned < len(s.text); s.scanned++ {
+		s.follow(match{s.scanned, &s.set.patterns().root}, 0)
 	}
 }
 
@@ -180,9 +198,9 @@ func (s *stream) shiftAt(i int) int {
 // settled is the length of the text that no open match can change.
 func (s *stream) settled() int {
 	if len(s.open) == 0 {
-		return len(s.text)
+		return s.scanned
 	}
-	return max(0, s.open[0].start)
+	return max(0, s.open[0].start) // before scanned
 }
 
 // pass writes the first n bytes of text, masked, and forgets them.
@@ -198,6 +216,7 @@ func (s *stream) pass(n int) {
 		s.cuts[i].at -= n
 		s.cuts[i].shift -= shift
 	}
+	s.scanned -= n
 	for i := range s.open {
 		s.open[i].start -= n
 	}

@@ -112,6 +112,29 @@ func TestLinesAreNotDelayed(t *testing.T) {
 	}
 }
 
+// A Writer that has seen output of a size needs no more memory for the next.
+func TestWritesDoNotAllocate(t *testing.T) {
+	set, r := thousandTokens(), rand.New(rand.NewPCG(17, 18))
+	token := fakeJWT(r)
+	set.Add(token)
+	text := string(logText(r, 32<<10)) + token + wrap(base64.StdEncoding.EncodeToString([]byte(token)), 76, "\r\n") + token[:1000]
+	w := set.Writer(io.Discard)
+	for _, size := range []int{1, 100, 4 << 10} {
+		allocs := testing.AllocsPerRun(10, func() { // once more, before it counts
+			for rest := []byte(text); len(rest) > 0; {
+				n := min(size, len(rest))
+				if _, err := w.Write(rest[:n]); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+		})
+		if allocs > 1 { // []byte(text)
+			t.Errorf("%d bytes in writes of %d: %v allocations, want none", len(text), size, allocs-1)
+		}
+	}
+}
+
 func TestFlush(t *testing.T) {
 	const secret = "secret-value-1234"
 	set := newSet(secret)
