@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
 // workDir is the private directory of a run.
@@ -24,7 +26,7 @@ func newWorkDir() (*workDir, error) {
 	}
 	for _, l := range left {
 		if isLeftover(l) {
-			_ = os.RemoveAll(l) // what cannot be removed is not this run's to fail for
+			_ = atomicfile.RemoveAll(l) // what cannot be removed is not this run's to fail for
 		}
 	}
 	path, err := os.MkdirTemp("", workDirPrefix)
@@ -33,10 +35,10 @@ func newWorkDir() (*workDir, error) {
 	}
 	lock, err := lockDir(path)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(path))
+		return nil, errors.Join(err, atomicfile.RemoveAll(path))
 	}
 	return &workDir{path, lock}, nil
 }
 
 // Close removes the directory.
-func (d *workDir) Close() error { return errors.Join(os.RemoveAll(d.path), d.lock.Close()) }
+func (d *workDir) Close() error { return errors.Join(atomicfile.RemoveAll(d.path), d.lock.Close()) }

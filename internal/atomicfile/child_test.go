@@ -75,7 +75,7 @@ func child(task, arg string) error {
 			}
 		}
 	}
-	return taskOnTmpfs(task, arg)
+	return taskOnLinux(task, arg)
 }
 
 func wantErrno(err error, want syscall.Errno) error {

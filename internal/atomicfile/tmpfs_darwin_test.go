@@ -2,4 +2,4 @@ package atomicfile_test
 
 import "fmt"
 
-func taskOnTmpfs(task, _ string) error { return fmt.Errorf("unknown task %q", task) }
+func taskOnLinux(task, _ string) error { return fmt.Errorf("unknown task %q", task) }

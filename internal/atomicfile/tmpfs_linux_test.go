@@ -10,6 +10,14 @@ import (
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
+// taskOnLinux does what other systems have no means for.
+func taskOnLinux(task, dir string) error {
+	if task == "replace" {
+		return replaceTraced(dir)
+	}
+	return taskOnTmpfs(task, dir)
+}
+
 // taskOnTmpfs mounts a file system of 64 KiB on the working directory and lets
 // Write meet its limits. It runs in a mount namespace of its own.
 func taskOnTmpfs(task, dir string) error {
