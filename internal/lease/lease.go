@@ -58,7 +58,7 @@ type Keeper[K comparable, V any] struct {
 	Hits, Misses uint64 // lookups that found a value which serves, and others
 
 	config Config[K, V]
-	begin  func() (context.Context, context.CancelFunc) // for a flight, until Close
+	begin  func(context.Context) (context.Context, context.CancelFunc) // for a flight, until Close
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
 	closed bool
@@ -87,7 +87,14 @@ func New[K comparable, V any](c Config[K, V]) *Keeper[K, V] {
 	k := &Keeper[K, V]{config: c, under: make(map[K]*flight[V]), failed: make(map[K]failure)}
 	ctx, stop := context.WithCancel(context.Background())
 	k.stop = stop
-	k.begin = func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, flightTime) }
+	k.begin = func(caller context.Context) (context.Context, context.CancelFunc) {
+		flight, end := context.WithTimeout(context.WithoutCancel(caller), flightTime)
+		forget := context.AfterFunc(ctx, end)
+		return flight, func() {
+			forget()
+			end()
+		}
+	}
 	return k
 }
 
@@ -159,7 +166,7 @@ func (k *Keeper[K, V]) find(ctx context.Context, key K, prepare func() Fetch[V])
 			err = ctx.Err() // who has left needs no flight
 		}
 		if err == nil {
-			f = k.launch(key, prepare())
+			f = k.launch(ctx, key, prepare())
 		}
 	}
 	switch state {
@@ -180,11 +187,12 @@ func (k *Keeper[K, V]) recent(key K, now time.Time, serving bool) error {
 	return f.err
 }
 
-// launch begins a renewal, which outlives whoever asked for it.
-func (k *Keeper[K, V]) launch(key K, fetch Fetch[V]) *flight[V] {
+// launch begins a renewal, which outlives whoever asked for it, and has the
+// values of his ctx, such as a trace.
+func (k *Keeper[K, V]) launch(ctx context.Context, key K, fetch Fetch[V]) *flight[V] {
 	f := &flight[V]{done: make(chan struct{})}
 	k.under[key] = f
-	ctx, cancel := k.begin()
+	ctx, cancel := k.begin(ctx)
 	f.cancel = cancel
 	k.tasks.Go(func() {
 		defer cancel()

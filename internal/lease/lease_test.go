@@ -239,6 +239,24 @@ func TestEnds(t *testing.T) {
 	})
 }
 
+type ctxKey struct{}
+
+// A flight has the values of who began it, and not its end.
+func TestValues(t *testing.T) {
+	k := newKeeper(t, &shelf{values: map[string]string{}, state: lease.Fresh})
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, "a trace"))
+	got, err := k.Get(ctx, "a", always(func(ctx context.Context) (string, error) {
+		cancel()
+		return ctx.Value(ctxKey{}).(string), ctx.Err()
+	}))
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if got, err = k.Get(t.Context(), "a", always(nil)); got != "a trace" || err != nil {
+		t.Errorf("Get = %q, %v; want the value of the ctx of who began it", got, err)
+	}
+}
+
 // A Fetch that panics fails, and shows nothing of what it panicked with.
 func TestPanic(t *testing.T) {
 	k := newKeeper(t, &shelf{values: map[string]string{}, state: lease.Fresh})
