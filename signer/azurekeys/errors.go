@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 	"github.com/oidctoken/oidctoken/signer"
 )
 
@@ -105,7 +105,7 @@ func classifyResponse(r *azcore.ResponseError, now time.Time) *signer.Error {
 	switch status := r.StatusCode; {
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		e.Kind = signer.Unavailable
-		e.RetryAfter = retryAfter(r.RawResponse.Header.Get("Retry-After"), now)
+		e.RetryAfter = tokenhttp.ParseRetryAfter(r.RawResponse.Header.Get("Retry-After"), now)
 	case e.Code == "KeyDisabled":
 		e.Kind = signer.Gone
 	case status == http.StatusNotFound && isCode: // any proxy has a 404
@@ -147,20 +147,6 @@ func isErrorCode(s string) bool {
 	return isName(strings.NewReplacer(".", "-", "_", "-").Replace(s)) && len(s) <= 64
 }
 
-// maxRetryAfter is far more than a guard waits.
-const maxRetryAfter = time.Hour
-
-// retryAfter reads a Retry-After (RFC 9110, section 10.2.3); what is none is 0.
-func retryAfter(text string, now time.Time) time.Duration {
-	var d time.Duration
-	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
-		d = time.Duration(seconds) * time.Second
-	} else if date, err := http.ParseTime(text); err == nil {
-		d = date.Sub(now)
-	}
-	return min(max(d, 0), maxRetryAfter)
-}
-
 // credentialError shows the first line of what a credential says: azidentity
 // puts a whole answer behind it.
 type credentialError struct{ err error }
@@ -187,7 +173,7 @@ func classifyCredential(err error) *signer.Error {
 	case failed:
 		if s := response.StatusCode; s == http.StatusRequestTimeout || s == http.StatusTooManyRequests || s >= 500 {
 			e.Kind = signer.Unavailable
-			e.RetryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
+			e.RetryAfter = tokenhttp.ParseRetryAfter(response.Header.Get("Retry-After"), time.Now())
 		}
 	}
 	return e

@@ -127,20 +127,6 @@ func challenge(text string) func(string, http.ResponseWriter, *http.Request) boo
 	return answering(http.StatusUnauthorized, "WWW-Authenticate", text, "")
 }
 
-// Retry-After is seconds or a date, and anything else is nothing.
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for text, want := range map[string]time.Duration{
-		"": 0, "0": 0, "1": time.Second, "120": 2 * time.Minute, "-5": 0, "1.5": 0, "soon": 0, "+1": 0,
-		"4294967295": time.Hour, "18446744073709551616": 0,
-		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second, "Fri, 02 Jan 2026 03:04:00 GMT": 0, "Fri, 02 Jan 2099 03:04:00 GMT": time.Hour,
-	} {
-		if got := azurekeys.RetryAfter(text, now); got != want {
-			t.Errorf("Retry-After: %s: %v, want %v", text, got, want)
-		}
-	}
-}
-
 // A service that nobody reaches is away; one that shows another's certificate is
 // not the service.
 func TestConnection(t *testing.T) {

@@ -1,7 +1,6 @@
 package azurekeys
 
 var (
-	RetryAfter  = retryAfter
 	ErrorCodes  = errorCodes
 	MaxAnswer   = maxAnswer
 	ParseSealed = func(b []byte) ([]byte, error) {

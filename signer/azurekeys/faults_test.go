@@ -57,7 +57,7 @@ func (s *standIn) faults(t *testing.T, v *version) oidctokentest.SignerFaults {
 			"no members":        answers(answering(200, "", "", "{}")),
 			"half of an object": answers(answering(200, "", "", `{"kid":`)),
 			"too long":          answers(answering(200, "", "", `{"kid":"`+strings.Repeat("x", azurekeys.MaxAnswer)+`"}`)),
-			"a bomb":            answers(bomb()),
+			"a bomb":            func() { answers(bomb())() },
 			"a redirect":        answers(answering(307, "Location", v.kid(), "")),
 			"accepted":          answers(answering(202, "", "", "{}")),
 			"another version":   kid(v.id, strings.Repeat("b", 32)),

@@ -9,9 +9,8 @@ func Status(body []byte) (status, message string, reasons []string, retryDelay t
 }
 
 var (
-	RetryAfter = retryAfter
-	IsNamed    = isNamed
-	Checksum   = checksum[[]byte]
+	IsNamed  = isNamed
+	Checksum = checksum[[]byte]
 )
 
 const (

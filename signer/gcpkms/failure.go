@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2"
 	"google.golang.org/api/googleapi"
 
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 	"github.com/oidctoken/oidctoken/signer"
 )
 
@@ -34,7 +35,7 @@ func failure(op string, err error, secrets []string) error {
 		if e.Code == "" {
 			e.Code = strconv.Itoa(answered.Code)
 		}
-		e.RetryAfter = max(s.retryDelay, retryAfter(answered.Header.Get("Retry-After"), time.Now()))
+		e.RetryAfter = max(s.retryDelay, tokenhttp.ParseRetryAfter(answered.Header.Get("Retry-After"), time.Now()))
 		e.Err = s.cause(answered.Code, secrets)
 	case errors.As(err, &unsent): // and says no more than what is in it
 		e.Kind, e.Err = unanswered(unsent.Err)
@@ -200,15 +201,3 @@ func repeats(text string, secrets []string) bool {
 
 // longestRetry is more than any caller waits, and does not overflow.
 const longestRetry = 24 * time.Hour
-
-// retryAfter is how long a Retry-After header (RFC 9110, section 10.2.3) asks to
-// wait; 0 if it asks for nothing that makes sense.
-func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		return time.Duration(min(max(seconds, 0), int64(longestRetry/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return min(max(at.Sub(now), 0), longestRetry)
-	}
-	return 0
-}

@@ -2,7 +2,6 @@ package gcpkms_test
 
 import (
 	"bytes"
-	"net/http"
 	"net/url"
 	"path"
 	"strings"
@@ -51,29 +50,6 @@ func FuzzStatus(f *testing.F) {
 		}
 		if len(reasons) > 8 || delay < 0 || delay > gcpkms.LongestRetry {
 			t.Errorf("%d reasons, retry after %v", len(reasons), delay)
-		}
-	})
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "-5": 0, "12": 12 * time.Second, "9223372036854775807": gcpkms.LongestRetry, "99999999999999999999": 0, "1.5": 0, "soon": 0,
-		now.Add(time.Minute).Format(http.TimeFormat): time.Minute, now.Add(-time.Minute).Format(http.TimeFormat): 0,
-		"Fri, 31 Dec 9999 23:59:59 GMT": gcpkms.LongestRetry,
-	} {
-		if got := gcpkms.RetryAfter(value, now); got != want {
-			t.Errorf("Retry-After: %s is %v, want %v", value, got, want)
-		}
-	}
-}
-
-func FuzzRetryAfter(f *testing.F) {
-	f.Add("12")
-	f.Add("Fri, 02 Jan 2026 03:04:05 GMT")
-	f.Fuzz(func(t *testing.T, value string) {
-		if d := gcpkms.RetryAfter(value, time.Unix(1767323045, 0)); d < 0 || d > gcpkms.LongestRetry {
-			t.Errorf("Retry-After: %q is %v", value, d)
 		}
 	})
 }
