@@ -22,12 +22,18 @@ func newKey() string {
 	return base64.StdEncoding.EncodeToString(key)
 }
 
+// readJournal reads what a replica wrote down. One that was killed may have
+// written half of its last line: of what it was about to do, and so did not
+// begin, or of how something ended, of which then nobody knows.
 func readJournal(t *testing.T, path string) (entries []entry) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range bytes.Lines(b) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break
+		}
 		var e entry
 		if err := json.Unmarshal(line, &e); err != nil {
 			t.Fatalf("%s: %v", path, err)

@@ -59,8 +59,8 @@ type entry struct {
 	Until    int64  `json:",omitempty"` // and after it
 }
 
-// journal is a replica's log. An entry is written whole, or not at all when the
-// process is killed.
+// journal is a replica's log. When the process is killed, its last entry may be
+// cut off.
 type journal struct {
 	mu sync.Mutex
 	w  io.Writer
