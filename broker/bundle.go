@@ -71,34 +71,30 @@ func (s *Step) bundle(ctx context.Context, g *grant) (map[string]string, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bundles[name] = env
-	if g.connector.ByEndpoint { // else what was written leads nowhere
-		s.give(g)
-	}
 	return env, nil
 }
 
 // makeBundle writes what leads tools to a file that is kept fresh, unless the
-// connector is ByEndpoint, and to the step's endpoint.
+// connector is ByEndpoint, and to the step's endpoint. The file itself comes
+// last: what fails before leaves nothing that serves.
 func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[string]string, error) {
 	env := make(map[string]string)
 	within := filepath.Join(privateDir, name)
-	if ex, ok := g.connector.Exchanger.(exchange.FileSourced); ok && !g.connector.ByEndpoint {
+	files, filed := g.connector.Exchanger.(exchange.FileSourced)
+	if filed = filed && !g.connector.ByEndpoint; filed {
 		dir, err := s.Dir()
 		if err != nil {
 			return nil, err
 		}
 		token := filepath.Join(dir, tokenName(g))
 		err = s.writeBundle(env, within, func(dir string) (*exchange.Bundle, error) {
-			if named, ok := ex.(exchange.SessionBundler); ok {
+			if named, ok := files.(exchange.SessionBundler); ok {
 				return s.sessionBundle(named, g, dir, token)
 			}
-			return ex.Bundle(dir, token)
+			return files.Bundle(dir, token)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
-		}
-		if _, err := s.tokenFile(ctx, g); err != nil {
-			return nil, err
 		}
 	}
 	// Whose tools can be given the credential itself have the choice.
@@ -113,6 +109,11 @@ func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[strin
 		})
 		if err != nil {
 			return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
+		}
+	}
+	if filed {
+		if _, err := s.tokenFile(ctx, g); err != nil {
+			return nil, err
 		}
 	}
 	return env, nil

@@ -60,7 +60,8 @@ func (h Home) name() string {
 // Connectors has a host's connectors. It is safe for concurrent use.
 type Connectors interface {
 	// Connector returns the connector of that home and no other, or an error
-	// that wraps ErrNoConnector.
+	// that wraps ErrNoConnector. It has the same Exchanger each time, until it is
+	// changed: what came of another's is not given to a step.
 	Connector(ctx context.Context, home Home) (*Connector, error)
 }
 
@@ -181,7 +182,7 @@ func (c *Connector) profile() *oidctoken.Profile {
 func (c *Connector) cloud() string { return cloudOf(c.Exchanger) }
 
 func cloudOf(e exchange.Exchanger) string {
-	if e, ok := e.(interface{ Cloud() string }); ok {
+	if e, ok := e.(exchange.CloudNamed); ok {
 		return e.Cloud()
 	}
 	return ""

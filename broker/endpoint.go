@@ -44,7 +44,7 @@ func (s *Step) listen() (*endpoint, error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return nil, errClosed
+		return nil, ErrClosed
 	case s.endpoint != nil:
 		return s.endpoint, nil
 	}

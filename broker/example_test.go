@@ -14,7 +14,6 @@ import (
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/broker"
-	"github.com/oidctoken/oidctoken/expr"
 )
 
 // exampleIssuer is an issuer whose key lives as long as the process.
@@ -307,52 +306,6 @@ func ExampleConnectorMap_Connector() {
 	// false no such connector
 }
 
-// A manager plans with no keys, and a runner's step resolves.
-func ExamplePlan() {
-	key := expr.NewPlanKey() // for the runner; one for each execution
-	text := `vault login -token="<+secrets.getJWT("account.vault")>"`
-	planned, err := broker.Plan(context.Background(), broker.PlanConfig{Key: key}, text, "run-1", "build", "login", "run")
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(strings.Contains(planned, "account.vault"))
-
-	step, remove := exampleStep()
-	defer remove()
-	resolved, err := step.Resolve(context.Background(), key, planned, "run-1", "build", "login", "run")
-	fmt.Println(strings.HasPrefix(resolved, `vault login -token="eyJ`), err)
-	// Output:
-	// false
-	// true <nil>
-}
-
-// What was planned for one step is refused in another.
-func ExampleStep_Resolve() {
-	key := expr.NewPlanKey()
-	planned, err := broker.Plan(context.Background(), broker.PlanConfig{Key: key}, `<+secrets.getJWT("account.vault")>`, "run-1", "build", "login", "run")
-	if err != nil {
-		log.Fatal(err)
-	}
-	step, remove := exampleStep()
-	defer remove()
-	_, err = step.Resolve(context.Background(), key, planned, "run-1", "build", "another", "run")
-	fmt.Println(errors.Is(err, expr.ErrPlaceholder))
-	// Output: true
-}
-
-func ExampleStep_WriteResolved() {
-	key := expr.NewPlanKey()
-	planned, err := broker.Plan(context.Background(), broker.PlanConfig{Key: key}, `<+secrets.getJWT("account.vault")>`, "run-1", "build", "login", "files.token")
-	if err != nil {
-		log.Fatal(err)
-	}
-	step, remove := exampleStep()
-	defer remove()
-	path, err := step.WriteResolved(context.Background(), "token", key, planned, "run-1", "build", "login", "files.token")
-	fmt.Println(filepath.Base(path), err)
-	// Output: token <nil>
-}
-
 // A host that has revoked or changed a connector purges what came from it.
 func ExampleBroker_Purge() {
 	home := broker.Home{Account: "acme", ID: "vault"}
@@ -367,4 +320,55 @@ func ExampleBroker_Purge() {
 	b.Purge(home)
 	fmt.Printf("%+v\n", b.Stats())
 	// Output: {Tokens:{Entries:0 Hits:0 Misses:0} Credentials:{Entries:0 Bytes:0 Hits:0 Misses:0}}
+}
+
+func ExampleBroker_Stats() {
+	b, err := broker.New(broker.Config{Issuer: exampleIssuer(), Connectors: broker.ConnectorMap{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+	fmt.Println(b.Stats().Tokens.Entries)
+	// Output: 0
+}
+
+// After the steps, the broker is closed.
+func ExampleBroker_Close() {
+	b, err := broker.New(broker.Config{Issuer: exampleIssuer(), Connectors: broker.ConnectorMap{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	b.Close()
+	b.Close() // is no error
+	// Output:
+}
+
+// A refusal by a connector's rules says which of them refused.
+func ExampleDeniedError() {
+	b, err := broker.New(broker.Config{Issuer: exampleIssuer(), Connectors: broker.ConnectorMap{
+		{Account: "acme", ID: "prod"}: {Audiences: []string{"https://prod.example.com"}, Rules: broker.Rules{StageTypes: []string{"Deployment"}}},
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+	step, err := b.NewStep(broker.StepConfig{Scope: oidctoken.Scope{Account: oidctoken.Entity{ID: "acme"}, Stage: oidctoken.CI{ID: "build"}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer step.Close()
+	_, err = step.Expand(context.Background(), `<+secrets.getJWT("account.prod")>`)
+	var denied *broker.DeniedError
+	fmt.Println(errors.As(err, &denied), denied.Rule)
+	// Output: true StageTypes
+}
+
+// Rules that would admit another tenant's namesake are refused.
+func ExampleConnectorError() {
+	_, err := broker.New(broker.Config{Issuer: exampleIssuer(), Connectors: broker.ConnectorMap{
+		{Account: "acme", ID: "prod"}: {Audiences: []string{"https://prod.example.com"}, Rules: broker.Rules{Projects: []string{"ledger"}}},
+	}})
+	var wrong *broker.ConnectorError
+	fmt.Println(errors.As(err, &wrong), wrong.Field)
+	// Output: true Rules.Projects
 }

@@ -52,7 +52,7 @@ func (s *Step) keep(ctx context.Context, f *keptFile) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return errClosed
+		return ErrClosed
 	}
 	if kept := s.files[f.path]; kept != nil {
 		f, kept = kept, f
@@ -132,7 +132,7 @@ func (s *Step) refresh(ctx context.Context, f *keptFile) error {
 	}
 	f.failed = err != nil
 	if err != nil && ctx.Err() != nil {
-		err = errClosed // rather than a cancellation, which the caller would take for its own
+		err = ErrClosed // rather than a cancellation, which the caller would take for its own
 	}
 	if f.there {
 		f.report(nil)

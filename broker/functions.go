@@ -158,7 +158,7 @@ type Use struct {
 
 // Preview returns the tokens that Expand would mint for text, in the order of
 // their expressions, and mints none. What can be refused without asking policy,
-// a key or a cloud is refused as Expand does.
+// the connectors' Rules, a key or a cloud is refused as Expand does.
 func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 	var uses []Use
 	_, err := expr.Expand(ctx, text, s.env(s.resolve, func(ctx context.Context, _ *function, c call) (string, error) {
@@ -229,6 +229,11 @@ func bundleFile(variable string) func(context.Context, call) (string, error) {
 		path := env[variable]
 		if path == "" {
 			return "", fmt.Errorf("broker: connector %s: its files have no %s", c.grant.ref, variable)
+		}
+		if c.grant.connector.ByEndpoint { // else what was written leads nowhere
+			c.step.mu.Lock()
+			defer c.step.mu.Unlock()
+			c.step.give(c.grant)
 		}
 		return path, nil
 	}

@@ -34,6 +34,9 @@ func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) 
 		}
 	}
 	if err != nil {
+		if ended := s.ended(err); ended == ErrClosed {
+			return nil, ended
+		}
 		e := Event{Kind: Refused, Audience: printable(audience), Err: err}
 		if r, bad := ParseRef(ref); bad == nil { // else it may be anything
 			e.Connector = r.String()
@@ -71,12 +74,14 @@ func (s *Step) find(ctx context.Context, r Ref, audience string) (*grant, error)
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
-		return nil, errClosed
+		return nil, ErrClosed
 	}
 	home, err := r.home(&s.config.Scope)
 	if err != nil {
 		return nil, err
 	}
+	ctx, done := s.during(ctx)
+	defer done()
 	c, err := s.broker.config.Connectors.Connector(ctx, home)
 	if err != nil {
 		return nil, err
@@ -111,6 +116,10 @@ func (s *Step) token(ctx context.Context, g *grant) (*oidctoken.Token, error) {
 	if s.passed(t.Expires()) {
 		return nil, s.failed(g, errExpired)
 	}
+	// The connector may have been revoked while it was signed.
+	if _, err := s.grant(ctx, g.ref.String(), g.audience); err != nil {
+		return nil, err
+	}
 	s.masks.Add(t.JWT())
 	return t, nil
 }
@@ -130,7 +139,7 @@ func (s *Step) credential(ctx context.Context, g *grant, scopes string) (*exchan
 		if err != nil {
 			return nil, err
 		}
-		if now.connector.Exchanger == g.connector.Exchanger {
+		if now.connector.Exchanger == g.connector.Exchanger && now.connector.UID == g.connector.UID {
 			return c, nil
 		}
 		g = now
@@ -178,12 +187,7 @@ func (s *Step) lease(ctx context.Context, g *grant, scopes string) (*exchange.Cr
 
 // failed is the error of a request for what a grant is for.
 func (s *Step) failed(g *grant, err error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		err = errClosed // rather than a cancellation, which the caller would take for its own
-	}
-	return fmt.Errorf("broker: connector %s: %w", g.ref, err)
+	return fmt.Errorf("broker: connector %s: %w", g.ref, s.ended(err))
 }
 
 // sessionName is the name of the step's sessions at g's cloud, where the cloud

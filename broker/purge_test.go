@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -74,6 +75,89 @@ func TestRevokedWhileWaiting(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A token that is being signed when its connector is revoked is nobody's, too.
+func TestRevokedWhileSigning(t *testing.T) {
+	config := brokerConfig(t, newCloud("gcp"))
+	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
+	config.Connectors = connectors
+	vault := broker.Home{Account: "acme", ID: "vault"}
+	key := oidctokentest.NewKey(t, "ES256")
+	key.Signer = revoking{key.Signer, func() { connectors.set(vault, nil) }}
+	var err error
+	config.Issuer, err = oidctoken.NewIssuer(oidctoken.Config{
+		URL: "https://ci.example.com", Keys: oidctoken.StaticKeys{key}, Profile: oidctoken.Profile{Algorithms: []string{"ES256"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := newStep(t, start(t, config), scope("payments", "ledger"))
+	if got, err := step.Expand(t.Context(), `<+secrets.getJWT("account.vault")>`); !errors.Is(err, broker.ErrNoConnector) || got != "" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// revoking is a signer during which something happens.
+type revoking struct {
+	oidctoken.Signer
+	happen func()
+}
+
+func (r revoking) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	r.happen()
+	return r.Signer.Sign(ctx, digest, opts)
+}
+
+// A request without an audience means the step's only connector, and not the
+// one that is left.
+func TestEndpointAfterRevocation(t *testing.T) {
+	config := endpointConfig(t, new(audits))
+	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
+	config.Connectors = connectors
+	env := deliver(t, newStep(t, start(t, config), scope("payments", "ledger")), "account.vault", "account.also")
+	connectors.set(broker.Home{Account: "acme", ID: "also"}, nil)
+	if got := ask(t, env, "GET", env["OIDCTOKEN_URL"], ""); got.Status != 400 || got.Value != "" {
+		t.Errorf("got %+v", got)
+	}
+	if got := ask(t, env, "GET", env["OIDCTOKEN_URL"]+"?audience=https://also.example.com", ""); got.Status != 403 || got.Value != "" {
+		t.Errorf("got %+v", got)
+	}
+	if got := ask(t, env, "GET", env["OIDCTOKEN_URL"]+"?audience=https://vault.example.com", ""); got.Status != 200 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// hanging is a store of connectors that does not answer.
+type hanging struct{}
+
+func (hanging) Connector(ctx context.Context, _ broker.Home) (*broker.Connector, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Close ends what waits for the host's own store.
+func TestCloseEndsLookups(t *testing.T) {
+	config := brokerConfig(t, newCloud("gcp"))
+	config.Connectors = hanging{}
+	synctest.Test(t, func(t *testing.T) {
+		step := newStep(t, start(t, config), scope("payments", "ledger"))
+		failed := make(chan error, 2)
+		go func() { failed <- step.Deliver(context.Background(), "account.vault") }()
+		go func() {
+			_, err := step.Expand(context.Background(), access)
+			failed <- err
+		}()
+		synctest.Wait()
+		if err := step.Close(); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if err := <-failed; !errors.Is(err, broker.ErrClosed) {
+				t.Errorf("got %v, want %v", err, broker.ErrClosed)
+			}
+		}
+	})
 }
 
 var gcpProd = broker.Home{Account: "acme", ID: "gcp_prod"}

@@ -65,34 +65,40 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refuse is err as the step is told it. What is the host's own it logs, and
 // keeps from the step: an address, a name, a reason of policy's.
 func (e *endpoint) refuse(ctx context.Context, err error) *requestError {
-	if refusal, ok := errors.AsType[*requestError](err); ok {
-		if missed, tell := e.refusals.tell(e.step.now()); tell {
-			e.step.audit(ctx, Event{Kind: Refused, Missed: missed, Err: refusal})
-		}
-		return refusal
-	}
-	// What is refused behind the endpoint has been told.
+	request, isRequest := errors.AsType[*requestError](err)
 	denied, isDenied := errors.AsType[*DeniedError](err)
 	failure, isFailure := errors.AsType[*exchange.Error](err)
+	missing := errors.Is(err, ErrNoConnector)
+	var refusal *requestError
 	switch {
-	case errors.Is(err, errClosed):
+	case isRequest:
+		refusal = request
+	case errors.Is(err, ErrClosed):
 		return &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", "the step is closed"}
 	case isDenied:
-		return &requestError{http.StatusForbidden, "access_denied", denied.Error()}
-	case errors.Is(err, ErrNoConnector):
-		return &requestError{http.StatusForbidden, "access_denied", ErrNoConnector.Error()}
-	case errors.Is(err, oidctoken.ErrDenied):
+		refusal = &requestError{http.StatusForbidden, "access_denied", denied.Error()}
+	case missing:
+		refusal = &requestError{http.StatusForbidden, "access_denied", ErrNoConnector.Error()}
+	case errors.Is(err, oidctoken.ErrDenied): // of which the issuer has told
 		return &requestError{http.StatusForbidden, "access_denied", oidctoken.ErrDenied.Error()}
 	case isFailure && failure.Temporary():
 		return &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", failure.Error()}
 	case isFailure:
 		return &requestError{http.StatusBadGateway, "server_error", failure.Error()}
+	case errors.Is(err, oidctoken.ErrSignerUnavailable), errors.Is(err, oidctoken.ErrNoKey), errors.Is(err, errExpired), errors.Is(err, context.DeadlineExceeded):
+		refusal = &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", "there is none to be had at present"}
+	default:
+		refusal = &requestError{http.StatusInternalServerError, "server_error", "the host has failed, and its log says why"}
 	}
-	e.step.warn(ctx, "a step's endpoint could not answer", err)
-	if errors.Is(err, oidctoken.ErrSignerUnavailable) || errors.Is(err, errExpired) || errors.Is(err, context.DeadlineExceeded) {
-		return &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", "there is none to be had at present"}
+	missed, tell := e.refusals.tell(e.step.now())
+	switch {
+	case !tell:
+	case isRequest || isDenied || missing:
+		e.step.audit(ctx, Event{Kind: Refused, Missed: missed, Err: err})
+	default:
+		e.step.warn(ctx, "a step's endpoint could not answer", err)
 	}
-	return &requestError{http.StatusInternalServerError, "server_error", "the host has failed, and its log says why"}
+	return refusal
 }
 
 // refusals bounds how often Audit is told of requests that anybody on the
@@ -166,8 +172,12 @@ func askedFor(r *http.Request) (string, error) {
 		}
 	}
 	switch {
-	case r.Method == http.MethodGet && len(audiences) <= 1:
-		return strings.Join(audiences, ""), nil
+	case r.Method == http.MethodGet && len(audiences) == 0:
+		return "", nil
+	case r.Method == http.MethodGet && len(audiences) == 1 && audiences[0] != "":
+		return audiences[0], nil
+	case r.Method == http.MethodGet && len(audiences) == 1:
+		return bad("the audience is empty")
 	case r.Method == http.MethodGet:
 		return bad("the query has more than one audience")
 	case r.Method != http.MethodPost:
@@ -186,8 +196,8 @@ func askedFor(r *http.Request) (string, error) {
 	if err := tokenhttp.DecodeJSON(text, &body); err != nil {
 		return bad(`the body is not of the form {"audience":"..."}`)
 	}
-	audience, named := body["audience"]
-	if len(body) != 1 || !named {
+	audience := body["audience"]
+	if len(body) != 1 || audience == "" { // null is empty
 		return bad(`the body is not of the form {"audience":"..."}`)
 	}
 	return audience, nil
@@ -212,9 +222,11 @@ func (s *Step) answerToken(ctx context.Context, audience string) ([]byte, error)
 	}{len(token.JWT()), token.JWT(), token.Expires().UTC()})
 }
 
-// choose is the grant that an audience leads to.
+// choose is the grant that an audience leads to. Which connector that is does
+// not depend on what the step may use at the moment: a client that was answered
+// with one connector's token is not answered with another's.
 func (s *Step) choose(ctx context.Context, audience string) (*grant, error) {
-	given, refused := s.grants(ctx)
+	given, gone := s.grants(ctx)
 	var found []*grant
 	var candidates []string
 	for _, g := range given {
@@ -225,12 +237,12 @@ func (s *Step) choose(ctx context.Context, audience string) (*grant, error) {
 		}
 	}
 	switch {
-	case len(found) == 1:
-		return s.grant(ctx, found[0].ref.String(), audience)
-	case len(found) == 0 && refused != nil:
-		return nil, refused
-	case audience == "":
+	case audience == "" && len(given)+len(gone) != 1:
 		return nil, &requestError{http.StatusBadRequest, "invalid_target", "name an audience: the step has " + strings.Join(candidates, ", ")}
+	case len(found) == 1:
+		return s.admitted(ctx, found[0].ref, audience)
+	case len(gone) != 0:
+		return nil, errors.Join(gone...)
 	case len(found) == 0:
 		return nil, &requestError{http.StatusForbidden, "invalid_target", "no connector of the step allows that audience: it has " + strings.Join(candidates, ", ")}
 	}
@@ -241,32 +253,48 @@ func (s *Step) choose(ctx context.Context, audience string) (*grant, error) {
 	return nil, &requestError{http.StatusBadRequest, "invalid_target", "several connectors of the step allow that audience: " + strings.Join(names, ", ")}
 }
 
-// grants are the connectors that the step may ask its endpoint for, each for
-// its own audience. The error says which of those that it was given it may use
-// no longer.
-func (s *Step) grants(ctx context.Context) (grants []*grant, refused error) {
+// grants are the connectors that the step was given, each for its own audience,
+// and what has become of the others.
+func (s *Step) grants(ctx context.Context) (grants []*grant, gone []error) {
 	s.mu.Lock()
 	refs := slices.Clone(s.given)
 	s.mu.Unlock()
 	for _, ref := range refs {
-		g, err := s.grant(ctx, ref.String(), "")
+		g, err := s.resolve(ctx, ref.String(), "")
 		if err != nil {
-			refused = errors.Join(refused, err)
+			gone = append(gone, err)
 			continue
 		}
 		grants = append(grants, g)
 	}
-	return grants, refused
+	return grants, gone
+}
+
+// admitted is a grant of what the step was given, if the Rules still admit it.
+// The endpoint tells of the refusal, no oftener than of others.
+func (s *Step) admitted(ctx context.Context, ref Ref, audience string) (*grant, error) {
+	g, err := s.resolve(ctx, ref.String(), audience)
+	if err == nil {
+		err = g.connector.Rules.admit(&g.scope, g.claims)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("broker: connector %s: %w", ref, err)
+	}
+	return g, nil
 }
 
 // answerCredentials is the credential of the step's connector whose cloud has a
 // form for such an answer; it has one of a cloud.
 func (s *Step) answerCredentials(ctx context.Context) ([]byte, error) {
-	given, refused := s.grants(ctx)
+	given, gone := s.grants(ctx)
 	for _, g := range given {
 		form, ok := g.connector.Exchanger.(exchange.ContainerSourced)
 		if !ok {
 			continue
+		}
+		g, err := s.admitted(ctx, g.ref, "")
+		if err != nil {
+			return nil, err
 		}
 		credential, err := s.credential(ctx, g, "")
 		if err != nil {
@@ -275,8 +303,8 @@ func (s *Step) answerCredentials(ctx context.Context) ([]byte, error) {
 		s.audit(ctx, g.delivered(credential.Expires()))
 		return form.ContainerCredentials(credential)
 	}
-	if refused != nil {
-		return nil, refused
+	if len(gone) != 0 {
+		return nil, errors.Join(gone...)
 	}
 	return nil, &requestError{http.StatusForbidden, "access_denied", "no connector of the step has credentials to serve"}
 }

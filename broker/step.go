@@ -19,11 +19,13 @@ import (
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
+// ErrClosed means that the step was closed.
+var ErrClosed = errors.New("broker: the step is closed")
+
 var (
-	errClosed  = errors.New("broker: the step is closed")
 	errExpired = errors.New("broker: what was fetched has expired")
 
-	errChanging   = errors.New("the connector keeps changing")
+	errChanging   = errors.New("the connector has another Exchanger each time: Connectors returns the same until it is changed")
 	errUnmaskable = errors.New("its credential has a secret that is too short to be masked")
 )
 
@@ -142,7 +144,7 @@ func (s *Step) begin() (end func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, errClosed
+		return nil, ErrClosed
 	}
 	s.tasks.Add(1)
 	return s.tasks.Done, nil
@@ -166,46 +168,69 @@ func (s *Step) begin() (end func(), err error) {
 // Of one cloud, a step can be given one connector; to deliver it again is no
 // error. What fails delivers nothing.
 func (s *Step) Deliver(ctx context.Context, ref string) error {
-	end, err := s.begin()
+	g, err := s.deliver(ctx, ref)
 	if err != nil {
 		return err
 	}
+	s.audit(ctx, g.delivered(time.Time{}))
+	return nil
+}
+
+// deliver is Deliver, for one caller at a time: of two connectors of one cloud,
+// one is refused.
+func (s *Step) deliver(ctx context.Context, ref string) (*grant, error) {
+	end, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
 	defer end()
-	select { // one at a time: of two that are of one cloud, one is refused
+	during, done := s.during(ctx)
+	defer done()
+	select {
 	case s.delivering <- struct{}{}:
 		defer func() { <-s.delivering }()
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-during.Done():
+		return nil, s.ended(during.Err())
 	}
 	g, err := s.grant(ctx, ref, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cloud := g.connector.cloud()
 	s.mu.Lock()
 	other, taken := s.delivered[cloud]
 	s.mu.Unlock()
 	if taken && other != g.ref {
-		return fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", g.ref, other)
-	}
-	env, err := s.bundle(ctx, g)
-	if err != nil {
-		return err
+		return nil, fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", g.ref, other)
 	}
 	endpoint, err := s.endpointEnv()
 	if err != nil {
-		return err
+		return nil, err
+	}
+	env, err := s.bundle(ctx, g)
+	if err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if cloud != "" { // else it has no variables that another's could replace
 		s.delivered[cloud] = g.ref
 	}
 	maps.Copy(s.environ, env)
 	maps.Copy(s.environ, endpoint)
 	s.give(g)
-	s.mu.Unlock()
-	s.audit(ctx, g.delivered(time.Time{}))
-	return nil
+	return g, nil
+}
+
+// ended is an error, or that the step was closed, which a caller would take for
+// the end of his own ctx.
+func (s *Step) ended(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	return err
 }
 
 // Environ returns the variables of what was delivered, as "name=value", sorted
@@ -235,7 +260,7 @@ func (s *Step) Dir() (string, error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return "", errClosed
+		return "", ErrClosed
 	case s.dir != "":
 		return s.dir, nil
 	case s.broker.config.Dir == "":
@@ -270,8 +295,8 @@ func (s *Step) subdir(name string) (string, error) {
 }
 
 // Close ends the step's endpoint and what keeps its files fresh, and removes its directory, with
-// all that the step has put there. It waits for the calls that are under way,
-// and ends them. What the step was given stays valid at its relying parties
+// all that the step has put there. It ends the calls that are under way, and
+// waits for those that write. What the step was given stays valid at its relying parties
 // until it expires. To close it again is no error.
 func (s *Step) Close() error {
 	s.mu.Lock()

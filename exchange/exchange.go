@@ -62,6 +62,14 @@ type Request struct {
 // concurrently when exchanges are.
 type SubjectToken func(ctx context.Context, audience string) (string, error)
 
+// CloudNamed is an [Exchanger] that says which cloud's variables its bundles and
+// credentials have. Of one cloud, a step can be given one.
+type CloudNamed interface {
+	// Cloud returns "gcp", "aws" or "azure", or another short name. It does not
+	// change.
+	Cloud() string
+}
+
 // FileSourced is an [Exchanger] whose cloud's own tools can trade the JWT
 // themselves, from a file that is kept fresh.
 type FileSourced interface {

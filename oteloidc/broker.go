@@ -17,8 +17,8 @@ import (
 // counts refusals and deliveries, and then calls next, unless that is nil.
 //
 // An exchange is a span, too, of the time that the event tells. It is a child of
-// ctx's, if there is one: what is exchanged for several callers outlives each of
-// them, and its span begins a trace of its own.
+// ctx's, if there is one: that of the step which began the exchange. Others that
+// wait for it, for all of whom everything is the same, have no span of it.
 func (t *Telemetry) Broker(next func(context.Context, broker.Event)) func(context.Context, broker.Event) {
 	return func(ctx context.Context, e broker.Event) {
 		switch e.Kind {

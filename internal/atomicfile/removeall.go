@@ -6,24 +6,75 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
+	"time"
 )
 
-// RemoveAll removes dir and all that is in it, as os.RemoveAll does, whoever
-// made it: a descriptor or two are enough for any depth, its time is linear in
-// what is there, and directories without rights for their owner are no
-// obstacle. It follows no link. A dir that does not exist is no error.
+// removeTime is how long RemoveAll runs after somebody who goes on to make what
+// it removes.
+const removeTime = time.Minute
+
+var errStillWritten = errors.New("atomicfile: remove: something goes on to write there")
+
+// RemoveAll removes dir with all that is in it, as os.RemoveAll does, whoever
+// made that: a few descriptors are enough for any depth, its time is linear in
+// what is there and ends after a minute, and directories without rights for
+// their owner are no obstacle. It follows no link, dir included. A dir that does
+// not exist is no error.
 func RemoveAll(dir string) error {
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return ignoreMissing(err)
-	}
-	root, err := os.OpenRoot(dir)
+	parent, err := os.OpenRoot(filepath.Dir(dir))
 	if err != nil {
 		return ignoreMissing(err)
 	}
-	r := remover{root: root, prefix: rand.Text()}
-	err = errors.Join(r.empty(), root.Close())
-	return errors.Join(err, ignoreMissing(os.Remove(dir)))
+	defer parent.Close()
+	base := filepath.Base(dir)
+	info, err := parent.Lstat(base)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	if info.IsDir() {
+		err = removeIn(parent, base, info)
+	}
+	return errors.Join(err, ignoreMissing(parent.Remove(base)))
+}
+
+// removeIn removes what is in a directory, if that is still the one that was
+// looked at: it can be exchanged for a link.
+func removeIn(parent *os.Root, base string, info fs.FileInfo) error {
+	root, err := openAny(parent, base)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	defer root.Close()
+	opened, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(info, opened) {
+		return errStillWritten
+	}
+	r := remover{root: root, prefix: rand.Text(), until: time.Now().Add(removeTime)}
+	return r.empty()
+}
+
+// openAny opens a directory whatever its owner may do with it, and lets him do
+// all. Nothing else is opened: a FIFO would not come back.
+func openAny(parent *os.Root, name string) (*os.Root, error) {
+	root, err := parent.OpenRoot(name)
+	if errors.Is(err, fs.ErrPermission) {
+		if err := parent.Chmod(name, 0o700); err != nil {
+			return nil, err
+		}
+		root, err = parent.OpenRoot(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := root.Chmod(".", 0o700); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
 }
 
 // remover empties a directory. What is deep in it is moved up, so that nothing
@@ -32,62 +83,68 @@ type remover struct {
 	root   *os.Root
 	prefix string // of the names of what was moved up: nobody else has it
 	moved  int
+	until  time.Time
 }
 
 // empty removes what is in the root. A pass over it need not see what it moves
 // up: the last one finds nothing, or nothing that it can remove.
 func (r *remover) empty() error {
 	for {
-		removed, _, err := r.each(".", r.remove)
-		if removed == 0 {
+		removed, err := r.each(r.root, func(name string, isDir bool) error {
+			if isDir {
+				if err := r.lift(name); err != nil {
+					return err
+				}
+			}
+			return r.root.Remove(name)
+		})
+		if removed == 0 || errors.Is(err, errStillWritten) {
 			return err
 		}
 	}
 }
 
-// remove removes an entry of the root.
-func (r *remover) remove(name string, isDir bool) error {
-	if isDir {
-		if err := r.root.Chmod(name, 0o700); err != nil {
-			return err
-		}
-		if _, _, err := r.each(name, r.lift); err != nil {
-			return err
-		}
-	}
-	return r.root.Remove(name)
-}
-
-// lift removes an entry of a directory in the root, or moves it into the root.
-func (r *remover) lift(path string, isDir bool) error {
-	if !isDir {
-		return r.root.Remove(path)
-	}
-	if err := r.root.Chmod(path, 0o700); err != nil { // without which it cannot change its parent
+// lift removes what is in a directory in the root, and moves its directories
+// into the root.
+func (r *remover) lift(name string) error {
+	from, err := openAny(r.root, name)
+	if err != nil {
 		return err
 	}
-	r.moved++
-	return r.root.Rename(path, r.prefix+strconv.Itoa(r.moved))
+	defer from.Close()
+	_, err = r.each(from, func(inner string, isDir bool) error {
+		if !isDir {
+			return from.Remove(inner)
+		}
+		opened, err := openAny(from, inner) // without its owner's rights it cannot change its parent
+		if err != nil {
+			return err
+		}
+		if err := opened.Close(); err != nil {
+			return err
+		}
+		r.moved++
+		return r.root.Rename(name+"/"+inner, r.prefix+strconv.Itoa(r.moved))
+	})
+	return err
 }
 
-// each calls do with the path of every entry of a directory. It counts those
-// for which that succeeded, and those for which it did not.
-func (r *remover) each(dir string, do func(path string, isDir bool) error) (done, left int, err error) {
-	d, err := r.root.Open(dir)
+// each calls do with every entry of a directory, and counts those for which that
+// succeeded.
+func (r *remover) each(dir *os.Root, do func(name string, isDir bool) error) (done int, err error) {
+	d, err := dir.Open(".")
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	defer d.Close()
 	for {
 		entries, readErr := d.ReadDir(256)
 		for _, e := range entries {
-			path := e.Name()
-			if dir != "." {
-				path = dir + "/" + path
+			if time.Now().After(r.until) {
+				return done, errStillWritten
 			}
-			if failed := ignoreMissing(do(path, e.IsDir())); failed != nil {
-				left++
-				if err == nil {
+			if failed := ignoreMissing(do(e.Name(), e.IsDir())); failed != nil {
+				if err == nil || errors.Is(failed, errStillWritten) {
 					err = failed // one says enough
 				}
 				continue
@@ -95,10 +152,10 @@ func (r *remover) each(dir string, do func(path string, isDir bool) error) (done
 			done++
 		}
 		if readErr == io.EOF || errors.Is(readErr, fs.ErrNotExist) { // the latter: somebody else removes it, too
-			return done, left, err
+			return done, err
 		}
 		if readErr != nil {
-			return done, left, errors.Join(err, readErr)
+			return done, errors.Join(err, readErr)
 		}
 	}
 }

@@ -36,6 +36,25 @@ func TestRemoveAll(t *testing.T) {
 			}
 			must(t, os.Chmod(dir, 0))
 		}},
+		{"a link itself", func(t *testing.T, dir, outside string) {
+			must(t, os.Remove(dir))
+			must(t, os.Symlink(outside, dir))
+		}},
+		{"a link to its neighbour", func(t *testing.T, dir, _ string) {
+			must(t, os.Mkdir(dir+"-2", 0o755))
+			must(t, os.WriteFile(dir+"-2/kept", nil, 0o600))
+			must(t, os.Remove(dir))
+			must(t, os.Symlink(filepath.Base(dir)+"-2", dir))
+			t.Cleanup(func() {
+				if _, err := os.Stat(dir + "-2/kept"); err != nil {
+					t.Error(err)
+				}
+			})
+		}},
+		{"a file", func(t *testing.T, dir, _ string) {
+			must(t, os.Remove(dir))
+			must(t, os.WriteFile(dir, nil, 0o600))
+		}},
 		{"links out", func(t *testing.T, dir, outside string) {
 			must(t, os.Mkdir(filepath.Join(dir, "a"), 0o700))
 			must(t, os.Symlink(outside, filepath.Join(dir, "link")))
@@ -47,6 +66,7 @@ func TestRemoveAll(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, outside := filepath.Join(t.TempDir(), "dir"), t.TempDir()
 			must(t, os.Mkdir(dir, 0o700))
+			must(t, os.Chmod(outside, 0o755))
 			kept := filepath.Join(outside, "kept")
 			must(t, os.WriteFile(kept, []byte("x"), 0o600))
 			tt.make(t, dir, outside)
@@ -55,6 +75,9 @@ func TestRemoveAll(t *testing.T) {
 			}
 			if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("it is still there: %v", err)
+			}
+			if info, err := os.Stat(outside); err != nil || info.Mode().Perm() != 0o755 {
+				t.Errorf("what is outside has changed: %v, %v", info.Mode(), err)
 			}
 			if _, err := os.Stat(kept); err != nil {
 				t.Error(err)

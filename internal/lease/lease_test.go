@@ -245,14 +245,14 @@ type ctxKey struct{}
 func TestValues(t *testing.T) {
 	k := newKeeper(t, &shelf{values: map[string]string{}, state: lease.Fresh})
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, "a trace"))
-	got, err := k.Get(ctx, "a", always(func(ctx context.Context) (string, error) {
+	_, err := k.Get(ctx, "a", always(func(ctx context.Context) (string, error) {
 		cancel()
 		return ctx.Value(ctxKey{}).(string), ctx.Err()
 	}))
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if got, err = k.Get(t.Context(), "a", always(nil)); got != "a trace" || err != nil {
+	if got, err := k.Get(t.Context(), "a", always(nil)); got != "a trace" || err != nil {
 		t.Errorf("Get = %q, %v; want the value of the ctx of who began it", got, err)
 	}
 }
