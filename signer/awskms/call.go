@@ -213,6 +213,16 @@ func malformed(op, format string, args ...any) error {
 	return &signer.Error{Service: service, Op: op, Kind: signer.Malformed, Err: fmt.Errorf(format, args...)}
 }
 
+// ofAnother is for an answer that is not of the key want. What got is, the
+// service has chosen: it is shown if it is an ARN, and could be what was sent
+// otherwise.
+func ofAnother(op, got, want string) error {
+	if !isKeyARN(got) {
+		return malformed(op, "the answer is of another key, not of %s", want)
+	}
+	return malformed(op, "the answer is of the key %s, not of %s", printable(got), want)
+}
+
 func refused(op, format string, args ...any) error {
 	return &signer.Error{Service: service, Op: op, Kind: signer.Refused, Err: fmt.Errorf(format, args...)}
 }

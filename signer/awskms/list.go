@@ -33,7 +33,7 @@ func (p *provisioner) list(ctx context.Context) ([]string, error) {
 		for _, k := range out.Keys {
 			arn := aws.ToString(k.KeyArn)
 			if !isKeyARN(arn) {
-				return nil, malformed(op, "%s is not the ARN of a key", printable(arn))
+				return nil, malformed(op, "a key is listed without its ARN")
 			}
 			arns[arn] = true
 		}

@@ -118,6 +118,9 @@ type provisioner struct {
 // errors, finds it at one of the next polls, and has time to: a key signs long
 // after it was made, but for the first ones of a new ring.
 //
+// Create waits for a new key that may not be described, most of a minute, and
+// then schedules its deletion: no process would find it again.
+//
 // Retire schedules the deletion of the key: it cannot sign from then on, and
 // until PendingWindowInDays have passed, CancelKeyDeletion brings it back, as a
 // disabled key. A key that is not the ring's is refused.
@@ -186,6 +189,14 @@ func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Ver
 	p.made[arn] = false
 	p.mu.Unlock()
 	s, err := p.newSigner(ctx, arn)
+	if isHidden(err) && ctx.Err() == nil {
+		// The next process would not find it, and make another. This one goes on
+		// to miss it, and makes none.
+		if failed := p.schedule(ctx, arn); failed != nil {
+			return keyring.Version{}, fmt.Errorf("%w; the key stays: %w", err, failed)
+		}
+		return keyring.Version{}, fmt.Errorf("%w; the deletion of the key is scheduled", err)
+	}
 	if err != nil {
 		return keyring.Version{}, err
 	}
@@ -223,10 +234,7 @@ func (p *provisioner) Retire(ctx context.Context, id string) error {
 	}
 	ended, err := p.ended(ctx, id)
 	if err == nil && !ended {
-		_, err = call(ctx, p.manage, op, p.client.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{
-			KeyId:               &id,
-			PendingWindowInDays: aws.Int32(int32(p.config.PendingWindowInDays)), // #nosec G115 -- 7 to 30
-		})
+		err = p.schedule(ctx, id)
 		if isKind(err, signer.Gone) { // another replica may have been first
 			if ended, again := p.ended(ctx, id); again == nil && ended {
 				err = nil
@@ -242,6 +250,14 @@ func (p *provisioner) Retire(ctx context.Context, id string) error {
 	delete(p.signers, id)
 	p.retired[id] = true
 	return nil
+}
+
+func (p *provisioner) schedule(ctx context.Context, arn string) error {
+	_, err := call(ctx, p.manage, "ScheduleKeyDeletion", p.client.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{
+		KeyId:               &arn,
+		PendingWindowInDays: aws.Int32(int32(p.config.PendingWindowInDays)), // #nosec G115 -- 7 to 30
+	})
+	return err
 }
 
 // ended reports whether a key is gone, or will be. It fails for a key that is
@@ -270,6 +286,12 @@ var errNotYet = errors.New("it was made and is not there yet")
 func isKind(err error, kind signer.Kind) bool {
 	var e *signer.Error
 	return errors.As(err, &e) && e.Kind == kind
+}
+
+// isHidden reports whether err is that a key which was made may not be described.
+func isHidden(err error) bool {
+	var e *signer.Error
+	return errors.As(err, &e) && errors.Is(e.Err, errNotYet) && isDenied(e.Err)
 }
 
 func isDenied(err error) bool {

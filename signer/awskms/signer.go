@@ -65,7 +65,7 @@ func New(ctx context.Context, client *kms.Client, keyID string, guard *signer.Gu
 	arn := aws.ToString(out.KeyId)
 	switch {
 	case !isKeyARN(arn), arn != keyID && !strings.HasSuffix(arn, ":key/"+keyID):
-		return nil, malformed(op, "the answer is of the key %s, not of %s", printable(arn), keyID)
+		return nil, ofAnother(op, arn, keyID)
 	case out.KeyUsage != types.KeyUsageTypeSignVerify:
 		return nil, refused(op, "the key %s is for %s, not for SIGN_VERIFY", arn, printable(string(out.KeyUsage)))
 	case !slices.Contains(specs, out.KeySpec):
@@ -112,9 +112,9 @@ func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	case err != nil:
 		return nil, err
 	case aws.ToString(out.KeyId) != s.arn:
-		return nil, malformed(op, "the answer is of the key %s, not of %s", printable(aws.ToString(out.KeyId)), s.arn)
+		return nil, ofAnother(op, aws.ToString(out.KeyId), s.arn)
 	case out.SigningAlgorithm != in.SigningAlgorithm:
-		return nil, malformed(op, "the answer is of the algorithm %s, not of %s", printable(string(out.SigningAlgorithm)), in.SigningAlgorithm)
+		return nil, malformed(op, "the answer is of another algorithm, not of %s", in.SigningAlgorithm)
 	case !fits(s.public, len(out.Signature)):
 		return nil, malformed(op, "the signature has %d bytes, which a %s has not", len(out.Signature), alg)
 	}

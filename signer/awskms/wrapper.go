@@ -81,7 +81,7 @@ func (w *wrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, er
 	case err != nil:
 		return nil, err
 	case aws.ToString(out.KeyId) != arn:
-		return nil, malformed(op, "the answer is of the key %s, not of %s", printable(aws.ToString(out.KeyId)), arn)
+		return nil, ofAnother(op, aws.ToString(out.KeyId), arn)
 	case len(out.CiphertextBlob) == 0 || len(out.CiphertextBlob) > maxCiphertext:
 		return nil, malformed(op, "the ciphertext has %d bytes, not 1 to %d", len(out.CiphertextBlob), maxCiphertext)
 	}
@@ -107,7 +107,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, er
 		case err != nil:
 			return nil, err
 		case aws.ToString(out.KeyId) != arn:
-			return nil, malformed(op, "the answer is of the key %s, not of %s", printable(aws.ToString(out.KeyId)), arn)
+			return nil, ofAnother(op, aws.ToString(out.KeyId), arn)
 		case len(out.Plaintext) == 0 || len(out.Plaintext) > maxPlaintext:
 			return nil, malformed(op, "the plaintext has %d bytes, not 1 to %d", len(out.Plaintext), maxPlaintext)
 		}

@@ -25,6 +25,9 @@ import (
 
 const service = "azurekeys"
 
+// codeDisabled is the service's innermost code for a version that is disabled.
+const codeDisabled = "KeyDisabled"
+
 // call makes one call of the service: through the guard, without retries, and
 // with the service's errors as ours.
 func call[T any](ctx context.Context, guard *signer.Guard, op string, f func(context.Context) (T, error)) (T, error) {
@@ -106,7 +109,7 @@ func classifyResponse(r *azcore.ResponseError, now time.Time) *signer.Error {
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		e.Kind = signer.Unavailable
 		e.RetryAfter = tokenhttp.ParseRetryAfter(r.RawResponse.Header.Get("Retry-After"), now)
-	case e.Code == "KeyDisabled":
+	case e.Code == codeDisabled:
 		e.Kind = signer.Gone
 	case status == http.StatusNotFound && isCode: // any proxy has a 404
 		e.Kind = signer.Gone

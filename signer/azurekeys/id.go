@@ -103,13 +103,17 @@ func (id keyID) is(other keyID) bool {
 	return id.vault == other.vault && strings.EqualFold(id.name, other.name) && id.version == other.version
 }
 
-// echoed checks that an answer is that of the version that was asked.
+// echoed checks that an answer is that of the version that was asked. A text
+// that names no key of the vault is not shown: it could be what was sent.
 func (id keyID) echoed(kid *azkeys.ID) error {
 	if kid == nil {
 		return problem(signer.Malformed, "the answer names no key")
 	}
-	if got, err := parseKeyID(string(*kid)); err != nil || !id.is(got) {
-		return problem(signer.Malformed, "the answer is that of another key: %.200q, not %s", string(*kid), id)
+	switch got, err := parseKeyID(string(*kid)); {
+	case err != nil || got.vault != id.vault:
+		return problem(signer.Malformed, "the answer is that of another key, not of %s", id)
+	case !id.is(got):
+		return problem(signer.Malformed, "the answer is that of another key: %.200q, not %s", got.String(), id)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
@@ -76,10 +77,10 @@ func NewProvisioner(c ProvisionerConfig) (keyring.Provisioner, error) {
 		c.RSABits = 2048
 	}
 	return &provisioner{
-		remote:  newRemote(c.Client, id, c.Guard),
-		hsm:     c.HSM,
-		bits:    int32(c.RSABits),
-		signers: make(map[keyID]*Signer),
+		remote: newRemote(c.Client, id, c.Guard),
+		hsm:    c.HSM,
+		bits:   int32(c.RSABits),
+		known:  make(map[keyID]known),
 	}, nil
 }
 
@@ -88,9 +89,19 @@ type provisioner struct {
 	hsm    bool
 	bits   int32
 
-	mu      sync.Mutex
-	signers map[keyID]*Signer // that Versions and Create have returned, until they are retired
+	mu    sync.Mutex
+	known map[keyID]known // that Versions and Create have returned, until they are retired
 }
+
+// known is a version that this process has had an answer about.
+type known struct {
+	signer *Signer
+	made   time.Time // by Create; zero once the service has shown the version
+}
+
+// settling is how long a replica of the service may take to hear of a new
+// version: seconds as a rule.
+const settling = 5 * time.Minute
 
 // algorithms are those of the service that an issuer knows.
 func algorithms() []string {
@@ -106,7 +117,8 @@ func (p *provisioner) at(id keyID) remote { return remote{id, p.client, p.guard}
 
 // Versions lists what can sign. A version that this process knows and the
 // service does not list is asked for by itself, since a replica of the service
-// may not have heard of a new one.
+// may not have heard of a new one; it is known until the service says that it
+// is gone.
 func (p *provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
 	var versions []keyring.Version
 	for _, alg := range algorithms() {
@@ -114,15 +126,16 @@ func (p *provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range p.unlisted(alg, listed) {
-			p.forget(id)
-			listed = append(listed, listedVersion{id: id})
-		}
-		for _, v := range listed {
+		unlisted := p.unlisted(alg, listed)
+		for i, v := range append(listed, unlisted...) {
 			var s *Signer
 			err := v.err
-			if err == nil {
+			switch {
+			case err != nil:
+			case i < len(listed):
 				s, err = p.signer(ctx, v.id, alg)
+			default:
+				s, err = p.unlistedSigner(ctx, v.id, alg)
 			}
 			switch {
 			case err == nil:
@@ -234,7 +247,7 @@ func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Ver
 	if err != nil {
 		return keyring.Version{}, err
 	}
-	p.remember(s)
+	p.remember(s, time.Now())
 	return keyring.Version{ID: s.id.String(), Algorithm: algorithm, Signer: s}, nil
 }
 
@@ -308,14 +321,35 @@ func isGone(err error) bool {
 	return errors.As(err, &e) && e.Kind == signer.Gone
 }
 
-// signer is that of a version, whose public key is fetched once.
+// isMissing reports whether the service knows no such version. One that it does
+// not let sign is gone, too, and not missing.
+func isMissing(err error) bool {
+	var e *signer.Error
+	return errors.As(err, &e) && e.Kind == signer.Gone && e.Code != "" && e.Code != codeDisabled
+}
+
+// signer is that of a version that is listed, whose public key is fetched once.
 func (p *provisioner) signer(ctx context.Context, id keyID, alg string) (*Signer, error) {
-	p.mu.Lock()
-	s := p.signers[id]
-	p.mu.Unlock()
-	if s != nil {
-		return s, nil
+	if k := p.lookUp(id); k.signer != nil {
+		p.remember(k.signer, time.Time{})
+		return k.signer, nil
 	}
+	return p.fetch(ctx, id, alg)
+}
+
+// unlistedSigner is that of a version that is known and not listed. A replica of
+// the service that does not list a new one may not find it, either.
+func (p *provisioner) unlistedSigner(ctx context.Context, id keyID, alg string) (*Signer, error) {
+	s, err := p.fetch(ctx, id, alg)
+	if isMissing(err) {
+		if k := p.lookUp(id); k.signer != nil && time.Since(k.made) < settling {
+			return k.signer, nil
+		}
+	}
+	return s, err
+}
+
+func (p *provisioner) fetch(ctx context.Context, id keyID, alg string) (*Signer, error) {
 	s, err := fetch(ctx, p.at(id))
 	if err != nil {
 		return nil, err
@@ -323,34 +357,40 @@ func (p *provisioner) signer(ctx context.Context, id keyID, alg string) (*Signer
 	if err := fits(alg, s.public); err != nil {
 		return nil, named("GetKey", err)
 	}
-	p.remember(s)
+	p.remember(s, time.Time{})
 	return s, nil
 }
 
-func (p *provisioner) remember(s *Signer) {
+func (p *provisioner) lookUp(id keyID) known {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.signers[s.id] = s
+	return p.known[id]
+}
+
+func (p *provisioner) remember(s *Signer, made time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known[s.id] = known{s, made}
 }
 
 func (p *provisioner) forget(id keyID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.signers, id)
+	delete(p.known, id)
 }
 
 // unlisted are the versions for an algorithm that are known and not listed.
-func (p *provisioner) unlisted(alg string, listed []listedVersion) []keyID {
+func (p *provisioner) unlisted(alg string, listed []listedVersion) []listedVersion {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var ids []keyID
-	for id := range p.signers {
+	var unlisted []listedVersion
+	for id := range p.known {
 		isIt := func(v listedVersion) bool { return v.id == id }
 		if id.name == p.key(alg).name && !slices.ContainsFunc(listed, isIt) {
-			ids = append(ids, id)
+			unlisted = append(unlisted, listedVersion{id: id})
 		}
 	}
-	return ids
+	return unlisted
 }
 
 // Format shows where the keys are.

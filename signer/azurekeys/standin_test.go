@@ -50,6 +50,7 @@ type standIn struct {
 	complaints []string              // of what no client should do
 	empty404   bool                  // an unknown key's versions are KeyNotFound, not none
 	hidden     map[string]bool       // versions that are not listed yet
+	unknown    map[string]bool       // versions that are not found yet, either
 
 	// What tests put in place before they call.
 	login func(w http.ResponseWriter, r *http.Request)
@@ -266,7 +267,7 @@ func (s *standIn) find(w http.ResponseWriter, t target) *version {
 	if t.version == "" {
 		s.complain("a call for the latest version of %s", t.name)
 	}
-	i := slices.IndexFunc(versions, func(v *version) bool { return v.id == t.version })
+	i := slices.IndexFunc(versions, func(v *version) bool { return v.id == t.version && !s.unknown[v.id] })
 	if i < 0 {
 		fail(w, http.StatusNotFound, "KeyNotFound", "")
 		return nil

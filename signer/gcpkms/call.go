@@ -33,15 +33,14 @@ func (c caller) keys() *cloudkms.ProjectsLocationsKeyRingsCryptoKeysService {
 	return c.service.Projects.Locations.KeyRings.CryptoKeys
 }
 
-// call makes one call. No error repeats any of what is in secrets, which are in
-// base64, as they are sent. The client decodes the answer "null" as nil.
-func call[T any](ctx context.Context, c caller, op string, f func(context.Context) (*T, error), secrets ...string) (*T, error) {
+// call makes one call. The client decodes the answer "null" as nil.
+func call[T any](ctx context.Context, c caller, op string, f func(context.Context) (*T, error)) (*T, error) {
 	var answer *T
 	err := c.guard.Do(ctx, serviceName, op, func(ctx context.Context) error {
 		got, err := f(ctx)
 		switch {
 		case err != nil:
-			return failure(op, err, secrets)
+			return failure(op, err)
 		case got == nil:
 			return malformed(op, "it is null")
 		}

@@ -17,7 +17,9 @@ import (
 // may take minutes. It waits until ctx ends.
 //
 // A version that is still being generated because the replica that asked for it
-// has ended is waited for, instead of making another.
+// has ended is waited for, instead of making another. In the hour after the
+// service could not generate one, none is made, and Create fails at once: a
+// version that has failed stays there for good.
 func (p *Provisioner) Create(ctx context.Context, alg string) (keyring.Version, error) {
 	want, err := algorithmFor(alg, p.config.RSABits)
 	if err != nil {
@@ -69,7 +71,7 @@ func (p *Provisioner) ensureKey(ctx context.Context, want algorithm) error {
 	case err != nil:
 		return err
 	case key.Name != name:
-		return malformed("GetCryptoKey", "it is for %.200q, not %s", key.Name, name)
+		return malformed("GetCryptoKey", "it is for %s, not %s", shown(key.Name, cryptoKey), name)
 	case key.VersionTemplate == nil || key.Purpose != purpose || key.VersionTemplate.Algorithm != want.name || key.VersionTemplate.ProtectionLevel != p.config.ProtectionLevel:
 		return refused("GetCryptoKey", fmt.Errorf("%s is not for %s with %s at protection level %s: change its version template, or the configuration",
 			name, purpose, want.name, p.config.ProtectionLevel))
@@ -84,10 +86,13 @@ func (p *Provisioner) pending(ctx context.Context, want algorithm) (*cloudkms.Cr
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range left {
-		if p.claim(name) {
-			return &cloudkms.CryptoKeyVersion{Name: name, State: "PENDING_GENERATION"}, nil
+	for _, v := range left {
+		if p.claim(v.Name) {
+			return v, nil
 		}
+	}
+	if err := p.failedLately(ctx, want); err != nil {
+		return nil, err
 	}
 	const op, tries = "CreateCryptoKeyVersion", 3
 	key := p.key(want.jws)
@@ -99,12 +104,37 @@ func (p *Provisioner) pending(ctx context.Context, want algorithm) (*cloudkms.Cr
 		case err != nil:
 			return nil, err
 		case !isNamed(v.Name, keyVersion) || keyOf(v.Name) != key:
-			return nil, malformed(op, "%.200q is no version of %s", v.Name, key)
+			return nil, malformed(op, "it made %s, no version of %s", shown(v.Name, keyVersion), key)
 		case p.claim(v.Name): // else another Create saw it in the meantime
 			return v, nil
 		}
 	}
 	return nil, malformed(op, "it made versions of %s that were there before", key)
+}
+
+// afterFailure is how long the service has after it could not generate a
+// version. It keeps those that failed, which nobody can remove, so that a ring
+// that tries again every few seconds must not make one each time.
+const afterFailure = time.Hour
+
+// failedLately is an error if a version could not be generated that was asked
+// for less than afterFailure ago, by whichever replica.
+func (p *Provisioner) failedLately(ctx context.Context, want algorithm) error {
+	failed, err := p.list(ctx, want.jws, generationFailed)
+	if err != nil {
+		return err
+	}
+	for _, v := range failed {
+		created, err := time.Parse(time.RFC3339, v.CreateTime)
+		if err != nil { // which may show the value
+			return malformed("ListCryptoKeyVersions", "%s has no createTime", v.Name)
+		}
+		if time.Since(created) < afterFailure {
+			return &signer.Error{Service: serviceName, Op: "CreateCryptoKeyVersion", Kind: signer.Gone, Code: generationFailed,
+				Err: fmt.Errorf("%s was not generated: no other is made until %s", v.Name, created.Add(afterFailure).UTC().Format(time.RFC3339))}
+		}
+	}
+	return nil
 }
 
 func (p *Provisioner) claim(name string) bool {
@@ -116,6 +146,9 @@ func (p *Provisioner) claim(name string) bool {
 	p.claimed[name] = true
 	return true
 }
+
+// generationFailed is the state of a version that the service gave up.
+const generationFailed = "GENERATION_FAILED"
 
 const (
 	firstPoll = 100 * time.Millisecond
@@ -139,8 +172,8 @@ func (p *Provisioner) generated(ctx context.Context, v *cloudkms.CryptoKeyVersio
 		case state.State == "ENABLED":
 			return nil
 		case state.State != "PENDING_GENERATION":
-			return &signer.Error{Service: serviceName, Op: op, Kind: signer.Gone, Code: state.State,
-				Err: fmt.Errorf("%s was not generated: %.200q", name, state.GenerationFailureReason)}
+			return &signer.Error{Service: serviceName, Op: op, Kind: signer.Gone, Code: constant(state.State),
+				Err: fmt.Errorf("%s was not generated", name)}
 		}
 		if ctxErr := sleep(ctx, pause); ctxErr != nil {
 			return &signer.Error{Service: serviceName, Op: op, Kind: signer.Unavailable,

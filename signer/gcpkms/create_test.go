@@ -15,6 +15,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/keyring"
 	"github.com/oidctoken/oidctoken/signer"
+	"github.com/oidctoken/oidctoken/signer/gcpkms"
 )
 
 // Create returns when the version is generated, and asks ever more seldom; a
@@ -89,13 +90,64 @@ func TestCreateAdopts(t *testing.T) {
 	})
 }
 
-// A version that the service could not generate ends the wait.
+// A version that the service could not generate ends the wait, and no replica
+// makes another within the hour.
+//
+// K03
 func TestCreateFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStandin()
+		s.pending, s.fails = 2, true
+		p := newProvisioner(t, s)
+		for _, tt := range []struct {
+			p     *gcpkms.Provisioner
+			after time.Duration
+			made  int
+			op    string
+		}{
+			{p, 0, 1, "GetCryptoKeyVersion"},
+			{p, time.Minute, 1, "CreateCryptoKeyVersion"},
+			{newProvisioner(t, s), 58 * time.Minute, 1, "CreateCryptoKeyVersion"},
+			{p, time.Minute, 2, "GetCryptoKeyVersion"},
+			{p, time.Minute, 2, "CreateCryptoKeyVersion"},
+		} {
+			time.Sleep(tt.after) // in a bubble
+			_, err := tt.p.Create(t.Context(), "ES256")
+			if diff := cmp.Diff(failed{tt.op, signer.Gone, "GENERATION_FAILED"}, failureOf(err)); diff != "" {
+				t.Errorf("Create: %v (-want +got):\n%s", err, diff)
+			}
+			if n := s.count("CreateCryptoKeyVersion"); n != tt.made {
+				t.Errorf("%d versions were made, want %d", n, tt.made)
+			}
+		}
+		// Keys for another algorithm are not concerned, nor is one that works again.
+		s.set(func() { s.pending, s.fails = 0, false })
+		if _, err := p.Create(t.Context(), "ES384"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+		if _, err := p.Create(t.Context(), "ES256"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A version that failed at no time is no reason to make one.
+func TestCreateFailedAtNoTime(t *testing.T) {
 	s := newStandin()
-	s.fails = true
+	s.add("ci-es256", "EC_SIGN_P256_SHA256").state = "GENERATION_FAILED"
+	s.tamper = func(op string, answer map[string]any) {
+		page, _ := answer["cryptoKeyVersions"].([]any)
+		for _, v := range page {
+			v.(map[string]any)["createTime"] = access
+		}
+	}
 	_, err := newProvisioner(t, s).Create(t.Context(), "ES256")
-	if diff := cmp.Diff(failed{"GetCryptoKeyVersion", signer.Gone, "GENERATION_FAILED"}, failureOf(err)); diff != "" {
+	if diff := cmp.Diff(failed{"ListCryptoKeyVersions", signer.Malformed, ""}, failureOf(err)); diff != "" || strings.Contains(err.Error(), access) {
 		t.Errorf("Create: %v (-want +got):\n%s", err, diff)
+	}
+	if n := s.count("CreateCryptoKeyVersion"); n != 0 {
+		t.Errorf("%d versions were made, want none", n)
 	}
 }
 

@@ -3,9 +3,9 @@ package gcpkms
 import "time"
 
 // Status is what is read of an error's body.
-func Status(body []byte) (status, message string, reasons []string, retryDelay time.Duration) {
+func Status(body []byte) (status string, reasons []string, retryDelay time.Duration) {
 	s := parseStatus(body)
-	return s.status, s.message, s.reasons, s.retryDelay
+	return s.status, s.reasons, s.retryDelay
 }
 
 var (
@@ -14,7 +14,6 @@ var (
 )
 
 const (
-	KeyVersion   = keyVersion
-	LongestRetry = longestRetry
-	MaxAnswer    = maxAnswer
+	KeyVersion = keyVersion
+	MaxAnswer  = maxAnswer
 )

@@ -23,7 +23,7 @@ import (
 
 // failure is what a failed call means. The client's own error is left out: its
 // text has all of the body.
-func failure(op string, err error, secrets []string) error {
+func failure(op string, err error) error {
 	e := &signer.Error{Service: serviceName, Op: op}
 	var answered *googleapi.Error
 	var unsent *url.Error
@@ -36,7 +36,7 @@ func failure(op string, err error, secrets []string) error {
 			e.Code = strconv.Itoa(answered.Code)
 		}
 		e.RetryAfter = max(s.retryDelay, tokenhttp.ParseRetryAfter(answered.Header.Get("Retry-After"), time.Now()))
-		e.Err = s.cause(answered.Code, secrets)
+		e.Err = s.cause(answered.Code)
 	case errors.As(err, &unsent): // and says no more than what is in it
 		e.Kind, e.Err = unanswered(unsent.Err)
 	case errors.As(err, &cutOff):
@@ -50,12 +50,13 @@ func failure(op string, err error, secrets []string) error {
 }
 
 // kindOf classifies an answer by its HTTP status, and for a precondition by
-// which it is.
+// which it is. That something is gone takes the service's own word: any server
+// says 404 to what it does not know.
 func kindOf(code int, s status) signer.Kind {
 	switch {
 	case code >= 500, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, s.status == "ABORTED":
 		return signer.Unavailable
-	case code == http.StatusNotFound:
+	case s.status == "NOT_FOUND":
 		return signer.Gone
 	case s.status == "FAILED_PRECONDITION" && slices.Contains(s.reasons, "KEY_PENDING_GENERATION"):
 		return signer.Unavailable
@@ -100,10 +101,10 @@ func uncredited(answer *http.Response) (signer.Kind, error) {
 	return kind, fmt.Errorf("the client got no access token: its token endpoint answered with status %d", answer.StatusCode)
 }
 
-// status is what an error's body says: a google.rpc.Status in JSON.
+// status is what an error's body says: a google.rpc.Status in JSON. Its message
+// is left out, as it may repeat what was sent, and the access token with it.
 type status struct {
 	status     string   // such as "FAILED_PRECONDITION"
-	message    string   // for people
 	reasons    []string // of ErrorInfo, and the violations of PreconditionFailure
 	retryDelay time.Duration
 }
@@ -115,17 +116,13 @@ func parseStatus(body []byte) status {
 	var reply struct {
 		Error struct {
 			Status  string            `json:"status"`
-			Message string            `json:"message"`
 			Details []json.RawMessage `json:"details"`
 		} `json:"error"`
 	}
 	if json.Unmarshal(body, &reply) != nil {
 		return status{}
 	}
-	s := status{message: reply.Error.Message}
-	if isReason(reply.Error.Status) {
-		s.status = reply.Error.Status
-	}
+	s := status{status: constant(reply.Error.Status)}
 	for _, detail := range reply.Error.Details {
 		s.add(detail)
 	}
@@ -152,52 +149,34 @@ func (s *status) add(detail json.RawMessage) {
 		reasons = append(reasons, v.Type)
 	}
 	for _, r := range reasons {
-		if isReason(r) && len(s.reasons) < maxReasons {
+		if r = constant(r); r != "" && len(s.reasons) < maxReasons {
 			s.reasons = append(s.reasons, r)
 		}
 	}
 }
 
-// isReason takes the service's constants.
-func isReason(s string) bool {
+// constant is s if it looks like one of the service's constants, and "" for
+// whatever else an answer has in the place of one, which no error may show.
+func constant(s string) string {
 	for i := range len(s) {
 		if c := s[i]; c != '_' && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
-			return false
+			return ""
 		}
 	}
-	return s != "" && len(s) <= 63
+	if len(s) > 63 {
+		return ""
+	}
+	return s
 }
 
-// cause is what the service said, unless it repeats what it was sent.
-func (s status) cause(code int, secrets []string) error {
+// cause is what identifies the failure, beside the status.
+func (s status) cause(code int) error {
 	text := fmt.Sprintf("HTTP status %d", code)
 	if len(s.reasons) > 0 {
 		text += " (" + strings.Join(s.reasons, ", ") + ")"
 	}
-	switch {
-	case s.message == "":
-	case repeats(s.message, secrets):
-		text += ": the message repeats what was sent and is not shown"
-	default:
-		text += ": " + s.message
-	}
 	return errors.New(text)
 }
 
-// repeats reports whether text has twelve bytes in a row of a secret, or all of
-// a shorter one.
-func repeats(text string, secrets []string) bool {
-	const window = 12
-	for _, secret := range secrets {
-		for i := 0; i == 0 || i+window <= len(secret); i++ {
-			part := secret[i:min(i+window, len(secret))]
-			if part != "" && strings.Contains(text, part) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// longestRetry is more than any caller waits, and does not overflow.
-const longestRetry = 24 * time.Hour
+// longestRetry is also what a Retry-After counts for at most.
+const longestRetry = 30 * time.Second

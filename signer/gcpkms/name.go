@@ -43,6 +43,15 @@ func isNamed(name, form string) bool {
 	return true
 }
 
+// shown is the name that an answer has, for an error: one that is not of the
+// form may be anything that the service was sent.
+func shown(name, form string) string {
+	if checkName(name, form) != nil {
+		return "another key"
+	}
+	return name
+}
+
 // isID takes what ids are made of: also those of projects of a domain, as in
 // example.com:ci.
 func isID(s string) bool {

@@ -121,15 +121,17 @@ func (p *Provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range listed {
-			s, err := p.caller.signer(ctx, name)
+		for _, v := range listed {
+			s, err := p.caller.signer(ctx, v.Name)
 			switch {
 			case kindIs(err, signer.Gone):
 				continue // since it was listed
 			case err != nil:
 				return nil, err
+			case s.algorithm.name != v.Algorithm:
+				return nil, malformed("GetPublicKey", "%s has the algorithm %s, and was listed with %s", v.Name, s.algorithm.name, v.Algorithm)
 			}
-			versions = append(versions, keyring.Version{ID: name, Algorithm: alg, Signer: s})
+			versions = append(versions, keyring.Version{ID: v.Name, Algorithm: alg, Signer: s})
 		}
 	}
 	return versions, nil
@@ -140,12 +142,12 @@ const (
 	maxPages = 50 // the service numbers all versions that ever were, but lists those in one state
 )
 
-// list lists the names of the versions for an algorithm that are in a state.
+// list lists the versions for an algorithm that are in a state.
 // There are none if there is no key.
-func (p *Provisioner) list(ctx context.Context, alg, state string) ([]string, error) {
+func (p *Provisioner) list(ctx context.Context, alg, state string) ([]*cloudkms.CryptoKeyVersion, error) {
 	const op = "ListCryptoKeyVersions"
 	key := p.key(alg)
-	var names []string
+	var versions []*cloudkms.CryptoKeyVersion
 	token := ""
 	for range maxPages {
 		page, err := call(ctx, p.caller, op, func(ctx context.Context) (*cloudkms.ListCryptoKeyVersionsResponse, error) {
@@ -163,11 +165,11 @@ func (p *Provisioner) list(ctx context.Context, alg, state string) ([]string, er
 			}
 			// The filter is the service's to apply; what counts is the state.
 			if a, ok := algorithmNamed(v.Algorithm); ok && a.jws == alg && v.State == state {
-				names = append(names, v.Name)
+				versions = append(versions, v)
 			}
 		}
 		if token = page.NextPageToken; token == "" {
-			return names, nil
+			return versions, nil
 		}
 	}
 	return nil, malformed(op, "it has more than %d pages", maxPages)
@@ -204,9 +206,9 @@ func (p *Provisioner) Retire(ctx context.Context, id string) error {
 	case err != nil:
 		return err
 	case got.Name != id:
-		return malformed(op, "it is for %.200q, not %s", got.Name, id)
+		return malformed(op, "it is for %s, not %s", shown(got.Name, keyVersion), id)
 	case !isEnding(got.State):
-		return malformed(op, "%s is %.40q after it", id, got.State)
+		return malformed(op, "%s is %q after it", id, constant(got.State))
 	}
 	return p.forget(id)
 }
@@ -237,7 +239,7 @@ func (p *Provisioner) version(ctx context.Context, id string) (*cloudkms.CryptoK
 		return p.caller.keys().CryptoKeyVersions.Get(id).Context(ctx).Do()
 	})
 	if err == nil && got.Name != id {
-		return nil, malformed(op, "it is for %.200q, not %s", got.Name, id)
+		return nil, malformed(op, "it is for %s, not %s", shown(got.Name, keyVersion), id)
 	}
 	return got, err
 }
@@ -252,8 +254,7 @@ func codeIs(err error, code string) bool {
 	return errors.As(err, &e) && e.Code == code
 }
 
-// isMissing wants the service's own word: any server says 404 to what it does
-// not know.
+// isMissing wants the service's own word, as kindOf does.
 func isMissing(err error) bool { return codeIs(err, "NOT_FOUND") }
 
 func isPrecondition(err error) bool { return codeIs(err, "FAILED_PRECONDITION") }

@@ -151,7 +151,7 @@ func TestRetire(t *testing.T) {
 		{name: "away", state: "ENABLED", fault: &fault{code: 503, status: "UNAVAILABLE"}, want: failed{"DestroyCryptoKeyVersion", signer.Unavailable, "UNAVAILABLE"}},
 		{name: "forbidden", state: "ENABLED", fault: &fault{code: 403, status: "PERMISSION_DENIED"}, want: failed{"DestroyCryptoKeyVersion", signer.Refused, "PERMISSION_DENIED"}},
 		{name: "a policy", state: "ENABLED", fault: &fault{code: 400, status: "FAILED_PRECONDITION", message: "disable it first"}, want: failed{"DestroyCryptoKeyVersion", signer.Refused, "FAILED_PRECONDITION"}},
-		{name: "another server's 404", state: "ENABLED", fault: &fault{code: 404}, want: failed{"DestroyCryptoKeyVersion", signer.Gone, "404"}},
+		{name: "another server's 404", state: "ENABLED", fault: &fault{code: 404}, want: failed{"DestroyCryptoKeyVersion", signer.Refused, "404"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newStandin()
@@ -279,6 +279,31 @@ func TestVersionsFails(t *testing.T) {
 	}
 	if got, err := newProvisioner(t, s).Versions(t.Context()); len(got) != 0 || err != nil {
 		t.Errorf("Versions = %v, %v; want none", ids(got), err)
+	}
+	// A key that changes between the two is none to sign with.
+	s.fault = func(op string, w http.ResponseWriter, r *http.Request) bool {
+		if op == "GetPublicKey" {
+			s.set(func() {
+				v.state, v.key.algorithm, v.private = "ENABLED", "EC_SIGN_P384_SHA384", generate("EC_SIGN_P384_SHA384")
+			})
+		}
+		return false
+	}
+	s.set(func() { v.state = "ENABLED" })
+	if got, err := newProvisioner(t, s).Versions(t.Context()); failureOf(err) != (failed{"GetPublicKey", signer.Malformed, ""}) || got != nil {
+		t.Errorf("Versions = %v, %v; want a malformed answer", ids(got), err)
+	}
+	// Nor is one gone because some other server has no page for it.
+	s = newStandin()
+	s.add("ci-es256", "EC_SIGN_P256_SHA256")
+	s.fault = func(op string, w http.ResponseWriter, r *http.Request) bool {
+		if op == "GetPublicKey" {
+			http.NotFound(w, r)
+		}
+		return op == "GetPublicKey"
+	}
+	if got, err := newProvisioner(t, s).Versions(t.Context()); failureOf(err) != (failed{"GetPublicKey", signer.Refused, "404"}) || got != nil {
+		t.Errorf("Versions = %v, %v; want a refusal", ids(got), err)
 	}
 	// A server that knows nothing of the service has no say in what is there.
 	s.fault = func(op string, w http.ResponseWriter, r *http.Request) bool {

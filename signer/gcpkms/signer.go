@@ -62,13 +62,13 @@ func (c caller) signer(ctx context.Context, version string) (*Signer, error) {
 	case err != nil:
 		return nil, err
 	case got.Name != version:
-		return nil, malformed(op, "it is for %.200q, not %s", got.Name, version)
+		return nil, malformed(op, "it is for %s, not %s", shown(got.Name, keyVersion), version)
 	case got.PemCrc32c != checksum(got.Pem):
 		return nil, malformed(op, "the key's checksum is wrong")
 	}
 	a, ok := algorithmNamed(got.Algorithm)
 	if !ok {
-		return nil, refused(op, fmt.Errorf("the algorithm %.63q of %s is none that tokens are signed with", got.Algorithm, version))
+		return nil, refused(op, fmt.Errorf("the algorithm %q of %s is none that tokens are signed with", constant(got.Algorithm), version))
 	}
 	public, err := signer.PublicKey([]byte(got.Pem))
 	if err != nil {
@@ -106,10 +106,10 @@ func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	if err != nil {
 		return nil, refused(op, err)
 	}
-	request, sent := signRequest(alg, digest)
+	request := signRequest(alg, digest)
 	got, err := call(ctx, s.caller, op, func(ctx context.Context) (*cloudkms.AsymmetricSignResponse, error) {
 		return s.caller.keys().CryptoKeyVersions.AsymmetricSign(s.version, request).Context(ctx).Do()
-	}, sent)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -120,17 +120,17 @@ func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	return signature, nil
 }
 
-// signRequest is what to send for a digest, which it copies, and what of that no
-// error may show. Ed25519 takes the message itself.
-func signRequest(alg string, digest []byte) (request *cloudkms.AsymmetricSignRequest, sent string) {
-	sent = base64.StdEncoding.EncodeToString(digest)
+// signRequest is what to send for a digest, which it copies. Ed25519 takes the
+// message itself.
+func signRequest(alg string, digest []byte) *cloudkms.AsymmetricSignRequest {
+	sent := base64.StdEncoding.EncodeToString(digest)
 	if alg == "EdDSA" {
 		return &cloudkms.AsymmetricSignRequest{
 			Data: sent, DataCrc32c: checksum(digest),
 			ForceSendFields: []string{"Data", "DataCrc32c"},
-		}, sent
+		}
 	}
-	request = &cloudkms.AsymmetricSignRequest{
+	request := &cloudkms.AsymmetricSignRequest{
 		Digest: new(cloudkms.Digest), DigestCrc32c: checksum(digest),
 		ForceSendFields: []string{"DigestCrc32c"},
 	}
@@ -142,7 +142,7 @@ func signRequest(alg string, digest []byte) (request *cloudkms.AsymmetricSignReq
 	case "RS512":
 		request.Digest.Sha512 = sent
 	}
-	return request, sent
+	return request
 }
 
 // checked is the signature of an answer that is for what was sent.
@@ -152,7 +152,7 @@ func (s *Signer) checked(got *cloudkms.AsymmetricSignResponse) ([]byte, error) {
 		verified = got.VerifiedDataCrc32c
 	}
 	if got.Name != s.version {
-		return nil, fmt.Errorf("it is of %.200q, not %s", got.Name, s.version)
+		return nil, fmt.Errorf("it is of %s, not %s", shown(got.Name, keyVersion), s.version)
 	}
 	if !verified {
 		return nil, errors.New("the service has not verified the checksum of what it signed")

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // crc is a CRC-32C as the service wants it: an int64, which in JSON is a
@@ -87,7 +88,8 @@ func (k *key) json() map[string]any {
 }
 
 func (v *version) json() map[string]any {
-	return map[string]any{"name": v.name, "state": v.state, "algorithm": v.key.algorithm, "protectionLevel": v.key.level}
+	return map[string]any{"name": v.name, "state": v.state, "algorithm": v.key.algorithm, "protectionLevel": v.key.level,
+		"createTime": v.created.UTC().Format(time.RFC3339Nano)}
 }
 
 func (s *standin) onKey(op string, k *key, r *http.Request, body []byte) (map[string]any, *fault) {

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -57,6 +58,7 @@ type version struct {
 	key     *key
 	state   string
 	pending int
+	created time.Time
 	private crypto.Signer // of a key that signs
 	aead    cipher.AEAD   // of one that encrypts
 }
@@ -244,7 +246,7 @@ func (s *standin) add(id, algorithm string) *version {
 
 // add makes a version that is generated after so many polls.
 func (k *key) add(polls int) *version {
-	v := &version{name: k.name + "/cryptoKeyVersions/" + strconv.Itoa(len(k.versions)+1), key: k, state: "ENABLED", pending: polls}
+	v := &version{name: k.name + "/cryptoKeyVersions/" + strconv.Itoa(len(k.versions)+1), key: k, state: "ENABLED", pending: polls, created: time.Now()}
 	if polls > 0 {
 		v.state = "PENDING_GENERATION"
 	}

@@ -57,21 +57,20 @@ func (w *Wrapper) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "gcpkms.Wrapper(%
 // *[signer.Error], or that of ctx.
 func (w *Wrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, error) {
 	const op = "Encrypt"
-	sent := base64.StdEncoding.EncodeToString(plaintext)
 	request := &cloudkms.EncryptRequest{
-		Plaintext: sent, PlaintextCrc32c: checksum(plaintext),
+		Plaintext: base64.StdEncoding.EncodeToString(plaintext), PlaintextCrc32c: checksum(plaintext),
 		AdditionalAuthenticatedData:       base64.StdEncoding.EncodeToString(bound),
 		AdditionalAuthenticatedDataCrc32c: checksum(bound),
 		ForceSendFields:                   []string{"Plaintext", "PlaintextCrc32c", "AdditionalAuthenticatedDataCrc32c"},
 	}
 	got, err := call(ctx, w.caller, op, func(ctx context.Context) (*cloudkms.EncryptResponse, error) {
 		return w.caller.keys().Encrypt(w.key, request).Context(ctx).Do()
-	}, sent)
+	})
 	if err != nil {
 		return nil, err
 	}
 	if !isNamed(got.Name, keyVersion) || keyOf(got.Name) != w.key {
-		return nil, malformed(op, "it is of %.200q, no version of %s", got.Name, w.key)
+		return nil, malformed(op, "it is of %s, no version of %s", shown(got.Name, keyVersion), w.key)
 	}
 	if !got.VerifiedPlaintextCrc32c || !got.VerifiedAdditionalAuthenticatedDataCrc32c {
 		return nil, malformed(op, "the service has not verified the checksums of what it encrypted")

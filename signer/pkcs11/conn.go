@@ -2,8 +2,6 @@ package pkcs11
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 
 	cryptoki "github.com/miekg/pkcs11"
@@ -129,42 +127,6 @@ func (c *Config) find(lib library) (tokenInfo, error) {
 		return tokenInfo{}, failed("C_GetTokenInfo", unknown)
 	}
 	return tokenInfo{}, lost{problem("C_GetTokenInfo", signer.Unavailable, "no slot has the token %s", c.name())}
-}
-
-// login logs in, and with it all sessions that the process has with the token.
-func (c *conn) login(ctx context.Context, serial string) error {
-	pin, err := c.token.config.PIN(ctx)
-	defer clear(pin)
-	if err != nil {
-		return problem("C_Login", signer.Unavailable, "Config.PIN: %w", err)
-	}
-	refused := &c.token.refused
-	if refused.is(serial, pin) {
-		return problem("C_Login", signer.Refused, "the token %s has refused this PIN before, and it is not tried again", c.token.config.name())
-	}
-	err = c.token.config.Module.call(ctx, c.epoch, func() error { return c.session.login(pin) })
-	var r returned
-	switch {
-	case !errors.As(err, &r):
-		return err
-	case r == cryptoki.CKR_USER_ALREADY_LOGGED_IN:
-		return nil
-	case r == cryptoki.CKR_PIN_INCORRECT, r == cryptoki.CKR_PIN_LOCKED, r == cryptoki.CKR_PIN_INVALID, r == cryptoki.CKR_PIN_LEN_RANGE:
-		refused.remember(serial, pin)
-	}
-	return failed("C_Login", err)
-}
-
-func (r *refusedPIN) is(serial string, pin []byte) bool {
-	return r.mac != nil && r.serial == serial && hmac.Equal(r.mac, r.sum(pin))
-}
-
-func (r *refusedPIN) remember(serial string, pin []byte) { r.serial, r.mac = serial, r.sum(pin) }
-
-func (r *refusedPIN) sum(pin []byte) []byte {
-	mac := hmac.New(sha256.New, r.key[:])
-	mac.Write(pin)
-	return mac.Sum(nil)
 }
 
 // find finds objects. A library may find none, rather than fail, when the login

@@ -25,6 +25,7 @@ type Module struct {
 	path string
 	lib  library
 	gate gate
+	pins *refusedPINs
 
 	mu      sync.Mutex // of what follows
 	ours    bool       // initialized by us
@@ -38,9 +39,10 @@ type Module struct {
 // 5.4), unless the process has done that before. The library is allowed to use
 // the locks of the operating system. The caller closes the Module.
 //
-// It fails with ctx's error when ctx ends first, with a [*signer.Error] when the
-// library does not initialize, and with an error that is
-// [errors.ErrUnsupported] in a program that was built without cgo.
+// It fails with ctx's error when ctx ends before C_Initialize has returned, with
+// a [*signer.Error] when the library does not initialize, and with an error that
+// is [errors.ErrUnsupported] in a program that was built without cgo. Loading
+// the library (dlopen), which runs code of the vendor's, is not ended by ctx.
 func OpenModule(ctx context.Context, path string) (*Module, error) {
 	if path == "" {
 		return nil, errors.New("pkcs11: the library's path is empty")
@@ -63,7 +65,7 @@ func openModule(ctx context.Context, path string, lib library) (*Module, error) 
 		if err != nil && !errors.Is(err, returned(cryptoki.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
 			return nil, failed("C_Initialize", err)
 		}
-		return &Module{path: path, lib: lib, ours: err == nil}, nil
+		return &Module{path: path, lib: lib, pins: newRefusedPINs(), ours: err == nil}, nil
 	case <-ctx.Done():
 		go func() {
 			if <-done == nil {

@@ -62,9 +62,12 @@ type provisioner struct {
 
 // NewProvisioner returns a Provisioner whose versions are key pairs in the
 // token. They are persistent, their private keys sensitive and not extractable,
-// which is checked after they were made. The ID of a version is its CKA_ID, 16
-// random bytes, in hexadecimal: [New] takes it. Retire destroys both keys of a
-// pair, for good, and refuses one whose label is not the ring's.
+// which is checked whenever they are listed or made. The ID of a version is its
+// CKA_ID, 16 random bytes, in hexadecimal: [New] takes it. Retire destroys both
+// keys of a pair, for good, and refuses one whose label is not the ring's.
+//
+// Versions leaves out a pair whose private key can be read out of the token, or
+// whose public key is missing. It does not destroy it: that is the operator's.
 func NewProvisioner(c ProvisionerConfig) (keyring.Provisioner, error) {
 	if c.RSABits == 0 {
 		c.RSABits = 2048
@@ -124,6 +127,8 @@ func (p *provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
 	return versions, nil
 }
 
+// list leaves out a pair that must not sign, or cannot, since half of it is
+// missing: one such pair, as a crash may leave, must not stop the others.
 func (p *provisioner) list(ctx context.Context, c *conn, alg string) ([]keyring.Version, error) {
 	objects, err := c.find([]attribute{
 		{cryptoki.CKA_CLASS, uint(cryptoki.CKO_PRIVATE_KEY)},
@@ -146,15 +151,22 @@ func (p *provisioner) list(ctx context.Context, c *conn, alg string) ([]keyring.
 			return nil, problem("C_GetAttributeValue", signer.Malformed, "a key labelled %s has no CKA_ID", p.label(alg))
 		}
 		v, err := p.version(c, string(values[0]), alg)
-		if err != nil {
+		var e *signer.Error
+		switch {
+		case err == nil:
+			versions = append(versions, v)
+		case errors.Is(err, errUnguarded):
+		case errors.As(err, &e) && e.Kind == signer.Gone:
+		default:
 			return nil, err
 		}
-		versions = append(versions, v)
 	}
 	return versions, nil
 }
 
-// version is the key pair of that CKA_ID, which must be one for the algorithm.
+// version is the key pair of that CKA_ID, which must be one for the algorithm,
+// and guarded, whoever made it: what Versions lists may be what a crash left of
+// a Create that had not checked it.
 func (p *provisioner) version(c *conn, id, alg string) (keyring.Version, error) {
 	s, err := newSigner(c, id, p.Guard)
 	if err != nil {
@@ -168,6 +180,9 @@ func (p *provisioner) version(c *conn, id, alg string) (keyring.Version, error) 
 	if got, err := signer.Algorithm(s.public, digest, crypto.SignerOpts(hash)); err != nil || got != alg {
 		return keyring.Version{}, problem("C_GetAttributeValue", signer.Malformed, "the key of CKA_ID %x is labelled for %s, which its type is not", id, alg)
 	}
+	if err := c.checkGuarded(id); err != nil {
+		return keyring.Version{}, err
+	}
 	return keyring.Version{ID: hex.EncodeToString([]byte(id)), Algorithm: alg, Signer: s}, nil
 }
 
@@ -178,21 +193,17 @@ func (p *provisioner) Create(ctx context.Context, alg string) (keyring.Version, 
 		return keyring.Version{}, problem("C_GenerateKeyPair", signer.Refused, "there is no algorithm %.16q", alg)
 	}
 	var v keyring.Version
+	var id string // of the pair that was made
 	err := p.generating.Do(ctx, service, "C_GenerateKeyPair", func(ctx context.Context) error {
 		return p.Token.do(ctx, func(c *conn) (err error) {
-			// An ID of its own for each attempt: one that failed may have made a
-			// key all the same. The ring finds that as a version it does not know.
-			id := make([]byte, 16)
-			rand.Read(id) // it never fails
-			public, private := p.templates(generators[i], id)
-			if err := c.session.generate(generators[i].mechanism, public, private); err != nil {
-				return failed("C_GenerateKeyPair", err)
+			if id == "" { // a session that was lost since does not call for another pair
+				if id, err = p.generate(c, generators[i]); err != nil {
+					return err
+				}
 			}
-			if v, err = p.version(c, string(id), alg); err == nil {
-				err = c.checkGuarded(string(id))
-			}
+			v, err = p.version(c, id, alg)
 			if err != nil && !isLost(err) { // a key that is not as it must be
-				return also(err, p.destroy(c, string(id)))
+				return also(err, p.destroy(c, id))
 			}
 			return err
 		})
@@ -201,6 +212,19 @@ func (p *provisioner) Create(ctx context.Context, alg string) (keyring.Version, 
 		return keyring.Version{}, err
 	}
 	return v, nil
+}
+
+// generate makes a key pair, with an ID of its own for each attempt: one that
+// failed may have made a key all the same. The ring finds that as a version it
+// does not know.
+func (p *provisioner) generate(c *conn, g generator) (id string, err error) {
+	random := make([]byte, 16)
+	rand.Read(random) // it never fails
+	public, private := p.templates(g, random)
+	if err := c.session.generate(g.mechanism, public, private); err != nil {
+		return "", failed("C_GenerateKeyPair", err)
+	}
+	return string(random), nil
 }
 
 // templates are those of a key pair (sections 4.8 and 4.9).
@@ -232,6 +256,8 @@ func (p *provisioner) templates(g generator, id []byte) (public, private []attri
 	return public, private
 }
 
+var errUnguarded = errors.New("it can be read out of the token")
+
 // checkGuarded fails unless the private key cannot be read out of the token.
 func (c *conn) checkGuarded(id string) error {
 	object, err := c.only(fmt.Sprintf("private key of CKA_ID %x", id), withID(cryptoki.CKO_PRIVATE_KEY, id))
@@ -243,7 +269,7 @@ func (c *conn) checkGuarded(id string) error {
 		return failed("C_GetAttributeValue", err)
 	}
 	if len(values) != 2 || string(values[0]) != "\x01" || string(values[1]) != "\x00" {
-		return problem("C_GenerateKeyPair", signer.Malformed, "the token has made a private key that can be read out of it")
+		return problem("C_GetAttributeValue", signer.Malformed, "the private key of CKA_ID %x: %w", id, errUnguarded)
 	}
 	return nil
 }

@@ -192,6 +192,84 @@ func TestProvisionerChecksKeys(t *testing.T) {
 	fails(t, err, signer.Malformed, "")
 }
 
+// failAfterMaking has the token fail searches after it has made a key pair.
+func (f *fixture) failAfterMaking(failures int) (generated *int) {
+	generated = new(int)
+	f.Do(func() {
+		f.Answer = func(op string, _, value []byte, err error) ([]byte, error) {
+			switch {
+			case op == "C_GenerateKeyPair":
+				*generated++
+			case op == "C_FindObjects" && *generated > 0 && failures > 0:
+				failures--
+				return nil, pkcs11.Returned(cryptoki.CKR_DEVICE_ERROR)
+			}
+			return value, err
+		}
+	})
+	return generated
+}
+
+// A key that can be read out of the token, and that a Create has left which did
+// not come to check it, is no version of the ring, and stops no other.
+func TestVersionsLeavesOutUnguarded(t *testing.T) {
+	f := newFixture(t, nil)
+	p := newProvisioner(t, f.token, "ring")
+	good := must(p.Create(t.Context(), "ES256"))
+	f.Do(func() { f.on.Extractable = true })
+	f.failAfterMaking(2)
+	_, err := p.Create(t.Context(), "ES256")
+	fails(t, err, signer.Unavailable, "CKR_DEVICE_ERROR")
+	if n := f.on.Objects(); n != 4 {
+		t.Fatalf("the token has %d objects, want the pair that was left, too", n)
+	}
+	if diff := cmp.Diff([]string{good.ID}, listed(t, p)); diff != "" {
+		t.Errorf("Versions (-want +got):\n%s", diff)
+	}
+}
+
+// A private key without its public half stops no other version.
+func TestVersionsLeavesOutHalves(t *testing.T) {
+	f := newFixture(t, nil)
+	p := newProvisioner(t, f.token, "ring")
+	must(p.Create(t.Context(), "ES256"))
+	f.on.Remove(cryptoki.CKO_PUBLIC_KEY)
+	good := must(p.Create(t.Context(), "ES256"))
+	if diff := cmp.Diff([]string{good.ID}, listed(t, p)); diff != "" {
+		t.Errorf("Versions (-want +got):\n%s", diff)
+	}
+}
+
+// A session that is lost after a pair was made does not make it two.
+func TestCreateMakesOnePair(t *testing.T) {
+	f := newFixture(t, nil)
+	p := newProvisioner(t, f.token, "ring")
+	generated := f.failAfterMaking(1)
+	v, err := p.Create(t.Context(), "ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := f.on.Objects(); n != 2 || *generated != 1 {
+		t.Errorf("%d pairs were made, and there are %d objects; want one pair", *generated, n)
+	}
+	if diff := cmp.Diff([]string{v.ID}, listed(t, p)); diff != "" {
+		t.Errorf("Versions (-want +got):\n%s", diff)
+	}
+}
+
+// listed is the IDs of the versions.
+func listed(t *testing.T, p keyring.Provisioner) (ids []string) {
+	t.Helper()
+	versions, err := p.Versions(t.Context())
+	if err != nil {
+		t.Fatalf("Versions: %v", err)
+	}
+	for _, v := range versions {
+		ids = append(ids, v.ID)
+	}
+	return ids
+}
+
 // A half of a pair that was left over is destroyed by another Retire.
 func TestRetireFinishes(t *testing.T) {
 	f := newFixture(t, nil)

@@ -2,7 +2,6 @@ package pkcs11
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -32,9 +31,15 @@ type Config struct {
 
 	// PIN returns the normal user's PIN (CKU_USER) in UTF-8. Required. It is
 	// called when a login is needed: once as a rule, and again after each loss of
-	// the login, until ctx ends; by one goroutine at a time. What it returns is
-	// overwritten with zeros after use. A PIN that the token has refused is not
-	// tried there again, so that a wrong one does not lock the token.
+	// the login, until ctx ends; by one goroutine at a time. The slice that it
+	// returns is overwritten with zeros after use; the copies that are made of it
+	// on the way into the library, a string and memory of C, are not.
+	//
+	// A PIN that the token has refused is not tried there again by the Tokens of
+	// the Module, so that a wrong one does not lock the token. Nor is one whose
+	// login failed for another reason, unless that says that the PIN was not
+	// looked at, as when the token was away. The Module forgets that when it is
+	// closed: a process that is restarted again and again costs a try each time.
 	PIN func(ctx context.Context) ([]byte, error)
 
 	// Sessions is how many sessions are opened with the token, and so how many
@@ -66,8 +71,6 @@ type Token struct {
 
 	mu     sync.Mutex // of closing
 	closed bool
-
-	refused refusedPIN // used by the one that is opening
 }
 
 // Open opens a session with the token and logs in. The other sessions are opened
@@ -88,7 +91,6 @@ func Open(ctx context.Context, c Config) (*Token, error) {
 		free:    make(chan *conn, c.Sessions),
 		opening: make(chan struct{}, 1),
 		done:    make(chan struct{}),
-		refused: newRefusedPIN(),
 	}
 	for range c.Sessions {
 		t.free <- &conn{token: t}
@@ -208,18 +210,4 @@ func (t *Token) release(c *conn) {
 	if closed {
 		_ = c.close(context.Background()) // the Token's user is gone
 	}
-}
-
-// refusedPIN is the PIN that a token has refused, as a hash under a key of the
-// process alone: a PIN is too short for a bare one.
-type refusedPIN struct {
-	key    [32]byte
-	serial string
-	mac    []byte // nil: none
-}
-
-func newRefusedPIN() refusedPIN {
-	var r refusedPIN
-	rand.Read(r.key[:]) // it never fails
-	return r
 }

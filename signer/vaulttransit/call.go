@@ -11,6 +11,8 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -132,24 +134,41 @@ func (c *Client) newRequest(ctx context.Context, r *request, body []byte) (*http
 	return req, nil
 }
 
-// broken is a call without an answer. The texts of net/http's errors repeat
-// what came over the wire.
+// broken is a call without an answer: the network's failure, unless it is known
+// to be another. net/http repeats no POST, not even one that met a connection
+// that was just being closed. The texts of its errors repeat what came over the
+// wire.
 func (r *request) broken(err error, secrets []string) error {
 	var (
 		certificate *tls.CertificateVerificationError
 		op          *net.OpError
-		wait        net.Error
 	)
-	kind := signer.Malformed // not HTTP, or not TLS: asking again would not help
+	kind := signer.Unavailable
 	switch {
 	case errors.As(err, &certificate), errors.Is(err, errNotLoopback):
 		kind = signer.Refused
 	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"): // an alert of TLS
 		kind = signer.Refused
-	case errors.As(err, &op), errors.As(err, &wait), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		kind = signer.Unavailable
+	case errors.As(err, &op):
+	case isGarbage(err):
+		kind = signer.Malformed
 	}
 	return r.fail(kind, "", tokenhttp.Redact(err.Error(), secrets...))
+}
+
+// isGarbage reports whether what came is not TLS, or not HTTP: asking again
+// would not help. Most of net/http's errors for that have no type, but a text.
+func isGarbage(err error) bool {
+	var record tls.RecordHeaderError
+	var header textproto.ProtocolError
+	if errors.As(err, &record) || errors.As(err, &header) || errors.Is(err, http.ErrSchemeMismatch) {
+		return true
+	}
+	text := err.Error()
+	return slices.ContainsFunc([]string{
+		"malformed HTTP ", " Content-Length", "unsupported transfer encoding", "response headers exceeded",
+		"chunked encoding", "chunk length", "chunked line", "header line too long", "server gave HTTP response to HTTPS client",
+	}, func(phrase string) bool { return strings.Contains(text, phrase) })
 }
 
 // checkHead refuses an answer whose body need not be read.
