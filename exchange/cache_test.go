@@ -286,20 +286,3 @@ func TestInjectedClock(t *testing.T) {
 		t.Errorf("Get = %s, want %s", got, want)
 	}
 }
-
-// P4: a credential that is at hand costs no allocation.
-func TestHitAllocations(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	lease := newLease(t, newCache(t, exchange.CacheConfig{}), target(newIssuer(t, oidctoken.Config{}), &bank{}, "acme"))
-	ctx := t.Context()
-	checkSerial(t, lease, 1)
-	if got := testing.AllocsPerRun(1000, func() {
-		if _, err := lease.Get(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}); got != 0 {
-		t.Errorf("Get allocates %v times, want 0", got)
-	}
-}

@@ -51,6 +51,9 @@ func TestSigner(t *testing.T, newSigner func(t *testing.T) oidctoken.Signer, alg
 			{"Concurrency", signerTest.concurrency},
 			{"Context", signerTest.context},
 		} {
+			if hash == 0 && test.name == "ShortDigest" {
+				continue // Ed25519 signs messages of every length
+			}
 			t.Run(alg+"/"+test.name, func(t *testing.T) {
 				test.run(signerTest{newSigner(t), alg, hash}, t)
 			})
@@ -158,9 +161,6 @@ func (s signerTest) token(t *testing.T) {
 // shortDigest gives Sign a digest that lacks its last byte. Signing that as it
 // is harms nobody; completing it would sign what nobody asked for.
 func (s signerTest) shortDigest(t *testing.T) {
-	if s.hash == 0 {
-		t.Skip("Ed25519 signs messages of every length")
-	}
 	digest := s.digest()
 	digest[len(digest)-1] = 0
 	sig, err := s.signer.Sign(t.Context(), digest[:len(digest)-1:len(digest)-1], s.hash)

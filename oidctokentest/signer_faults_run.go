@@ -180,9 +180,6 @@ func (f *faultTest) altered(alter alteration) {
 // may understand both.
 func (f *faultTest) otherForm() {
 	f.observe()
-	if swapForm(f.answered[0], f.public) == nil {
-		f.t.Skip("signatures of that algorithm have one form")
-	}
 	f.Alter(func(_, sig []byte) []byte { return f.answer(swapForm(sig, f.public)) })
 	if f.sign(f.t.Context()) != nil {
 		f.givesNoToken()

@@ -1,0 +1,26 @@
+//go:build !race
+
+// The race detector takes memory of its own, and so these tests leave it out.
+
+package exchange_test
+
+import (
+	"testing"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/exchange"
+)
+
+// P4: a credential that is at hand costs no allocation.
+func TestHitAllocations(t *testing.T) {
+	lease := newLease(t, newCache(t, exchange.CacheConfig{}), target(newIssuer(t, oidctoken.Config{}), &bank{}, "acme"))
+	ctx := t.Context()
+	checkSerial(t, lease, 1)
+	if got := testing.AllocsPerRun(1000, func() {
+		if _, err := lease.Get(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}); got != 0 {
+		t.Errorf("Get allocates %v times, want 0", got)
+	}
+}

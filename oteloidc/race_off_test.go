@@ -1,5 +1,0 @@
-//go:build !race
-
-package oteloidc_test
-
-const raceEnabled = false
