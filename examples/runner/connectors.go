@@ -24,11 +24,11 @@ func (h *host) connectors(issuerURL string) (broker.ConnectorMap, error) {
 		var err error
 		switch {
 		case c.GCP != nil:
-			connector.Exchanger, err = s.newGCP(c.GCP)
+			connector.Exchanger, err = s.newGCP(c.GCP, &c.Trust)
 		case c.AWS != nil:
-			connector.Exchanger, err = s.newAWS(c.AWS)
+			connector.Exchanger, err = s.newAWS(c.AWS, &c.Trust)
 		case c.Azure != nil:
-			connector.Exchanger, err = s.newAzure(c.Azure)
+			connector.Exchanger, err = s.newAzure(c.Azure, &c.Trust)
 		default:
 			connector.Audiences = c.OIDC.Audiences
 		}
@@ -84,7 +84,7 @@ func (h *host) home(c *pipeline.Connector) broker.Home {
 
 // newGCP makes the exchanger of a Google connector. Without a token endpoint of
 // its own, it is led to the stand-in.
-func (s *standIns) newGCP(c *pipeline.GCP) (exchange.Exchanger, error) {
+func (s *standIns) newGCP(c *pipeline.GCP, trust *pipeline.Trust) (exchange.Exchanger, error) {
 	config := gcp.Config{
 		Provider:         c.Provider,
 		Audience:         c.Audience,
@@ -105,13 +105,13 @@ func (s *standIns) newGCP(c *pipeline.GCP) (exchange.Exchanger, error) {
 	}
 	ex, err := gcp.New(config)
 	if err == nil && c.TokenURL == "" {
-		s.admitGCP(config, ex.Audience())
+		err = s.admitGCP(config, ex.Audience(), trust)
 	}
 	return ex, err
 }
 
 // newAWS makes the exchanger of an AWS connector.
-func (s *standIns) newAWS(c *pipeline.AWS) (exchange.Exchanger, error) {
+func (s *standIns) newAWS(c *pipeline.AWS, trust *pipeline.Trust) (exchange.Exchanger, error) {
 	config := aws.Config{
 		RoleARN:     c.RoleARN,
 		Region:      c.Region,
@@ -128,13 +128,13 @@ func (s *standIns) newAWS(c *pipeline.AWS) (exchange.Exchanger, error) {
 	}
 	ex, err := aws.New(config)
 	if err == nil && c.Endpoint == "" {
-		s.admitAWS(config, ex.Audience())
+		err = s.admitAWS(config, ex.Audience(), trust)
 	}
 	return ex, err
 }
 
 // newAzure makes the exchanger of an Azure connector.
-func (s *standIns) newAzure(c *pipeline.Azure) (exchange.Exchanger, error) {
+func (s *standIns) newAzure(c *pipeline.Azure, trust *pipeline.Trust) (exchange.Exchanger, error) {
 	config := azure.Config{
 		TenantID:      c.TenantID,
 		ClientID:      c.ClientID,
@@ -152,7 +152,7 @@ func (s *standIns) newAzure(c *pipeline.Azure) (exchange.Exchanger, error) {
 	}
 	ex, err := azure.New(config)
 	if err == nil && c.AuthorityHost == "" {
-		err = s.admitAzure(config, ex)
+		err = s.admitAzure(config, ex, trust)
 	}
 	return ex, err
 }
@@ -163,12 +163,15 @@ func (h *host) connectorError(c *pipeline.Connector, err error) error {
 		google    *gcp.ConfigError
 		amazon    *aws.ConfigError
 		microsoft *azure.ConfigError
+		trust     *trustError
 	)
 	switch {
 	case errors.As(err, &google):
 		return h.file.ConnectorError(c, google.Field, errors.New(google.Reason))
 	case errors.As(err, &amazon):
 		return h.file.ConnectorError(c, amazon.Field, errors.New(amazon.Reason))
+	case errors.As(err, &trust):
+		return h.file.ConnectorError(c, "Trust."+trust.key, errors.New(trust.reason))
 	case errors.As(err, &microsoft):
 		return h.file.ConnectorError(c, microsoft.Field, errors.New(microsoft.Reason))
 	}

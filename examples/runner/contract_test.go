@@ -13,34 +13,63 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// X01: the demonstration runs without a file. It shows which tokens the stand-in
+// verified, that one was refused, and what one connector's tokens state.
 func TestDemonstration(t *testing.T) {
 	r := finish(t, start(t))
-	if diff := cmp.Diff(result{r.stdout, "--- build/list\n--- deploy/migrate\n", 0}, r, cmp.AllowUnexported(result{})); diff != "" {
-		t.Errorf("run (-want +got):\n%s", diff)
+	if r.code != 0 {
+		t.Fatalf("exit code %d:\n%s", r.code, r.stderr)
 	}
-	if token := regexp.MustCompile(`[A-Za-z0-9_-]{24,}`).FindString(r.stdout); token != "" {
+	kid := regexp.MustCompile(`kid [A-Za-z0-9_-]{8}\.\.\.`)
+	const verified, refused = "--- Google's stand-in verified the token and admits it: ", "--- Google's stand-in refuses the token, with HTTP status 400: "
+	const who = "sub \"account/acme:org/payments:project/ledger\", kid"
+	want := []string{
+		"--- build/list",
+		verified + who,
+		"--- build/forbidden",
+		refused + who,
+		"--- refused, as expected: demo.yaml:45: stages[build].steps[forbidden].env.CLOUDSDK_AUTH_ACCESS_TOKEN: " +
+			"expr: line 1, column 1: broker: connector account.gcp_deploy: gcp: exchange for projects/123/locations/global/workloadIdentityPools/ci/providers/deploy: " +
+			`unauthorized_client: "The given credential is rejected by the attribute condition."`,
+		"--- deploy/migrate",
+		verified + who,
+	}
+	got := strings.Split(strings.TrimSuffix(kid.ReplaceAllString(r.stderr, "kid"), "\n"), "\n")
+	for i, line := range got {
+		if !strings.HasPrefix(line, "--- refused, as expected: demo.yaml:") {
+			continue
+		}
+		if !strings.Contains(line, "stages[build].steps[forbidden].env.CLOUDSDK_AUTH_ACCESS_TOKEN: ") || !strings.Contains(line, "rejected by the attribute condition") {
+			t.Errorf("the refusal is %q", line)
+		}
+		got[i] = want[4]
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("stderr (-want +got):\n%s", diff)
+	}
+	if token := regexp.MustCompile(`[A-Za-z0-9_-]{32,}`).FindString(r.stdout); token != "" {
 		t.Errorf("the output holds %q", token)
 	}
-	rows := make(map[string][]string) // by claim; the first column is the mark
+	var rows []string
 	for line := range strings.Lines(r.stdout) {
-		if strings.HasPrefix(line, "* ") || strings.HasPrefix(line, "  ") {
-			if f := strings.Fields(line[1:]); len(f) == 3 {
-				rows[f[0]] = []string{line[:1], f[1], f[2]}
-			}
+		if line = strings.TrimSuffix(line, "\n"); len(line) > 100 {
+			t.Errorf("the line is longer than 100 bytes: %q", line)
 		}
+		rows = append(rows, strings.Join(strings.Fields(line), " "))
 	}
-	for claim, want := range map[string][]string{
-		"sub":              {" ", "account/acme:org/payments:project/ledger", "account/acme:org/payments:project/ledger"},
-		"connector_id":     {" ", "gcp_prod", "gcp_prod"},
-		"connector_scope":  {" ", "account", "account"},
-		"stage_type":       {"*", "CI", "Deployment"},
-		"stage_id":         {"*", "build", "deploy"},
-		"environment_id":   {"*", "-", "prod"},
-		"environment_type": {"*", "-", "Production"},
-		"service_id":       {"*", "-", "checkout"},
+	for _, row := range []string{
+		"sub account/acme:org/payments:project/ledger",
+		"connector_id gcp_prod",
+		"connector_scope account",
+		"claim build deploy",
+		"stage_type CI Deployment",
+		"stage_id build deploy",
+		"environment_id - prod",
+		"environment_type - Production",
+		"service_id - checkout",
 	} {
-		if diff := cmp.Diff(want, rows[claim]); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", claim, diff)
+		if !slices.Contains(rows, row) {
+			t.Errorf("no line is %q in:\n%s", row, r.stdout)
 		}
 	}
 }
@@ -49,7 +78,7 @@ func TestDemonstration(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	for _, name := range []string{
 		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG",
-		"AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "KUBECONFIG", "SSH_AUTH_SOCK", "USER", "BASH_ENV", "ENV", "STEP_DIR",
+		"AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "KUBECONFIG", "SSH_AUTH_SOCK", "USER", "BASH_ENV", "ENV", "STEP_DIR", "STEP_WORKDIR",
 	} {
 		t.Setenv(name, "stray")
 	}
@@ -71,7 +100,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	want := map[string]string{
 		"PATH": os.Getenv("PATH"), "HOME": home, "LANG": "C.UTF-8", "TMPDIR": os.Getenv("TMPDIR"),
-		"OWN": "one two", "OUT": got["OUT"], "STEP_DIR": got["STEP_DIR"],
+		"OWN": "one two", "OUT": got["OUT"], "STEP_DIR": got["STEP_DIR"], "STEP_WORKDIR": got["STEP_WORKDIR"],
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)
@@ -87,7 +116,7 @@ func TestNoTokenInArguments(t *testing.T) {
 printf %s "<+secrets.getJWT("mine")>" >"$OUT/jwt"
 printf %s "$TOKEN" >"$OUT/token"
 tr '\0' ' ' <"/proc/$$/cmdline" >"$OUT/own"
-cat /proc/[0-9]*/cmdline >"$OUT/all" 2>/dev/null
+cat /proc/[0-9]*/cmdline >"$OUT/all" 2>/dev/null || true # a process may end meanwhile
 cp "$STEP_DIR/.oidctoken/run.sh" "$OUT/script"`,
 		`  TOKEN: <+secrets.getGCPAccessToken("account.gcp_prod")>`)
 	if r := run(t, file); r.code != 0 || r.stdout != "" {
@@ -97,7 +126,7 @@ cp "$STEP_DIR/.oidctoken/run.sh" "$OUT/script"`,
 	if !strings.Contains(read(t, out, "script"), jwt) {
 		t.Error("the script was not resolved")
 	}
-	if own := strings.Fields(read(t, out, "own")); len(own) != 2 || own[0] != "sh" || filepath.Base(own[1]) != "run.sh" {
+	if own := strings.Fields(read(t, out, "own")); len(own) != 3 || own[0] != "sh" || own[1] != "-e" || filepath.Base(own[2]) != "run.sh" {
 		t.Errorf("the command is %q", own)
 	}
 	if !strings.Contains(all, "run.sh") || strings.Contains(all, jwt) || strings.Contains(all, token) || token == "" {
@@ -113,7 +142,7 @@ printf %s "$TOKEN" >"$OUT/token"
 echo "token $TOKEN, quoted \"$TOKEN\""
 echo "err $TOKEN" >&2
 printf %s "$TOKEN" | base64
-cat jwt
+cat "$STEP_DIR/jwt"
 printf 'no line feed'`,
 		`  TOKEN: <+secrets.getGCPAccessToken("account.gcp_prod")>`, `files: {jwt: 'jwt=<+secrets.getJWT("mine")>;'}`)
 	r := run(t, file)

@@ -14,21 +14,23 @@ import (
 // the machine does not reach it.
 var inherited = []string{"PATH", "HOME", "LANG", "TMPDIR", "TZ"}
 
-// stepDir is the variable that names a step's directory.
-const stepDir = "STEP_DIR"
+const (
+	stepDir     = "STEP_DIR"     // names the directory that has the step's files
+	stepWorkDir = "STEP_WORKDIR" // names the empty directory that the command starts in
+)
 
-// environment is what the step's command starts with. The step's own env comes
-// after it, and of two values of a variable the last counts: so an author can
-// replace what is inherited or delivered, such as PATH or CLOUDSDK_CONFIG. Only
-// STEP_DIR is not the author's, by checkEnv.
-func environment(dir string, given *broker.Step) []string {
+// environment returns what the step's command starts with. The step's own env
+// comes after it, and of two values of a variable the last counts: so an author
+// can replace what is inherited or delivered, such as PATH or CLOUDSDK_CONFIG.
+// checkEnv keeps the author from replacing STEP_DIR and STEP_WORKDIR.
+func environment(dir, work string, given *broker.Step) []string {
 	var env []string
 	for _, name := range inherited {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}
 	}
-	return append(append(env, given.Environ()...), stepDir+"="+dir)
+	return append(append(env, given.Environ()...), stepDir+"="+dir, stepWorkDir+"="+work)
 }
 
 // checkEnv refuses, before anything is started, variables that no step can be
@@ -37,8 +39,11 @@ func (h *host) checkEnv(stage *pipeline.Stage, step *pipeline.Step) error {
 	texts := step.Texts() // begins with env
 	for i, v := range step.Env {
 		err := checkValue(outside(v.Text))
-		if v.Name == stepDir {
-			err = errors.New("is set by the runner, to the step's directory")
+		switch v.Name {
+		case stepDir:
+			err = errors.New("is set by the runner, to the directory of the step's files")
+		case stepWorkDir:
+			err = errors.New("is set by the runner, to the directory that the command starts in")
 		}
 		if err != nil {
 			return h.file.Error(v.Line, stage, step, texts[i].Name, err)

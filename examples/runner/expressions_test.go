@@ -32,7 +32,7 @@ func TestExpressions(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := "'" + strings.ReplaceAll(tt.text, "'", "''") + "'"
-			file, out := step(t, `cat f >"$OUT/file"; printf %s "$TEXT" >"$OUT/env"
+			file, out := step(t, `cat "$STEP_DIR/f" >"$OUT/file"; printf %s "$TEXT" >"$OUT/env"
 cat >"$OUT/run" <<'END'
 `+tt.text+`
 END`, "  TEXT: "+text, "files: {f: "+text+"}")
@@ -74,7 +74,7 @@ func TestFileExpressions(t *testing.T) {
 	file, _ := step(t, `for f in "$JWT" "<+secrets.getJWTFile("mine")>" "$ADC"; do
   case $f in "$STEP_DIR/.oidctoken/"*) ;; *) echo "$f";; esac
 done
-[ "$(cat "$JWT")" = "$(cat copy)" ] && [ "$(cat copy)" = '<+secrets.getJWT("mine")>' ] || echo several tokens
+[ "$(cat "$JWT")" = "$(cat "$STEP_DIR/copy")" ] && [ "$(cat "$STEP_DIR/copy")" = '<+secrets.getJWT("mine")>' ] || echo several tokens
 [ "$(wc -l <"$JWT")" -eq 0 ] || echo lines
 grep -q external_account "$ADC" && echo fine`,
 		`  JWT: <+secrets.getJWTFile("mine")>`, `  ADC: <+secrets.getGCPCredentialsFile("account.gcp_prod")>`,

@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,6 +24,8 @@ import (
 // reach, connectors, and a broker for the steps.
 type host struct {
 	file    *pipeline.File
+	dir     string // of the run
+	options options
 	issuer  *oidctoken.Issuer
 	broker  *broker.Broker
 	closers []func() error
@@ -32,8 +33,8 @@ type host struct {
 
 // newHost starts the issuer, and stand-ins for the clouds that the file's
 // connectors name no endpoint of. The directory is the host's from then on.
-func newHost(file *pipeline.File, dir *workDir, stderr io.Writer) (_ *host, err error) {
-	h := &host{file: file, closers: []func() error{dir.Close}}
+func newHost(file *pipeline.File, dir *workDir, o options) (_ *host, err error) {
+	h := &host{file: file, dir: dir.path, options: o, closers: []func() error{dir.Close}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -55,7 +56,7 @@ func newHost(file *pipeline.File, dir *workDir, stderr io.Writer) (_ *host, err 
 		Issuer:     h.issuer,
 		Connectors: connectors,
 		Dir:        dir.path,
-		Logger:     slog.New(slog.NewTextHandler(stderr, nil)),
+		Logger:     slog.New(slog.NewTextHandler(o.stderr, nil)),
 	})
 	if err != nil {
 		return nil, h.brokerError(err)

@@ -1,7 +1,7 @@
 // Runner runs a pipeline file: it is the issuer of its steps' tokens, and a
 // small example of a host.
 //
-//	runner [-preview] [-set KEY=VALUE]... [FILE.yaml]
+//	runner [-preview] [-v] [-set KEY=VALUE]... [FILE.yaml]
 //
 // Without a file it runs a demonstration. It exits with the code of the first
 // step that fails (128+n if signal n ended it, 127 if there is no sh to run it),
@@ -11,7 +11,7 @@
 // runner left is removed by the next.
 //
 // A step's env comes after what its command inherits and what its connectors
-// deliver, and replaces it, but for STEP_DIR, which it cannot set.
+// deliver, and replaces it. It cannot set STEP_DIR and STEP_WORKDIR.
 package main
 
 import (
@@ -69,6 +69,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("runner", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	preview := flags.Bool("preview", false, "print the claims of every token, as a line of JSON each, and run nothing")
+	verbose := flags.Bool("v", false, "print a line for each token that a stand-in verifies, as the demonstration does")
 	var sets []string
 	flags.Func("set", "override a scalar of the file, as `KEY=VALUE`; may be repeated", func(s string) error {
 		sets = append(sets, s)
@@ -100,6 +101,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return execute(ctx, file, options{
 		preview: *preview,
 		compare: flags.NArg() == 0,
+		verbose: *verbose || flags.NArg() == 0,
 		stdout:  stdout,
 		stderr:  stderr,
 	})
@@ -108,6 +110,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type options struct {
 	preview bool
 	compare bool // show, after the run, how the stages' claims differ
+	verbose bool // show what the stand-ins decide
 	stdout  io.Writer
 	stderr  io.Writer
 }
@@ -115,6 +118,7 @@ type options struct {
 // execute previews or runs a file that is in order as far as reading it can
 // tell; it returns the exit code.
 func execute(ctx context.Context, file *pipeline.File, o options) (code int) {
+	o.stderr = &lockedWriter{w: o.stderr}
 	fail := func(err error, code int) int {
 		fmt.Fprintln(o.stderr, oneLine(err))
 		return code
@@ -123,7 +127,7 @@ func execute(ctx context.Context, file *pipeline.File, o options) (code int) {
 	if err != nil {
 		return fail(err, exitRunner)
 	}
-	h, err := newHost(file, dir, o.stderr)
+	h, err := newHost(file, dir, o)
 	if err != nil {
 		return fail(err, exitBadFile)
 	}

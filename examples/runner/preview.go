@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"text/tabwriter"
 
@@ -31,8 +30,9 @@ func (h *host) previewAll(ctx context.Context) ([]use, error) {
 	for i := range h.file.Stages {
 		stage := &h.file.Stages[i]
 		for j := range stage.Steps {
-			more, err := h.preview(ctx, stage, &stage.Steps[j])
-			if err != nil {
+			step := &stage.Steps[j]
+			more, err := h.preview(ctx, stage, step)
+			if err != nil && !(step.ExpectRefusal && isRefusal(err)) {
 				return nil, err
 			}
 			uses = append(uses, more...)
@@ -89,28 +89,62 @@ func printUses(w io.Writer, uses []use) error {
 	return nil
 }
 
-// printComparison shows, for the first connector that several stages use, what
-// its tokens say in each.
+// printComparison prints, for the first connector that several stages use, which
+// claims of its tokens are the same in each, and which differ.
 func printComparison(w io.Writer, uses []use) error {
-	var same []use
+	var stages []use
 	for _, u := range uses {
-		if u.Connector == uses[0].Connector && !slices.ContainsFunc(same, func(o use) bool { return o.Stage == u.Stage }) {
-			same = append(same, u)
+		if u.Connector == uses[0].Connector && !slices.ContainsFunc(stages, func(o use) bool { return o.Stage == u.Stage }) {
+			stages = append(stages, u)
 		}
 	}
-	values := make([]map[string]any, len(same))
-	var names []string
-	for i, u := range same {
+	names, values, err := claimsOf(stages)
+	if err != nil {
+		return err
+	}
+	var same, different [][]string
+	for _, name := range names {
+		row := []string{name}
+		for _, v := range values {
+			text := "-"
+			if value, ok := v[name]; ok {
+				text = fmt.Sprint(value)
+			}
+			row = append(row, text)
+		}
+		if len(slices.Compact(slices.Clone(row[1:]))) == 1 {
+			same = append(same, row[:2])
+		} else {
+			different = append(different, row)
+		}
+	}
+	fmt.Fprintf(w, "\nOne connector, %s, in %d stages. Its tokens state the same in each:\n\n", uses[0].Connector, len(stages))
+	if err := printTable(w, same); err != nil {
+		return err
+	}
+	header := []string{"claim"}
+	for _, u := range stages {
+		header = append(header, u.Stage)
+	}
+	fmt.Fprint(w, "\nAnd what differs:\n\n")
+	return printTable(w, append([][]string{header}, different...))
+}
+
+// claimsOf returns the names of all claims, in their order, and the claims of
+// each use.
+func claimsOf(uses []use) (names []string, values []map[string]any, err error) {
+	values = make([]map[string]any, len(uses))
+	for i, u := range uses {
 		b, err := u.Claims.MarshalJSON()
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if err := json.Unmarshal(b, &values[i]); err != nil {
-			return err
+			return nil, nil, err
 		}
 		ordered, err := memberNames(b)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		for _, name := range ordered {
 			if !slices.Contains(names, name) {
@@ -118,31 +152,33 @@ func printComparison(w io.Writer, uses []use) error {
 			}
 		}
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) // Flush reports what could not be written
-	fmt.Fprintf(table, "\nOne connector, %s, in %d stages. Its tokens say:\n\n", uses[0].Connector, len(same))
-	fmt.Fprint(table, "  claim")
-	for _, u := range same {
-		fmt.Fprintf(table, "\t%s", u.Stage)
+	return names, values, nil
+}
+
+const (
+	tableWidth = 100 // of a line, in bytes
+	tableGap   = 2   // between columns
+)
+
+// printTable prints rows of a name and values within tableWidth. A value that
+// does not fit loses its middle.
+func printTable(w io.Writer, rows [][]string) error {
+	first := 0
+	for _, row := range rows {
+		first = max(first, len(row[0]))
 	}
-	fmt.Fprintln(table)
-	for _, name := range names {
-		mark := " "
-		for _, v := range values {
-			if !reflect.DeepEqual(v[name], values[0][name]) {
-				mark = "*"
+	table := tabwriter.NewWriter(w, 0, 0, tableGap, ' ', 0) // Flush reports what could not be written
+	for _, row := range rows {
+		room := (tableWidth-tableGap-first)/len(row[1:]) - tableGap
+		fmt.Fprintf(table, "  %s", row[0])
+		for _, value := range row[1:] {
+			if len(value) > room {
+				value = value[:room/2-2] + "..." + value[len(value)-(room-room/2-1):]
 			}
-		}
-		fmt.Fprintf(table, "%s %s", mark, name)
-		for _, v := range values {
-			if value, ok := v[name]; ok {
-				fmt.Fprintf(table, "\t%v", value)
-			} else {
-				fmt.Fprint(table, "\t-")
-			}
+			fmt.Fprintf(table, "\t%s", value)
 		}
 		fmt.Fprintln(table)
 	}
-	fmt.Fprintln(table, "\n* differs")
 	return table.Flush()
 }
 

@@ -23,7 +23,7 @@ func TestTLSVersions(t *testing.T) {
 	t.Setenv("GODEBUG", "tls10server=1")
 	cert, key := certificate(t)
 	file, out := step(t, "echo ready\nread word <\"$OUT/fifo\"", "files:", `  token: <+secrets.getJWT("mine")>`)
-	file = strings.Replace(file, "echo ready", `cp token "$OUT/token"; echo ready`, 1) +
+	file = strings.Replace(file, "echo ready", `cp "$STEP_DIR/token" "$OUT/token"; echo ready`, 1) +
 		"issuer: {tls: {cert: " + cert + ", key: " + key + "}}\n"
 	fifo := filepath.Join(out, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {

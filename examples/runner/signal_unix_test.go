@@ -162,7 +162,7 @@ echo started`)
 // Nothing is left either of a step that made directories which their owner
 // cannot write to. Root could, and so this is run as somebody else.
 func TestReadOnlyDirectories(t *testing.T) {
-	file, _ := step(t, "mkdir -p mod/cache; touch mod/cache/file; ln -s / mod/root; chmod 0555 mod/cache mod; chmod 0 .oidctoken")
+	file, _ := step(t, "mkdir -p mod/cache; touch mod/cache/file; ln -s / mod/root; chmod 0555 mod/cache mod; chmod 0 \"$STEP_DIR/.oidctoken\"")
 	path := writeFile(t, strings.Replace(file, "  OUT: ", "  UNUSED: ", 1))
 	command := start(t, path)
 	var dir string

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/azure"
+	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 	"github.com/oidctoken/oidctoken/gcp"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
@@ -57,13 +59,16 @@ func (e *endpoint) listen(h *host) (string, error) {
 }
 
 // serve starts a stand-in, if a connector needs it.
-func (e *endpoint) serve(h *host, newStandIn func() (http.Handler, error)) error {
+func (e *endpoint) serve(h *host, cloud string, newStandIn func() (http.Handler, error)) error {
 	if e.listener == nil {
 		return nil
 	}
 	handler, err := newStandIn()
 	if err != nil {
 		return h.file.Error(1, nil, nil, "connectors", err) // no one of them is at fault alone
+	}
+	if h.options.verbose {
+		handler = &witness{standIn: handler, cloud: cloud, stderr: h.options.stderr}
 	}
 	h.serve(e.listener, handler)
 	return nil
@@ -72,11 +77,11 @@ func (e *endpoint) serve(h *host, newStandIn func() (http.Handler, error)) error
 // serve starts the stand-ins.
 func (s *standIns) serve() error {
 	errs := []error{
-		s.google.serve(s.host, func() (http.Handler, error) { return oidctokentest.NewGoogle(s.googleConfig) }),
-		s.aws.serve(s.host, func() (http.Handler, error) { return oidctokentest.NewAWS(s.awsConfig) }),
+		s.google.serve(s.host, "Google", func() (http.Handler, error) { return oidctokentest.NewGoogle(s.googleConfig) }),
+		s.aws.serve(s.host, "AWS", func() (http.Handler, error) { return oidctokentest.NewAWS(s.awsConfig) }),
 	}
 	for _, e := range s.entra {
-		errs = append(errs, e.serve(s.host, func() (http.Handler, error) { return oidctokentest.NewEntra(e.config) }))
+		errs = append(errs, e.serve(s.host, "Entra", func() (http.Handler, error) { return oidctokentest.NewEntra(e.config) }))
 	}
 	for _, err := range errs {
 		if err != nil {
@@ -103,16 +108,56 @@ func addOnce(list *[]string, value string) {
 	}
 }
 
+// trustError says what is wrong with a connector's trust.
+type trustError struct {
+	key    string // of trust
+	reason string // follows the key
+}
+
+func (e *trustError) Error() string { return "runner: trust." + e.key + " " + e.reason }
+
+// checkTrust returns the *trustError for what a stand-in says of a configuration
+// that holds nothing but one connector's. keys leads from the name of a field to
+// the key of trust that decides it.
+func checkTrust(err error, keys map[string]string) error {
+	var config *oidctokentest.ConfigError
+	if !errors.As(err, &config) {
+		return err
+	}
+	for field, key := range keys {
+		if strings.Contains(config.Field, field) {
+			_, at, _ := strings.Cut(config.Field, "[\"")
+			if name, _, ok := strings.Cut(at, "\"]"); ok {
+				return &trustError{key, name + " " + config.Reason}
+			}
+			return &trustError{key, config.Reason}
+		}
+	}
+	return err
+}
+
 // admitGCP sets Google up for a connector: its provider trusts the runner's
-// issuer, and everybody in its pool may use its service account. Connectors may
-// share either.
-func (s *standIns) admitGCP(c gcp.Config, audience string) {
-	provider := find(&s.googleConfig.Providers,
-		func(p oidctokentest.GoogleProvider) bool { return p.Name == c.Provider },
-		oidctokentest.GoogleProvider{Name: c.Provider, Issuer: s.issuerURL})
+// issuer as trust states, and everybody in its pool may use its service account.
+// Connectors may share either.
+func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust) error {
+	fresh := oidctokentest.GoogleProvider{
+		Name: c.Provider, Issuer: s.issuerURL,
+		AttributeMapping: trust.Mapping, AttributeCondition: trust.Condition,
+	}
+	_, err := oidctokentest.NewGoogle(oidctokentest.GoogleConfig{Providers: []oidctokentest.GoogleProvider{fresh}})
+	if err := checkTrust(err, map[string]string{"AttributeMapping": "mapping", "AttributeCondition": "condition"}); err != nil {
+		return err
+	}
+	provider := find(&s.googleConfig.Providers, func(p oidctokentest.GoogleProvider) bool { return p.Name == c.Provider }, fresh)
+	switch {
+	case !maps.Equal(provider.AttributeMapping, trust.Mapping):
+		return &trustError{"mapping", "differs from that of another connector to the same provider"}
+	case provider.AttributeCondition != trust.Condition:
+		return &trustError{"condition", "differs from that of another connector to the same provider"}
+	}
 	addOnce(&provider.AllowedAudiences, audience)
 	if c.ServiceAccount == "" {
-		return
+		return nil
 	}
 	account := find(&s.googleConfig.ServiceAccounts,
 		func(a oidctokentest.GoogleServiceAccount) bool { return a.Email == c.ServiceAccount },
@@ -120,50 +165,72 @@ func (s *standIns) admitGCP(c gcp.Config, audience string) {
 	pool, _, _ := strings.Cut(c.Provider, "/providers/")
 	addOnce(&account.Members, "principalSet://iam.googleapis.com/"+pool+"/*")
 	account.MaxLifetime = max(account.MaxLifetime, c.Lifetime, time.Hour)
+	return nil
 }
 
 // admitAWS sets AWS up for a connector: the account of its role trusts the
-// runner's issuer, and the role everybody in the file's account.
-func (s *standIns) admitAWS(c aws.Config, audience string) {
+// runner's issuer, and the role admits what trust states, or everybody in the
+// file's account.
+func (s *standIns) admitAWS(c aws.Config, audience string, trust *pipeline.Trust) error {
 	account := strings.Split(c.RoleARN, ":")[4]
-	provider := find(&s.awsConfig.Providers,
-		func(p oidctokentest.AWSProvider) bool { return p.Account == account },
-		oidctokentest.AWSProvider{Account: account, URL: s.issuerURL})
-	addOnce(&provider.ClientIDs, audience)
-	role := find(&s.awsConfig.Roles,
-		func(r oidctokentest.AWSRole) bool { return r.ARN == c.RoleARN },
-		oidctokentest.AWSRole{ARN: c.RoleARN})
+	fresh := oidctokentest.AWSProvider{Account: account, URL: s.issuerURL, ClientIDs: []string{audience}}
 	id := s.host.file.Account.ID
-	role.Trust = append(role.Trust, oidctokentest.AWSTrust{
+	statement := oidctokentest.AWSTrust{
 		Provider:            s.issuerURL,
 		StringEquals:        map[string][]string{"aud": {audience}},
 		StringLike:          map[string][]string{"sub": {"account/" + id, "account/" + id + ":*"}},
 		RoleAuthorizedByIdP: true,
 		TagSession:          len(c.SessionTags) > 0,
+	}
+	if len(trust.StringEquals)+len(trust.StringLike) > 0 {
+		statement.StringEquals, statement.StringLike = trust.StringEquals, trust.StringLike
+	}
+	_, err := oidctokentest.NewAWS(oidctokentest.AWSConfig{
+		Providers: []oidctokentest.AWSProvider{fresh},
+		Roles:     []oidctokentest.AWSRole{{ARN: c.RoleARN, Trust: []oidctokentest.AWSTrust{statement}}},
 	})
+	if err := checkTrust(err, map[string]string{"StringEquals": "stringEquals", "StringLike": "stringLike"}); err != nil {
+		return err
+	}
+	provider := find(&s.awsConfig.Providers, func(p oidctokentest.AWSProvider) bool { return p.Account == account }, fresh)
+	addOnce(&provider.ClientIDs, audience)
+	role := find(&s.awsConfig.Roles,
+		func(r oidctokentest.AWSRole) bool { return r.ARN == c.RoleARN },
+		oidctokentest.AWSRole{ARN: c.RoleARN})
+	role.Trust = append(role.Trust, statement)
 	role.MaxSessionDuration = max(role.MaxSessionDuration, c.Lifetime, time.Hour)
+	return nil
 }
 
-// entraOf is the stand-in for a tenant.
+// entraOf returns the stand-in for a tenant.
 func (s *standIns) entraOf(tenant string) *entra {
 	return *find(&s.entra, func(e *entra) bool { return e.config.TenantID == tenant },
 		&entra{config: oidctokentest.EntraConfig{TenantID: tenant}})
 }
 
 // admitAzure sets Entra up for a connector: its application trusts the subject
-// of the file's project.
-func (s *standIns) admitAzure(c azure.Config, ex *azure.Exchanger) error {
-	scope, profile := s.host.file.Scope(nil, nil), ex.Profile()
-	scope.Audience, scope.Profile = ex.Audience(), &profile
-	claims, err := s.host.issuer.Preview(context.Background(), scope)
-	if err != nil {
+// that trust states, or that of the file's project.
+func (s *standIns) admitAzure(c azure.Config, ex *azure.Exchanger, trust *pipeline.Trust) error {
+	subject := trust.Subject
+	if subject == "" {
+		scope, profile := s.host.file.Scope(nil, nil), ex.Profile()
+		scope.Audience, scope.Profile = ex.Audience(), &profile
+		claims, err := s.host.issuer.Preview(context.Background(), scope)
+		if err != nil {
+			return err
+		}
+		subject, _ = claims.Get("sub")
+	}
+	credential := oidctokentest.EntraFederatedCredential{Issuer: s.issuerURL, Subject: subject, Audience: ex.Audience()}
+	_, err := oidctokentest.NewEntra(oidctokentest.EntraConfig{TenantID: c.TenantID, Applications: []oidctokentest.EntraApplication{
+		{ClientID: c.ClientID, FederatedCredentials: []oidctokentest.EntraFederatedCredential{credential}},
+	}})
+	if err := checkTrust(err, map[string]string{"Subject": "subject"}); err != nil {
 		return err
 	}
-	subject, _ := claims.Get("sub")
 	application := find(&s.entraOf(c.TenantID).config.Applications,
 		func(a oidctokentest.EntraApplication) bool { return a.ClientID == c.ClientID },
 		oidctokentest.EntraApplication{ClientID: c.ClientID})
-	credential := oidctokentest.EntraFederatedCredential{Issuer: s.issuerURL, Subject: subject, Audience: ex.Audience()}
 	find(&application.FederatedCredentials,
 		func(f oidctokentest.EntraFederatedCredential) bool { return f == credential }, credential)
 	return nil

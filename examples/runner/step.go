@@ -12,8 +12,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/broker"
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
+	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
 // killDelay is how long a command may take to end once it was asked to, and
@@ -48,19 +51,31 @@ func (h *host) runStep(ctx context.Context, stage *pipeline.Stage, step *pipelin
 		return fail(err, exitRunner)
 	}
 	script, env, err := h.prepare(ctx, given, stage, step)
+	if step.ExpectRefusal {
+		return h.expectRefusal(ctx, step, err, fail)
+	}
 	if err != nil {
 		return fail(err, exitRefused)
 	}
 	if step.Run == "" {
 		return 0
 	}
+	work, err := newStepWorkDir(h.dir)
+	if err != nil {
+		return fail(err, exitRunner)
+	}
+	defer func() {
+		if err := atomicfile.RemoveAll(work); err != nil {
+			code = max(code, fail(err, exitRunner))
+		}
+	}()
 	path, err := writeScript(dir, script)
 	if err != nil {
 		return fail(err, exitRunner)
 	}
 	stdout, stderr := given.Mask(o.stdout), given.Mask(o.stderr)
-	command := newCommand(ctx, dir, path)
-	command.Env = append(environment(dir, given), env...)
+	command := newCommand(ctx, work, path, step.KeepGoing)
+	command.Env = append(environment(dir, work, given), env...)
 	command.Stdout, command.Stderr = stdout, stderr
 	err = command.Run()
 	if ctx.Err() != nil {
@@ -109,11 +124,44 @@ func (h *host) prepare(ctx context.Context, given *broker.Step, stage *pipeline.
 // connectorField is the field of a step that a delivered connector stands in.
 func connectorField(ref pipeline.Ref) string { return "connectors[" + ref.Text + "]" }
 
-// newCommand runs a script in a directory. Its argument is a file, so that no
-// token stands in a process list. When ctx ends, the command and what it
-// started are asked to end, and killed if they do not.
-func newCommand(ctx context.Context, dir, script string) *exec.Cmd {
-	command := exec.CommandContext(ctx, "sh", script)
+// expectRefusal returns the exit code of a step that wants to be refused. err is
+// what came of resolving its texts.
+func (h *host) expectRefusal(ctx context.Context, step *pipeline.Step, err error, fail func(error, int) int) int {
+	switch {
+	case err == nil:
+		return fail(h.file.Error(step.Line, nil, nil, "steps["+step.ID+"].expectRefusal", errors.New("the step was refused nothing")), exitRunner)
+	case ctx.Err() != nil || !isRefusal(err):
+		return fail(err, exitRefused)
+	}
+	fail(fmt.Errorf("--- refused, as expected: %w", err), 0)
+	return 0
+}
+
+// isRefusal reports whether err is the decision of a policy, or of a cloud, and
+// no outage.
+func isRefusal(err error) bool {
+	var refused *exchange.Error
+	if errors.As(err, &refused) {
+		return !refused.Temporary()
+	}
+	return errors.Is(err, oidctoken.ErrDenied)
+}
+
+// newStepWorkDir makes the empty directory that a step's command starts in. The
+// files that the step was given are in another, so that a command may delete or
+// pack what it finds here.
+func newStepWorkDir(runDir string) (string, error) { return os.MkdirTemp(runDir, "work-") }
+
+// newCommand runs a script in a directory. The script is a file, so that no
+// token stands in a process list. It ends at its first command that fails,
+// unless keepGoing is true. When ctx ends, newCommand asks the command and what
+// it started to end, and kills what does not.
+func newCommand(ctx context.Context, dir, script string, keepGoing bool) *exec.Cmd {
+	args := []string{"-e", script}
+	if keepGoing {
+		args = args[1:]
+	}
+	command := exec.CommandContext(ctx, "sh", args...)
 	command.Dir = dir
 	command.WaitDelay = killDelay
 	ownGroup(command)

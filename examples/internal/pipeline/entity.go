@@ -178,6 +178,10 @@ func (r *reader) setting(v reflect.Value, n *node, path string) (err error) {
 		value, err = r.duration(n, path)
 	case []string:
 		value, err = r.texts(n, path)
+	case map[string]string:
+		value, err = r.textMap(n, path)
+	case map[string][]string:
+		value, err = r.textsMap(n, path)
 	default:
 		return r.mapping(n, path, r.settings(v), nil)
 	}

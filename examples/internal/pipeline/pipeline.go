@@ -64,6 +64,7 @@ type Connector struct {
 
 	Rules      Rules `key:"rules"`      // zero: every trusted step may use it
 	ByEndpoint bool  `key:"byEndpoint"` // its tools ask the step's endpoint, instead of reading files
+	Trust      Trust `key:"trust"`      // zero: the stand-in admits the file's account
 
 	places places
 }
@@ -136,6 +137,9 @@ type Step struct {
 	Files      []Text // in the file's order; the names are paths that fs.ValidPath accepts
 	Run        string // empty for a step of an Approval stage that runs nothing
 	RunLine    int
+
+	KeepGoing     bool `key:"keepGoing"`     // the script goes on after a command that fails
+	ExpectRefusal bool `key:"expectRefusal"` // the step succeeds if it is refused a token or credential, and fails if not
 
 	over   oidctoken.Scope // what replaces the stage's
 	places places

@@ -199,7 +199,7 @@ func (r *reader) connector(c *Connector, n *node, path string) error {
 	case c.OIDC != nil && len(c.OIDC.Audiences) == 0:
 		return r.missing(at, "audiences")
 	}
-	return nil
+	return r.checkTrust(c, path, cloud)
 }
 
 // refReason is why a text is no reference to a connector.

@@ -150,6 +150,7 @@ func (r *reader) step(s *Step, n *node, path string) error {
 			return err
 		}},
 	)
+	keys = append(keys, r.settings(reflect.ValueOf(s).Elem())...)
 	if err := r.mapping(n, path, keys, belongs); err != nil {
 		return err
 	}
