@@ -26,6 +26,7 @@ func TestBadFiles(t *testing.T) {
 	first := "id: first\nrun: touch $MARKER" // lines 16 and 17
 	at := "f.yaml:19: stages[build].steps[list]."
 	listed := func(lines string) string { return steps(first, "id: list\n"+lines) }
+	const tail = "stages:\n- {id: build, type: CI, steps: [{id: first, run: touch $MARKER}]}\n"
 	const expr = "expr: line 1, column 3: "
 	for _, tt := range []struct {
 		name, file string
@@ -52,6 +53,9 @@ func TestBadFiles(t *testing.T) {
 		{"line break by -set", listed("run: x"), []string{"-set", "stages[build].steps[list].env.A=x\ny"}, "-set stages[build].steps[list].env.A: has a line break: give it as a file, or without (YAML's >- folds lines)"},
 		{"STEP_DIR", listed("env: {STEP_DIR: /}\nrun: x"), nil, at + "env.STEP_DIR: is set by the runner, to the directory of the step's files"},
 		{"STEP_WORKDIR", listed("env: {STEP_WORKDIR: /}\nrun: x"), nil, at + "env.STEP_WORKDIR: is set by the runner, to the directory that the command starts in"},
+		{"AWS without a Region", "account: acme\nconnectors:\n- id: account.x\n  aws:\n    roleARN: arn:aws:iam::123456789012:role/deployer\n" + tail, nil, "f.yaml:4: connectors[account.x].aws.region: is required"},
+		{"AWS with another partition's Region", "account: acme\nconnectors:\n- id: account.x\n  aws:\n    roleARN: arn:aws:iam::123456789012:role/deployer\n    region: cn-north-1\n" + tail, nil, "f.yaml:6: connectors[account.x].aws.region: is in another partition than RoleARN"},
+		{"Azure without a scope of one resource", "account: acme\nconnectors:\n- id: account.x\n  azure: {tenantID: x y, clientID: z}\n" + tail, nil, "f.yaml:4: connectors[account.x].azure.tenantID: is neither the GUID nor a verified domain of a tenant"},
 		{"provider", listed("run: x"), []string{"-set", "connectors[account.gcp_prod].gcp.provider=projects/acme"}, ""},
 		{"token URL", listed("run: x"), []string{"-set", "connectors[account.gcp_prod].gcp.tokenURL=http://sts.example.com/v1/token"}, ""},
 		{"-set of nothing", listed("run: x"), []string{"-set", "stages[deploy].id=x"}, `-set stages[deploy].id: there is no "deploy" in stages`},

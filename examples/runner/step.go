@@ -52,7 +52,7 @@ func (h *host) runStep(ctx context.Context, stage *pipeline.Stage, step *pipelin
 	}
 	script, env, err := h.prepare(ctx, given, stage, step)
 	if step.ExpectRefusal {
-		return h.expectRefusal(ctx, step, err, fail)
+		return h.expectRefusal(ctx, stage, step, err, fail)
 	}
 	if err != nil {
 		return fail(err, exitRefused)
@@ -126,10 +126,10 @@ func connectorField(ref pipeline.Ref) string { return "connectors[" + ref.Text +
 
 // expectRefusal returns the exit code of a step that wants to be refused. err is
 // what came of resolving its texts.
-func (h *host) expectRefusal(ctx context.Context, step *pipeline.Step, err error, fail func(error, int) int) int {
+func (h *host) expectRefusal(ctx context.Context, stage *pipeline.Stage, step *pipeline.Step, err error, fail func(error, int) int) int {
 	switch {
 	case err == nil:
-		return fail(h.file.Error(step.Line, nil, nil, "steps["+step.ID+"].expectRefusal", errors.New("the step was refused nothing")), exitRunner)
+		return fail(h.file.Error(step.Line, stage, step, "expectRefusal", errors.New("the step was refused nothing")), exitRunner)
 	case ctx.Err() != nil || !isRefusal(err):
 		return fail(err, exitRefused)
 	}

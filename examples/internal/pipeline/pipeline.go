@@ -5,6 +5,7 @@ package pipeline
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 	"unicode"
@@ -244,20 +245,56 @@ func (f *File) Error(line int, stage *Stage, step *Step, field string, err error
 	return &Error{File: f.Name, Line: line, Field: field, Reason: err.Error(), cause: err}
 }
 
-// ConnectorError is an *Error about a connector. The field is that of a
+// ConnectorError returns an *Error about a connector. The field is that of a
 // cloud's Config, such as "TokenURL" or "SessionTags[0]", or of a broker's
-// Connector, such as "Rules.Projects"; empty means the connector as a whole. It
+// Connector, such as "Rules.Projects"; empty means the connector as a whole. A
+// field that the file does not give is reported at the line of what lacks it. It
 // wraps err.
 func (f *File) ConnectorError(c *Connector, field string, err error) error {
 	path := "connectors" + selector(c.Ref)
 	cloud, _ := c.cloud()
+	at, line := path+"."+cloud, c.Line
+	if l, ok := f.lines[at]; ok {
+		line = l
+	}
 	member, _, _ := strings.Cut(field, "[")
-	for at, l := range f.lines {
-		if member != "" && (strings.EqualFold(at, path+"."+cloud+"."+member) || strings.EqualFold(at, path+"."+member)) {
-			return &Error{File: f.Name, Line: l, Field: at, Reason: err.Error(), cause: err}
+	for _, owner := range []string{path + "." + cloud, path} {
+		if key := f.givenKey(owner + "." + member); key != "" && member != "" {
+			return &Error{File: f.Name, Line: f.lines[key], Field: key, Reason: err.Error(), cause: err}
 		}
 	}
-	return &Error{File: f.Name, Line: c.Line, Field: path + "." + cloud, Reason: err.Error(), cause: err}
+	if key := c.settingKey(cloud, member); key != "" {
+		at += "." + key
+	}
+	return &Error{File: f.Name, Line: line, Field: at, Reason: err.Error(), cause: err}
+}
+
+// givenKey returns the path of the file that is like path but for letter case,
+// or "".
+func (f *File) givenKey(path string) string {
+	for at := range f.lines {
+		if strings.EqualFold(at, path) {
+			return at
+		}
+	}
+	return ""
+}
+
+// settingKey returns the key of a cloud's settings for the field of that cloud's
+// Config, or "" if the file has no key for it.
+func (c *Connector) settingKey(cloud, field string) string {
+	for _, settings := range []struct {
+		cloud string
+		of    any
+	}{{"gcp", GCP{}}, {"aws", AWS{}}, {"azure", Azure{}}, {"oidc", OIDC{}}} {
+		t := reflect.TypeOf(settings.of)
+		for i := range t.NumField() {
+			if key := t.Field(i).Tag.Get("key"); settings.cloud == cloud && strings.EqualFold(key, field) {
+				return key
+			}
+		}
+	}
+	return ""
 }
 
 // cloud is the key of c's relying party, and how many it has.

@@ -42,6 +42,9 @@ func (r *reader) checkTrust(c *Connector, path, cloud string) error {
 			}
 		}
 	}
+	if len(c.Trust.Mapping) > 0 && c.Trust.Mapping["google.subject"] == "" {
+		return r.fail(join(at, "mapping"), "has no google.subject, which Google requires")
+	}
 	if key := c.endpointKey(); key != "" {
 		return r.fail(at, "is for the stand-in, and %s.%s leads to another server", cloud, key)
 	}
