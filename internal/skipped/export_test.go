@@ -1,0 +1,4 @@
+package main
+
+// Report is report.
+var Report = report
