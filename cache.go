@@ -68,10 +68,10 @@ type tokenKey = slab.Hash
 
 // signed is what differs between two tokens that say the same, and who signed.
 type signed struct {
-	key             *signingKey
-	issued, expires int64
-	jti             [16]byte
-	signature       []byte
+	key       *signingKey
+	dates     dates
+	jti       [16]byte
+	signature []byte
 }
 
 // NewCache returns an empty cache of what iss mints. Close has to be called in
@@ -130,7 +130,7 @@ func (c *Cache) Mint(ctx context.Context, s Scope) (*Token, error) {
 		}
 		return nil, err
 	}
-	return d.token(&got), nil
+	return c.token(d, &got), nil
 }
 
 // hit is the token of key, if there is one that need not be renewed. It takes no
@@ -147,7 +147,7 @@ func (c *Cache) hit(ctx context.Context, d *draft, key tokenKey) *Token {
 		return nil
 	}
 	d.sig = got.signature
-	return d.token(&got)
+	return c.token(d, &got)
 }
 
 // tokenKey is that of the payload in d, without the claims that differ from one
@@ -164,12 +164,12 @@ func (d *draft) tokenKey(p *settings) tokenKey {
 	return tokenKey(sum[:len(tokenKey{})])
 }
 
-// token is the token of d's payload and s.
-func (d *draft) token(s *signed) *Token {
-	d.payload = appendTail(d.payload, s.issued, s.expires, &s.jti)
+// token returns the token of d's payload and s.
+func (c *Cache) token(d *draft, s *signed) *Token {
+	d.payload = c.issuer.appendTail(d.payload, s.dates, &s.jti)
 	d.jws = appendBase64(append(d.jws[:0], s.key.header...), d.payload)
 	d.jws = appendBase64(append(d.jws, '.'), s.signature)
-	return newToken(d.jws, &s.jti, s.key.ID, s.expires)
+	return newToken(d.jws, &s.jti, s.key.ID, s.dates.expires)
 }
 
 // flight prepares the minting of d's payload, for whoever waits for it: it
@@ -194,7 +194,7 @@ func (c *Cache) flight(d *draft, s *Scope, p *settings) lease.Fetch[signed] {
 		if iss.audited(ctx, begun, &scope, claims, t, err) != nil {
 			return signed{}, err
 		}
-		return signed{d.key, d.issued, t.expires, t.id, bytes.Clone(d.sig)}, nil
+		return signed{d.key, d.dates, t.id, bytes.Clone(d.sig)}, nil
 	}
 }
 

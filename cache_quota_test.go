@@ -64,7 +64,7 @@ func TestQuotaBoundSigner(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					if !token.Expires().After(time.Now().Add(lifetime/2 - time.Second)) {
+					if !token.Expires().After(time.Now().Add((lifetime-backdate)/2 - time.Second)) {
 						t.Errorf("a token until %v, at %v", token.Expires(), time.Now())
 						return
 					}

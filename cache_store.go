@@ -25,9 +25,10 @@ type tokenStore struct {
 // cachedToken is a token but for its text and its signature.
 type cachedToken struct {
 	jti    [16]byte
-	issued int64
-	life   uint32 // in seconds
+	minted int64
+	life   uint32 // in seconds from minted to "exp"
 	since  uint32 // of the store, in seconds
+	back   uint16 // in seconds from "iat" to minted
 	key    uint16 // that signed: its place in the store
 }
 
@@ -56,11 +57,11 @@ func (t *tokenStore) find(ctx context.Context, key tokenKey, now time.Time, buf 
 	}
 	c := t.table.Value(place)
 	k := t.keys[c.key]
-	state, expires := c.state(t.age(c, now)), c.issued+int64(c.life)
-	if now.Unix() < c.issued-int64(backdating/time.Second) {
-		state = lease.None // the clock was ahead when it was minted: nobody takes it yet
+	state, d := c.state(t.age(c, now)), c.dates()
+	if now.Unix() < d.issued {
+		state = lease.None // the clock was ahead when it was minted: verifiers refuse its "iat"
 	}
-	if end := k.Expires; !end.IsZero() && expires > end.Unix() {
+	if end := k.Expires; !end.IsZero() && d.expires > end.Unix() {
 		state = lease.None // since its key ends sooner now
 	}
 	if state == lease.None {
@@ -68,19 +69,24 @@ func (t *tokenStore) find(ctx context.Context, key tokenKey, now time.Time, buf 
 		return signed{}, lease.None
 	}
 	t.table.Use(place)
-	return signed{k, c.issued, expires, c.jti, append(buf, t.table.Bytes(place)...)}, state
+	return signed{k, d, c.jti, append(buf, t.table.Bytes(place)...)}, state
 }
 
 // age is a token's, in seconds, by the clock or by the monotonic one, whichever
 // says more: the clock can be set back, and the other stands still while the
 // machine sleeps.
 func (t *tokenStore) age(c *cachedToken, now time.Time) int64 {
-	return max(now.Unix()-c.issued, t.since(now)-int64(c.since))
+	return max(now.Unix()-c.minted, t.since(now)-int64(c.since))
 }
 
 // since is how many seconds t has been there, by the monotonic clock if the
 // issuer's has one.
 func (t *tokenStore) since(now time.Time) int64 { return int64(now.Sub(t.start) / time.Second) }
+
+// dates returns the token's dates.
+func (c *cachedToken) dates() dates {
+	return dates{minted: c.minted, issued: c.minted - int64(c.back), expires: c.minted + int64(c.life)}
+}
 
 // state is that of a token of so many seconds. Its renewal ahead begins when
 // two fifths to half of its life are over; where in between, the token itself
@@ -111,8 +117,9 @@ func (t *tokenStore) Keep(key tokenKey, s signed) bool {
 		t.table.Remove(t.table.Unused())
 	}
 	t.table.Add(key, cachedToken{
-		jti: s.jti, issued: s.issued, life: uint32(s.expires - s.issued),
-		since: uint32(t.since(t.issuer.config.Now())), key: t.place(s.key),
+		jti: s.jti, minted: s.dates.minted, life: uint32(s.dates.expires - s.dates.minted),
+		since: uint32(t.since(t.issuer.config.Now())),
+		back:  uint16(s.dates.minted - s.dates.issued), key: t.place(s.key),
 	}, s.signature)
 	return true
 }

@@ -180,20 +180,20 @@ func TestCachedTokenIsRenewedAhead(t *testing.T) {
 		s := inAccount("acme")
 		first := cached(t, cache, s)
 		start = start.Add(100 * time.Millisecond)
-		at(start, 359*time.Second) // two fifths of 15 min are 360 s, and half 450 s
+		at(start, 357*time.Second) // two fifths of 895 s are 358 s, and half 447.5 s
 		if got := cached(t, cache, s); got.ID() != first.ID() {
-			t.Error("another token after 359 s")
+			t.Error("another token after 357 s")
 		}
 		synctest.Wait()
 		if signer.signatures() != 1 {
-			t.Fatalf("%d signatures after 359 s, want one", signer.signatures())
+			t.Fatalf("%d signatures after 357 s, want one", signer.signatures())
 		}
-		at(start, 449*time.Second)
+		at(start, 447*time.Second)
 		begun := time.Now()
 		if got := cached(t, cache, s); got.ID() != first.ID() || !time.Now().Equal(begun) {
 			t.Errorf("Mint takes %v, want the first token at once", time.Since(begun))
 		}
-		at(start, 450*time.Second)
+		at(start, 448*time.Second)
 		second := cached(t, cache, s)
 		if second.ID() == first.ID() || signer.signatures() != 2 {
 			t.Errorf("the first token after half its life, or %d signatures, want another of 2", signer.signatures())
@@ -225,7 +225,8 @@ func TestLastTokenServes(t *testing.T) {
 		cache := newCache(t, live(t, signer, oidctoken.Config{}), oidctoken.CacheConfig{})
 		s := inAccount("acme")
 		first := cached(t, cache, s)
-		for d := time.Duration(0); d < 14*time.Minute; d += time.Second {
+		const lastMinute = 14*time.Minute - backdate
+		for d := time.Duration(0); d < lastMinute; d += time.Second {
 			at(start, d)
 			if got := cached(t, cache, s); got.ID() != first.ID() {
 				t.Fatalf("another token after %v", d)
@@ -238,7 +239,7 @@ func TestLastTokenServes(t *testing.T) {
 			}
 		}
 		tries = nil
-		for d := 14 * time.Minute; d < 15*time.Minute; d += 250 * time.Millisecond {
+		for d := lastMinute; d < lastMinute+time.Minute; d += 250 * time.Millisecond {
 			at(start, d)
 			if _, err := cache.Mint(t.Context(), s); !errors.Is(err, down) || !errors.Is(err, oidctoken.ErrSignerUnavailable) {
 				t.Fatalf("Mint after %v: %v, want %v", d, err, down)

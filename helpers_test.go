@@ -26,6 +26,9 @@ const issuerURL = "https://tokens.example.com"
 // noon is the time of every issuer of these tests that has no clock of its own.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+// backdate is how long before the time of minting "iat" lies by default.
+const backdate = 5 * time.Second
+
 func clockAt(t time.Time) func() time.Time { return func() time.Time { return t } }
 
 // The keys are made once for each run: RSA keys take long.
@@ -137,6 +140,23 @@ func payloadOf(t testing.TB, token *oidctoken.Token) map[string]any {
 	t.Helper()
 	_, payload, _, _ := parts(t, token.JWT())
 	return object(t, payload)
+}
+
+// datesOf returns a token's "iat", "nbf" and "exp".
+func datesOf(t testing.TB, token *oidctoken.Token) (iat, nbf, exp int64) {
+	t.Helper()
+	_, payload, _, _ := parts(t, token.JWT())
+	var dates struct{ Iat, Nbf, Exp int64 }
+	if err := json.Unmarshal(payload, &dates); err != nil { // an integer, or it fails
+		t.Fatal(err)
+	}
+	return dates.Iat, dates.Nbf, dates.Exp
+}
+
+// lifetimeOf returns "exp" - "iat".
+func lifetimeOf(t testing.TB, token *oidctoken.Token) time.Duration {
+	iat, _, exp := datesOf(t, token)
+	return time.Duration(exp-iat) * time.Second
 }
 
 // object decodes a JSON object.

@@ -9,10 +9,6 @@ import (
 	"time"
 )
 
-// backdating is how far "nbf" lies before "iat", for verifiers whose clock is
-// slow.
-const backdating = 60 * time.Second
-
 // draft is the memory that a token is made in. It is used again, so that a
 // token costs two allocations of ours: its text, and the Token. What it points
 // to of a host's Scope is no secret, and goes when the pool is collected.
@@ -24,7 +20,7 @@ type draft struct {
 	beyond   int
 	jws      []byte
 	sig      []byte
-	issued   int64       // "iat"
+	dates    dates
 	key      *signingKey // that signed
 	digester
 	jti [16]byte
@@ -256,17 +252,14 @@ func (iss *Issuer) issueAllowed(ctx context.Context, p *settings, d *draft, begu
 	if key == nil {
 		return nil, fmt.Errorf("oidctoken: mint: %w: none for %q is active", ErrNoKey, p.algorithms)
 	}
-	d.key, d.issued = key, now.Unix()
-	expires := d.issued + int64(p.lifetime/time.Second)
-	if !key.Expires.IsZero() {
-		expires = min(expires, key.Expires.Unix())
-	}
-	if expires <= d.issued {
+	d.key, d.dates = key, iss.datesOf(p.lifetime, key, now)
+	expires := d.dates.expires
+	if expires <= d.dates.minted {
 		return nil, fmt.Errorf("oidctoken: mint: %w: key %s ends within the second", ErrNoKey, key.ID)
 	}
 	rand.Read(d.jti[:]) // never fails: the program ends without entropy
 
-	d.payload = appendTail(d.payload, d.issued, expires, &d.jti)
+	d.payload = iss.appendTail(d.payload, d.dates, &d.jti)
 	d.jws = append(d.jws[:0], key.header...)
 	if begun != nil {
 		d.jws = append(d.jws, begun.encoded...)
@@ -292,11 +285,28 @@ func newToken(jws []byte, jti *[16]byte, keyID string, expires int64) *Token {
 	return &minted.Token
 }
 
+// dates holds the dates of a token, in seconds since 1970.
+type dates struct {
+	minted          int64 // by the issuer's clock; not a claim
+	issued, expires int64 // "iat" and "exp"
+}
+
+// datesOf returns the dates of a token that key signs at now.
+func (iss *Issuer) datesOf(lifetime time.Duration, key *signingKey, now time.Time) dates {
+	d := dates{minted: now.Unix()}
+	d.issued = d.minted - int64(min(iss.config.BackdateIssuedAt, lifetime/2)/time.Second)
+	d.expires = d.issued + int64(lifetime/time.Second)
+	if !key.Expires.IsZero() {
+		d.expires = min(d.expires, key.Expires.Unix())
+	}
+	return d
+}
+
 // appendTail appends what differs from one token to the next.
-func appendTail(b []byte, issued, expires int64, jti *[16]byte) []byte {
-	b = strconv.AppendInt(append(b, `,"iat":`...), issued, 10)
-	b = strconv.AppendInt(append(b, `,"nbf":`...), issued-int64(backdating/time.Second), 10)
-	b = strconv.AppendInt(append(b, `,"exp":`...), expires, 10)
+func (iss *Issuer) appendTail(b []byte, d dates, jti *[16]byte) []byte {
+	b = strconv.AppendInt(append(b, `,"iat":`...), d.issued, 10)
+	b = strconv.AppendInt(append(b, `,"nbf":`...), d.minted-int64(iss.config.BackdateNotBefore/time.Second), 10)
+	b = strconv.AppendInt(append(b, `,"exp":`...), d.expires, 10)
 	b = appendBase64(append(b, `,"jti":"`...), jti[:])
 	return append(b, `"}`...)
 }

@@ -12,7 +12,15 @@ const (
 	defaultLifetime    = 15 * time.Minute
 	defaultMaxLifetime = time.Hour
 	longestLifetime    = 24 * time.Hour // no cloud takes a JWT that lives longer
+
+	defaultBackdateIssuedAt  = 5 * time.Second
+	defaultBackdateNotBefore = 60 * time.Second
+	longestBackdate          = 5 * time.Minute
 )
+
+// NoBackdating is the value of [Config.BackdateIssuedAt] and
+// [Config.BackdateNotBefore] for claims that state the time of minting.
+const NoBackdating time.Duration = -1
 
 // Config is an issuer's configuration.
 type Config struct {
@@ -35,6 +43,19 @@ type Config struct {
 	// MaxLifetime is the longest lifetime that a profile may have. Optional, 1
 	// hour by default, at most 24 and what a [Limited] KeySource says.
 	MaxLifetime time.Duration
+
+	// BackdateIssuedAt is how long before the time of minting "iat" lies, and
+	// BackdateNotBefore how long before it "nbf" lies (RFC 7519, sections 4.1.5
+	// and 4.1.6), for verifiers whose clock is slow and that allow no leeway. "exp"
+	// counts from "iat", so a token is usable for its lifetime less
+	// BackdateIssuedAt. A token whose lifetime is short keeps half of it: "iat"
+	// is then backdated by half the lifetime at most.
+	//
+	// Optional, in whole seconds, at most 5 minutes. BackdateIssuedAt is 5 seconds
+	// by default. BackdateNotBefore is 60 seconds by default, or BackdateIssuedAt
+	// where that is more, and never less than BackdateIssuedAt. [NoBackdating]
+	// turns either off.
+	BackdateIssuedAt, BackdateNotBefore time.Duration
 
 	// ExtraPrefix begins the name of every host-defined claim, such as
 	// "acme_". Optional; without it, a Scope cannot have Extra.
@@ -104,6 +125,9 @@ func NewIssuer(c Config) (*Issuer, error) {
 	if c.MaxLifetime > maxLifetime {
 		return nil, &ConfigError{"MaxLifetime", fmt.Sprintf("is longer than the %v that Keys keep a key published for", maxLifetime)}
 	}
+	if err := iss.config.checkBackdating(); err != nil {
+		return nil, err
+	}
 	if c.ExtraPrefix != "" {
 		// With a name behind it, a prefix can still be one of ours: that is
 		// refused name by name.
@@ -121,4 +145,29 @@ func NewIssuer(c Config) (*Issuer, error) {
 		return nil, &ConfigError{"Keys", "cannot be used: " + err.Error()}
 	}
 	return iss, nil
+}
+
+// checkBackdating checks the backdating and fills in its defaults.
+func (c *Config) checkBackdating() error {
+	for _, field := range []struct {
+		name      string
+		value     *time.Duration
+		byDefault time.Duration
+	}{
+		{"BackdateIssuedAt", &c.BackdateIssuedAt, defaultBackdateIssuedAt},
+		{"BackdateNotBefore", &c.BackdateNotBefore, max(defaultBackdateNotBefore, c.BackdateIssuedAt)},
+	} {
+		switch d := *field.value; {
+		case d == 0:
+			*field.value = field.byDefault
+		case d == NoBackdating:
+			*field.value = 0
+		case d < 0 || d > longestBackdate || d%time.Second != 0:
+			return &ConfigError{field.name, "is not in whole seconds up to 5 minutes, nor NoBackdating"}
+		}
+	}
+	if c.BackdateNotBefore < c.BackdateIssuedAt {
+		return &ConfigError{"BackdateNotBefore", "is less than BackdateIssuedAt: \"nbf\" would be later than \"iat\""}
+	}
+	return nil
 }

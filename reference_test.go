@@ -98,8 +98,8 @@ Only the host fills the scope that these claims come from. A step cannot set a c
 | ` + "`iss`" + ` | string | ` + "`Config.URL`" + `, byte for byte; ` + "`{account_id}`" + ` in it stands for the account's identifier |
 | ` + "`sub`" + ` | string | the subject, see below |
 | ` + "`aud`" + ` | string | ` + "`Scope.Audience`" + `: one, never a list |
-| ` + "`iat`" + ` | integer | when the token was minted, in seconds since 1970 |
-| ` + "`nbf`" + ` | integer | 60 seconds before ` + "`iat`" + `, for verifiers whose clock is slow |
+| ` + "`iat`" + ` | integer | when the token was minted, less 5 seconds (` + "`Config.BackdateIssuedAt`" + `), in seconds since 1970 |
+| ` + "`nbf`" + ` | integer | when the token was minted, less 60 seconds (` + "`Config.BackdateNotBefore`" + `), for verifiers whose clock is slow |
 | ` + "`exp`" + ` | integer | ` + "`iat`" + ` and the profile's lifetime, 15 minutes by default; never later than the signing key's end |
 | ` + "`jti`" + ` | string | 128 random bits in base64url, new for each token |
 

@@ -127,9 +127,10 @@ func TestExpiryIsClipped(t *testing.T) {
 		expires time.Time
 		want    time.Duration
 	}{
-		{"no end", time.Time{}, 15 * time.Minute},
-		{"later", noon.Add(time.Hour), 15 * time.Minute},
-		{"at the same time", noon.Add(15 * time.Minute), 15 * time.Minute},
+		{"no end", time.Time{}, 15*time.Minute - backdate},
+		{"later", noon.Add(time.Hour), 15*time.Minute - backdate},
+		{"at the same time", noon.Add(15*time.Minute - backdate), 15*time.Minute - backdate},
+		{"a second sooner", noon.Add(15*time.Minute - backdate - time.Second), 15*time.Minute - backdate - time.Second},
 		{"sooner", noon.Add(5 * time.Minute), 5 * time.Minute},
 		{"sooner, within a second", noon.Add(5*time.Minute + 999*time.Millisecond), 5 * time.Minute},
 		{"in a second", noon.Add(time.Second), time.Second},
@@ -161,7 +162,7 @@ func TestSlowSigner(t *testing.T) {
 	for _, tt := range []struct {
 		took time.Duration
 		want error
-	}{{0, nil}, {59 * time.Second, nil}, {time.Minute, oidctoken.ErrSignerUnavailable}, {time.Hour, oidctoken.ErrSignerUnavailable}} {
+	}{{0, nil}, {54 * time.Second, nil}, {55 * time.Second, oidctoken.ErrSignerUnavailable}, {time.Hour, oidctoken.ErrSignerUnavailable}} {
 		synctest.Test(t, func(t *testing.T) {
 			key := edKey()
 			slow := signerFunc{key.Public(), func(_ context.Context, d []byte, o crypto.SignerOpts) ([]byte, error) {
@@ -199,7 +200,7 @@ func TestSystemClock(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		if got, want := mint(t, issuer, minimal()).Expires(), time.Now().Add(15*time.Minute); !got.Equal(want) {
+		if got, want := mint(t, issuer, minimal()).Expires(), time.Now().Add(15*time.Minute-backdate); !got.Equal(want) {
 			t.Errorf("Expires = %v, want %v", got, want)
 		}
 	})
