@@ -51,6 +51,13 @@ type Profile struct {
 	// what encoding/json takes. Neither names of the table nor registered
 	// ones may be returned. Nil adds nothing. It is called for every token, or
 	// once for a [Prepared] one, and must not keep c.
+	//
+	// A value is refused with a *[ScopeError] when it has, at any depth, a
+	// string or name that is not valid UTF-8, half of a surrogate pair, a member
+	// name twice in one object (RFC 8259, section 4; \u0061 is the name a), or
+	// more than 64 levels. encoding/json replaces invalid UTF-8 by the escape
+	// \ufffd, so a [json.RawMessage] writes U+FFFD as the character, not as the
+	// escape.
 	Claims func(c *Claims) (map[string]any, error) `json:"-"`
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/oidctoken/oidctoken/internal/strictjson"
 )
 
 const (
@@ -225,8 +227,11 @@ func appendMade(dst []byte, made map[string]any, taken names) ([]byte, error) {
 			reason = taken.add(name)
 		}
 		value, err := json.Marshal(made[name])
-		if err != nil {
+		switch {
+		case err != nil:
 			reason = "cannot be encoded: " + err.Error()
+		case reason == "":
+			reason = strictjson.Check(value)
 		}
 		if reason != "" {
 			return nil, &ScopeError{fmt.Sprintf("Profile.Claims[%+.64q]", name), reason}
