@@ -8,7 +8,8 @@ var (
 	ErrDenied = errors.New("denied by policy")
 
 	// ErrNoKey means that no key of the source may sign now, for an algorithm
-	// that the profile accepts. Whoever runs the keys must act.
+	// that the profile accepts. The error lists the keys and says why each cannot
+	// sign. Whoever runs the keys must act.
 	ErrNoKey = errors.New("no key to sign with")
 
 	// ErrSignerUnavailable means that the key's signer failed. It is
@@ -40,3 +41,11 @@ type ConfigError struct {
 
 // Error names the field.
 func (e *ConfigError) Error() string { return "oidctoken: config: " + e.Field + " " + e.Reason }
+
+// configFailure is a ConfigError together with its cause.
+type configFailure struct {
+	ConfigError
+	cause error
+}
+
+func (e *configFailure) Unwrap() []error { return []error{&e.ConfigError, e.cause} }

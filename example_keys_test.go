@@ -206,3 +206,28 @@ func ExampleEvent() {
 	// minted: account/acme:org/payments:project/ledger for https://vault.example.com by k1
 	// refused: oidctoken: mint: denied by policy: the execution is untrusted
 }
+
+// A host checks the profiles of its relying parties at start.
+func ExampleIssuer_CheckProfile() {
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		panic(err)
+	}
+	signer, err := oidctoken.NewSigner(private)
+	if err != nil {
+		panic(err)
+	}
+	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
+		URL:  "https://ci.example.com",
+		Keys: oidctoken.StaticKeys{{Signer: signer, ID: "2026-10"}},
+		Now:  func() time.Time { return time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC) },
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(issuer.CheckProfile(context.Background(), &oidctoken.Profile{Algorithms: []string{"EdDSA"}}))
+	fmt.Println(issuer.CheckProfile(context.Background(), &oidctoken.Profile{Algorithms: []string{"RS256", "ES256"}}))
+	// Output:
+	// <nil>
+	// oidctoken: check profile: no key to sign with: none signs with RS256 or ES256 at 2026-10-01T12:00:00Z: key 2026-10 (EdDSA) has another algorithm
+}

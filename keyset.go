@@ -136,6 +136,66 @@ func (set *keySet) pick(accepted []string, now time.Time) *signingKey {
 	return nil
 }
 
+// checkHas fails with [ErrNoKey] when no key of set will ever sign for a relying
+// party that accepts those algorithms. While a source rotates, a key that has
+// ended counts, since another can follow it.
+func (set *keySet) checkHas(accepted []string, now time.Time, rotates bool) error {
+	for i := range set.keys {
+		k := &set.keys[i]
+		if slices.Contains(accepted, k.Algorithm) && (rotates || k.willSign(now)) {
+			return nil
+		}
+	}
+	return set.noKey(accepted, now)
+}
+
+// noKey returns an [ErrNoKey] that lists the keys and says why each cannot sign.
+func (set *keySet) noKey(accepted []string, now time.Time) error {
+	var wanted []string
+	for _, alg := range accepted {
+		if !slices.Contains(wanted, alg) {
+			wanted = append(wanted, alg)
+		}
+	}
+	why := make([]string, len(set.keys))
+	for i := range set.keys {
+		k := &set.keys[i]
+		why[i] = fmt.Sprintf("key %.64s (%s) %s", k.ID, k.Algorithm, k.whyNot(accepted, now))
+	}
+	return fmt.Errorf("%w: none signs with %s at %s: %s", ErrNoKey, strings.Join(wanted, " or "), when(now), strings.Join(why, "; "))
+}
+
+// whyNot says why a key does not sign at now for a relying party that accepts
+// those algorithms.
+func (k *signingKey) whyNot(accepted []string, now time.Time) string {
+	end := k.end()
+	switch {
+	case !slices.Contains(accepted, k.Algorithm):
+		return "has another algorithm"
+	case !end.IsZero() && !end.After(now):
+		return "ended at " + when(end)
+	case !k.willSign(now):
+		return "ends at " + when(end) + ", before it begins"
+	}
+	return "begins at " + when(k.NotBefore)
+}
+
+func when(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// willSign reports whether k signs at now or later.
+func (k *signingKey) willSign(now time.Time) bool {
+	end := k.end()
+	return end.IsZero() || end.After(now) && end.After(k.NotBefore)
+}
+
+// end returns when k stops signing; the zero time is never.
+func (k *signingKey) end() time.Time {
+	if k.NotAfter.IsZero() { // else Expires is not before it
+		return k.Expires
+	}
+	return k.NotAfter
+}
+
 func (k *signingKey) signs(now time.Time) bool {
 	return !now.Before(k.NotBefore) && (k.NotAfter.IsZero() || now.Before(k.NotAfter)) && k.published(now)
 }

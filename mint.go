@@ -142,6 +142,35 @@ func (iss *Issuer) Mint(ctx context.Context, s Scope) (*Token, error) {
 	return t, iss.audited(ctx, begun, &s, claims, t, err)
 }
 
+// CheckProfile returns why no token for p can be minted, now or later, and nil if
+// one can. A nil p is [Config.Profile]. A host that knows its profiles calls it at
+// start. It fails with
+//
+//   - a *[ScopeError] when p is wrong;
+//   - [ErrNoKey] when the KeySource fails, or has no key for p's algorithms. The
+//     error lists the keys and why each cannot sign. A key of [StaticKeys] that
+//     has ended cannot. Another KeySource may rotate its keys, so a key of that
+//     algorithm is enough.
+//
+// CheckProfile neither signs nor calls [Config.Allow] or [Config.Audit].
+func (iss *Issuer) CheckProfile(ctx context.Context, p *Profile) error {
+	s := iss.settings
+	if p != nil {
+		if err := iss.readProfile(&s, p); err != nil {
+			return err
+		}
+	}
+	set, err := iss.keySet(ctx)
+	if err == nil {
+		_, static := iss.config.Keys.(StaticKeys)
+		err = set.checkHas(s.algorithms, iss.config.Now(), !static)
+	}
+	if err != nil {
+		return fmt.Errorf("oidctoken: check profile: %w", err)
+	}
+	return nil
+}
+
 // Preview returns what a token for s would say now, without asking policy or a
 // key. It fails with a *[ScopeError], as Mint does.
 func (iss *Issuer) Preview(ctx context.Context, s Scope) (*Claims, error) {
@@ -250,7 +279,7 @@ func (iss *Issuer) issueAllowed(ctx context.Context, p *settings, d *draft, begu
 	now := iss.config.Now()
 	key := set.pick(p.algorithms, now)
 	if key == nil {
-		return nil, fmt.Errorf("oidctoken: mint: %w: none for %q is active", ErrNoKey, p.algorithms)
+		return nil, fmt.Errorf("oidctoken: mint: %w", set.noKey(p.algorithms, now))
 	}
 	d.key, d.dates = key, iss.datesOf(p.lifetime, key, now)
 	expires := d.dates.expires

@@ -37,7 +37,8 @@ type Config struct {
 	// Keys has the signing keys. Required.
 	Keys KeySource
 
-	// Profile is for a Scope that names none. Optional.
+	// Profile is for a Scope that names none. Optional. NewIssuer refuses one
+	// whose algorithms no key has.
 	Profile Profile
 
 	// MaxLifetime is the longest lifetime that a profile may have. Optional, 1
@@ -102,6 +103,11 @@ type Issuer struct {
 
 // NewIssuer checks all of the configuration, with a *[ConfigError] that names
 // the field. Mint then has no errors of configuration.
+//
+// NewIssuer calls Keys once. It fails when Keys does, and when Profile is set and
+// no key will ever sign for its algorithms; the error then wraps [ErrNoKey] and
+// that of Keys beside the *ConfigError. [Issuer.CheckProfile] checks the profiles
+// that a Scope brings along.
 func NewIssuer(c Config) (*Issuer, error) {
 	maxAge, maxLifetime := longestAge, longestLifetime
 	if limited, ok := c.Keys.(Limited); ok {
@@ -141,8 +147,16 @@ func NewIssuer(c Config) (*Issuer, error) {
 	if c.Keys == nil {
 		return nil, &ConfigError{"Keys", "is required"}
 	}
-	if _, err := iss.keySet(context.Background()); err != nil {
-		return nil, &ConfigError{"Keys", "cannot be used: " + err.Error()}
+	set, err := iss.keySet(context.Background())
+	if err != nil {
+		return nil, &configFailure{ConfigError{"Keys", "cannot be used: " + err.Error()}, err}
+	}
+	if c.Profile.isZero() { // every Scope may have its own
+		return iss, nil
+	}
+	_, static := c.Keys.(StaticKeys)
+	if err := set.checkHas(iss.settings.algorithms, c.Now(), !static); err != nil {
+		return nil, &configFailure{ConfigError{"Profile.Algorithms", "cannot be served by Keys: " + err.Error()}, err}
 	}
 	return iss, nil
 }

@@ -77,6 +77,11 @@ const (
 	Null
 )
 
+// isZero reports whether p leaves everything to the default.
+func (p *Profile) isZero() bool {
+	return p.Subject == "" && p.MaxSubject == 0 && p.Lifetime == 0 && p.Algorithms == nil && p.Unknown == Omit && p.Claims == nil
+}
+
 // readProfile fills s with p, and what p leaves to the default, and checks it.
 // The error's field begins with "Profile.".
 func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {

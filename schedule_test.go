@@ -31,10 +31,10 @@ func kidAt(t *testing.T, keys []oidctoken.Key, now time.Time, algorithms ...stri
 
 func mintAt(t *testing.T, keys []oidctoken.Key, now time.Time, algorithms ...string) (*oidctoken.Token, error) {
 	t.Helper()
-	issuer := newIssuer(t, oidctoken.Config{
-		Keys: oidctoken.StaticKeys(keys), Now: clockAt(now), Profile: oidctoken.Profile{Algorithms: algorithms},
-	})
-	return issuer.Mint(t.Context(), minimal())
+	issuer := newIssuer(t, oidctoken.Config{Keys: oidctoken.StaticKeys(keys), Now: clockAt(now)})
+	s := minimal()
+	s.Profile = &oidctoken.Profile{Algorithms: algorithms}
+	return issuer.Mint(t.Context(), s)
 }
 
 // ring is two Ed25519 keys of which the second takes over at noon, and an

@@ -35,7 +35,7 @@ func TestMint(t *testing.T) {
 		{name: "policy for want of a key", config: oidctoken.Config{Allow: func(context.Context, oidctoken.Scope) error { return oidctoken.ErrNoKey }}, want: "denied"},
 		{name: "a fork", change: func(s *oidctoken.Scope) { s.Untrusted = true }, want: "denied"},
 		{name: "no account", change: func(s *oidctoken.Scope) { s.Account.ID = "" }, want: "scope"},
-		{name: "no key", config: oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: newSigner(), NotAfter: time.Unix(0, 0)}}}, want: "no_key"},
+		{name: "no key", config: oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: newSigner(), NotBefore: time.Unix(1<<33, 0)}}}, want: "no_key"},
 		{name: "a signer that is away", config: oidctoken.Config{Keys: fails(errors.New("away"))}, want: "signer"},
 		{name: "a signer that is slow", config: oidctoken.Config{Keys: fails(context.DeadlineExceeded)}, want: "signer"},
 		{name: "a signer that is left", config: oidctoken.Config{Keys: fails(context.Canceled)}, want: "canceled"},

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/oidctoken/oidctoken"
@@ -55,11 +56,15 @@ func (f *File) newIssuer() (*oidctoken.Issuer, error) {
 	if url == "" {
 		url = "http://127.0.0.1"
 	}
+	algorithms := f.Issuer.Algorithms
+	if algorithms == nil || len(algorithms) > 0 {
+		algorithms = append(slices.Clone(algorithms), "EdDSA") // that of the key here
+	}
 	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
 		URL:  url,
 		Keys: oidctoken.StaticKeys{{Signer: signer}},
 		// How long a subject may be is the relying party's to say.
-		Profile: oidctoken.Profile{Subject: "account/{account_id}", Algorithms: f.Issuer.Algorithms, Lifetime: f.Issuer.Lifetime},
+		Profile: oidctoken.Profile{Subject: "account/{account_id}", Algorithms: algorithms, Lifetime: f.Issuer.Lifetime},
 	})
 	var e *oidctoken.ConfigError
 	if errors.As(err, &e) {
