@@ -231,3 +231,20 @@ func ExampleIssuer_CheckProfile() {
 	// <nil>
 	// oidctoken: check profile: no key to sign with: none signs with RS256 or ES256 at 2026-10-01T12:00:00Z: key 2026-10 (EdDSA) has another algorithm
 }
+
+// An event goes into a log as it is.
+func ExampleEvent_LogValue() {
+	brief := func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey || a.Key == "Scope" {
+			return slog.Attr{}
+		}
+		return a
+	}
+	logger := slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: brief}))
+	logger.Warn("refused", "event", oidctoken.Event{
+		Time: time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC),
+		Took: 1500 * time.Millisecond,
+		Err:  fmt.Errorf("oidctoken: mint: %w: no forks", oidctoken.ErrDenied),
+	})
+	// Output: {"level":"WARN","msg":"refused","event":{"Time":"2026-10-01T12:00:00Z","Took":"1.5s","Err":"oidctoken: mint: denied by policy: no forks"}}
+}
