@@ -1,6 +1,10 @@
 package keyring
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
+)
 
 var (
 	// ErrStore means that the store failed. It is temporary: the ring answers
@@ -50,3 +54,17 @@ type ConfigError struct {
 
 // Error names the field.
 func (e *ConfigError) Error() string { return "keyring: config: " + e.Field + " " + e.Reason }
+
+// maxText is how long the text of an error of somebody else may be, in bytes.
+const maxText = 1 << 10
+
+// boundedError is an error whose text comes from elsewhere: a network, a
+// database, a key management service.
+type boundedError struct{ err error }
+
+// bounded keeps the text of err on one line of at most maxText bytes.
+func bounded(err error) error { return boundedError{err} }
+
+func (e boundedError) Error() string { return tokenhttp.Printable(e.err.Error(), maxText) }
+
+func (e boundedError) Unwrap() error { return e.err }

@@ -11,10 +11,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/oidctoken/oidctoken/internal/jose"
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
 const (
@@ -37,6 +39,9 @@ const (
 // whole and readable for everybody (mode 0644); dir is made if it is missing.
 // The JWK Set comes first, since the other document names the algorithms in it.
 //
+// An answer of the issuer of more than 256 KiB is refused, since [Probe] and
+// verifiers would not read it.
+//
 // Publish whenever a key was [Created], [Published], [Revoked] or [Removed],
 // and hourly. A ring whose documents are published like this needs
 // Config.Published, so that a key waits until it has arrived.
@@ -48,7 +53,7 @@ func PublicDocuments(ctx context.Context, issuer http.Handler, identifier, dir s
 	for _, path := range []string{jwksPath, discoveryPath} {
 		document, age, err := serve(ctx, issuer, u.Path+path)
 		if err != nil {
-			return 0, fmt.Errorf("keyring: publish: %w", err)
+			return 0, bounded(fmt.Errorf("keyring: publish: %w", err))
 		}
 		if err := writePublic(filepath.Join(dir, filepath.FromSlash(path)), document); err != nil {
 			return 0, fmt.Errorf("keyring: publish: %w", err)
@@ -58,11 +63,12 @@ func PublicDocuments(ctx context.Context, issuer http.Handler, identifier, dir s
 	return maxAge, nil
 }
 
-// answer is what a handler writes.
+// answer is what a handler writes. It keeps no more than is needed to see that
+// there is too much.
 type answer struct {
 	header http.Header
 	status int
-	bytes.Buffer
+	body   []byte
 }
 
 func (a *answer) Header() http.Header { return a.header }
@@ -73,6 +79,17 @@ func (a *answer) WriteHeader(status int) {
 	}
 }
 
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	a.body = append(a.body, b[:min(len(b), maxDocument+1-len(a.body))]...)
+	if len(a.body) > maxDocument {
+		return 0, errTooLong
+	}
+	return len(b), nil
+}
+
+var errTooLong = fmt.Errorf("it has more than %d bytes", maxDocument)
+
 // serve asks a handler as a client would.
 func serve(ctx context.Context, h http.Handler, path string) ([]byte, time.Duration, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, path, nil)
@@ -82,13 +99,16 @@ func serve(ctx context.Context, h http.Handler, path string) ([]byte, time.Durat
 	a := &answer{header: make(http.Header)}
 	h.ServeHTTP(a, r)
 	if a.status != 0 && a.status != http.StatusOK {
-		return nil, 0, fmt.Errorf("the issuer answers %s with %d: %s", path, a.status, strings.TrimSpace(a.String()))
+		return nil, 0, fmt.Errorf("the issuer answers %s with %d: %s", path, a.status, bytes.TrimSpace(a.body))
+	}
+	if len(a.body) > maxDocument {
+		return nil, 0, fmt.Errorf("the issuer's answer for %s: %w", path, errTooLong)
 	}
 	age, err := time.ParseDuration(strings.TrimPrefix(a.header.Get("Cache-Control"), "public, max-age=") + "s")
 	if err != nil {
 		return nil, 0, fmt.Errorf("the issuer serves %s without max-age", path)
 	}
-	return a.Bytes(), age, nil
+	return a.body, age, nil
 }
 
 // writePublic replaces a file that everybody may read.
@@ -130,41 +150,138 @@ type Probe struct {
 	Transport http.RoundTripper
 }
 
-// Check reports whether the JWK Set that the issuer's discovery document names
-// has the key: nil if it has, else why it has not. It is for
-// [Config.Published]. Redirects are not followed, and answers of more than 256
-// KiB are refused; one that a cache gave counts like any other, since verifiers
-// get that, too.
+// Check returns nil if the issuer's public documents have the key kid as the
+// issuer itself serves it, and otherwise an error that says what differs. It is
+// for [Config.Published]; kid is the key's thumbprint (RFC 7638), as it always is
+// in a ring. Check compares
+//
+//   - the issuer identifier in the discovery document, byte for byte;
+//   - the addresses: https, or http to a loopback host if Issuer is such a URL;
+//   - the one JWK with that kid: its "kty" and public key have the thumbprint
+//     kid, "use" is sig, and "alg" fits the key and is among the algorithms of the
+//     discovery document.
+//
+// The names of JSON members count exactly, and none may occur twice. Check
+// follows no redirect and refuses answers of more than 256 KiB. An answer from a
+// cache counts like any other, since verifiers get that, too. The error's text
+// has at most 1 KiB; control characters are escaped.
 func (p Probe) Check(ctx context.Context, kid string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	var discovery struct {
-		Issuer  string `json:"issuer"`
-		JWKSURI string `json:"jwks_uri"`
+	if err := p.check(ctx, kid); err != nil {
+		return bounded(fmt.Errorf("keyring: probe: %w", err))
+	}
+	return nil
+}
+
+func (p Probe) check(ctx context.Context, kid string) error {
+	if err := tokenhttp.CheckURL(p.Issuer); err != nil {
+		return fmt.Errorf("Probe.Issuer: %w", err)
 	}
 	document, err := p.get(ctx, p.Issuer+discoveryPath)
 	if err != nil {
-		return fmt.Errorf("keyring: probe: %w", err)
+		return err
 	}
-	if err := json.Unmarshal(document, &discovery); err != nil {
-		return fmt.Errorf("keyring: probe: the discovery document of %s is not JSON", p.Issuer)
-	}
-	if discovery.Issuer != p.Issuer {
-		return fmt.Errorf("keyring: probe: the discovery document of %s is of the issuer %.128q", p.Issuer, discovery.Issuer)
-	}
-	if document, err = p.get(ctx, discovery.JWKSURI); err != nil {
-		return fmt.Errorf("keyring: probe: %w", err)
-	}
-	set, err := jose.ParseSet(document)
+	discovery, err := parseMembers(document)
 	if err != nil {
-		return fmt.Errorf("keyring: probe: %s: %w", discovery.JWKSURI, err)
+		return fmt.Errorf("the discovery document of %s: %w", p.Issuer, err)
 	}
-	for _, k := range set.Keys() {
-		if k.ID == kid {
-			return nil
+	if issuer := discovery.text("issuer"); issuer != p.Issuer {
+		return fmt.Errorf("the discovery document of %s is of the issuer %.128q", p.Issuer, issuer)
+	}
+	jwksURI := discovery.text("jwks_uri")
+	if err := tokenhttp.CheckURL(jwksURI); err != nil {
+		return fmt.Errorf("jwks_uri %.128q: %w", jwksURI, err)
+	}
+	if strings.HasPrefix(p.Issuer, "https:") && !strings.HasPrefix(strings.ToLower(jwksURI), "https:") {
+		return fmt.Errorf("jwks_uri %.128q is not https, and the issuer is", jwksURI)
+	}
+	if document, err = p.get(ctx, jwksURI); err != nil {
+		return err
+	}
+	if err := checkSet(document, kid, discovery.texts("id_token_signing_alg_values_supported")); err != nil {
+		return fmt.Errorf("%.128s %w", jwksURI, err)
+	}
+	return nil
+}
+
+// checkSet looks for the one key kid in a JWK Set and compares it with what the
+// issuer serves. The error continues the set's address.
+func checkSet(document []byte, kid string, algorithms []string) error {
+	set, err := parseMembers(document)
+	if err != nil {
+		return fmt.Errorf("is not a JWK Set: %w", err)
+	}
+	var keys []json.RawMessage
+	if err := json.Unmarshal(set["keys"], &keys); err != nil {
+		return errors.New("is not a JWK Set: it has no list of keys")
+	}
+	var found []json.RawMessage
+	for _, raw := range keys {
+		if k, err := parseMembers(raw); err == nil && k.text("kid") == kid {
+			found = append(found, raw)
 		}
 	}
-	return fmt.Errorf("keyring: probe: %s does not have the key %s", discovery.JWKSURI, kid)
+	switch len(found) {
+	case 0:
+		return fmt.Errorf("does not have the key %s", kid)
+	case 1:
+		return checkJWK(found[0], kid, algorithms)
+	}
+	return fmt.Errorf("has %d keys with the kid %s", len(found), kid)
+}
+
+// checkJWK compares a JWK with what the issuer serves for the key kid.
+func checkJWK(raw json.RawMessage, kid string, algorithms []string) error {
+	set, err := jose.ParseSet(fmt.Appendf(nil, `{"keys":[%s]}`, raw))
+	if err != nil {
+		return fmt.Errorf("has a key %s that is not valid: %w", kid, err)
+	}
+	keys := set.Keys()
+	if len(keys) != 1 {
+		return fmt.Errorf("has a key %s that is not a public key", kid)
+	}
+	public, alg := keys[0].Public, keys[0].Algorithm
+	if id, err := jose.Thumbprint(public); err != nil || id != kid {
+		return fmt.Errorf("has another public key under the kid %s", kid)
+	}
+	members, err := parseMembers(raw)
+	switch {
+	case err != nil:
+		return fmt.Errorf("has a key %s that is not valid: %w", kid, err)
+	case members.text("use") != "sig":
+		return fmt.Errorf("has the use %.40q for the key %s, not \"sig\"", members.text("use"), kid)
+	case !fits(alg, public):
+		return fmt.Errorf("has the alg %.40q for the key %s, which is a %T", alg, kid, public)
+	case !slices.Contains(algorithms, alg):
+		return fmt.Errorf("has the alg %.40q for the key %s, and the discovery document lists %.100q", alg, kid, algorithms)
+	}
+	return nil
+}
+
+// members are those of a JSON object, by their exact names.
+type members map[string]json.RawMessage
+
+// parseMembers refuses an object that has a member twice.
+func parseMembers(document []byte) (m members, err error) {
+	err = tokenhttp.DecodeJSON(document, &m)
+	return m, err
+}
+
+// text returns the member of that name, or "" if it is absent or no string.
+func (m members) text(name string) (s string) {
+	if json.Unmarshal(m[name], &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// texts returns the member of that name, or nil if it is no list of strings.
+func (m members) texts(name string) (s []string) {
+	if json.Unmarshal(m[name], &s) != nil {
+		return nil
+	}
+	return s
 }
 
 func (p Probe) get(ctx context.Context, address string) ([]byte, error) {
@@ -189,7 +306,7 @@ func (p Probe) get(ctx context.Context, address string) ([]byte, error) {
 		return nil, fmt.Errorf("get %s: %w", address, err)
 	}
 	if len(b) > maxDocument {
-		return nil, fmt.Errorf("get %s: it has more than %d bytes", address, maxDocument)
+		return nil, fmt.Errorf("get %s: %w", address, errTooLong)
 	}
 	return b, nil
 }

@@ -227,7 +227,7 @@ func (r *Ring) seen(ctx context.Context, kid string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := r.config.Published(ctx, kid); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrUnseen, kid, err)
+		return fmt.Errorf("%w: %s: %w", ErrUnseen, kid, bounded(err))
 	}
 	return nil
 }
