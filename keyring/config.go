@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/oidctoken/oidctoken/internal/ident"
 )
 
 const (
@@ -19,6 +21,20 @@ const (
 type Config struct {
 	// Store is shared by all replicas. Required.
 	Store Store
+
+	// Name is the ring's name: 1 to 128 characters of A-Z a-z 0-9 _ - . $. It is
+	// bound to the data key and to the stored document, so the document of a ring
+	// with another name, or without one, is refused with [ErrOtherRing]. All
+	// replicas must have the same. Optional; without it, a replica that starts
+	// takes the document of every unnamed ring under the same wrapping key.
+	Name string
+
+	// InsecureAdoptUnnamed gives Name to a ring that was made without one. While it
+	// is set, a replica that starts takes the document of every unnamed ring under
+	// the same wrapping key, so set it for one rollout and remove it. A version of
+	// this package that does not know Name refuses the document afterwards.
+	// Optional.
+	InsecureAdoptUnnamed bool
 
 	// Wrapper protects private keys that the ring makes itself, and lets it
 	// recognize a document that somebody else wrote. Required without a
@@ -107,6 +123,10 @@ func (c *Config) complete() error {
 		return &ConfigError{"Store", "is required"}
 	case c.Wrapper == nil && c.Provisioner == nil:
 		return &ConfigError{"Wrapper", "is required, unless there is a Provisioner"}
+	case c.Name != "" && ident.Check(c.Name) != "":
+		return &ConfigError{"Name", ident.Check(c.Name)}
+	case c.Name == "" && c.InsecureAdoptUnnamed:
+		return &ConfigError{"InsecureAdoptUnnamed", "is set, and Name is empty"}
 	case !slices.Contains([]int{2048, 3072, 4096}, c.RSABits):
 		return &ConfigError{"RSABits", "is not 2048, 3072 or 4096"}
 	}

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
@@ -10,6 +11,10 @@ var (
 	// ErrStore means that the store failed. It is temporary: the ring answers
 	// from memory, until its keys end, and asks again.
 	ErrStore = errors.New("the store is not available")
+	// ErrNotMigrated means that the store has no table. It is not temporary and is
+	// not ErrStore: whoever deploys the program must act, for example call
+	// sqlstore.Migrate.
+	ErrNotMigrated = errors.New("the store has no table")
 	// ErrWrapper means that the Wrapper could not encrypt or decrypt the data
 	// key: its service is away, or the ring was wrapped with another key.
 	ErrWrapper = errors.New("the wrapper failed")
@@ -35,6 +40,9 @@ var (
 	// ErrTampered means that the document was not written by a replica of the
 	// ring: its tag does not match.
 	ErrTampered = errors.New("the stored document's tag is wrong")
+	// ErrOtherRing means that the document is of a ring with another name, or of
+	// a ring without one: Config.Store or Config.Name is wrong.
+	ErrOtherRing = errors.New("the stored document is of another ring")
 	// ErrOlder means that this ring has seen a later document, or one of
 	// another ring: a backup was restored, or a read came from a lagging copy,
 	// with which it goes away again.
@@ -54,6 +62,28 @@ type ConfigError struct {
 
 // Error names the field.
 func (e *ConfigError) Error() string { return "keyring: config: " + e.Field + " " + e.Reason }
+
+// advised adds to the refusal of a document what somebody must do.
+func advised(err error) error {
+	for _, advice := range []struct {
+		err  error
+		text string
+	}{
+		{ErrOtherRing, ""}, // says it
+		{ErrTampered, "it was written without the ring's data key, or changed since: find out who can write to the store, and restore the last document that a replica wrote"},
+		{ErrCorrupt, "restore the last document that a replica wrote"},
+		{ErrOlder, "restore the last document that a replica wrote, or restart all replicas to accept this one"},
+		{ErrNewer, "run the version of the program that wrote it, or a later one"},
+	} {
+		if errors.Is(err, advice.err) {
+			if advice.text == "" {
+				return err
+			}
+			return fmt.Errorf("%w: %s", err, advice.text)
+		}
+	}
+	return err
+}
 
 // maxText is how long the text of an error of somebody else may be, in bytes.
 const maxText = 1 << 10

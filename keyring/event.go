@@ -2,7 +2,10 @@ package keyring
 
 import (
 	"context"
+	"log/slog"
 	"time"
+
+	"github.com/oidctoken/oidctoken/internal/eventlog"
 )
 
 // EventKind says what happened.
@@ -20,6 +23,7 @@ const (
 	Removed   EventKind = "removed"   // it is no longer published, and forgotten
 	Raised    EventKind = "raised"    // the ring's limits are longer
 	Rewrapped EventKind = "rewrapped" // there is another data key, under the current wrapping key
+	Named     EventKind = "named"     // the ring has the name in Config.Name, and another data key
 )
 
 // What a replica notices of its ring's condition: once, when it changes.
@@ -37,6 +41,23 @@ type Event struct {
 	Generation uint64 // of the document: one more with every transition of any replica
 	Err        error  // of Failed: is one of the errors of this package
 }
+
+func (e Event) record() (r eventlog.Record) {
+	r.Time("Time", e.Time)
+	r.Text("Kind", string(e.Kind))
+	r.Text("Algorithm", e.Algorithm)
+	r.Text("KeyID", e.KeyID)
+	r.Uint("Generation", e.Generation)
+	r.Err("Err", e.Err)
+	return r
+}
+
+// LogValue returns the event as a group for log/slog, with the text of Err.
+// Fields with their zero value are left out.
+func (e Event) LogValue() slog.Value { return e.record().LogValue() }
+
+// MarshalJSON returns the event as an object with the members of LogValue.
+func (e Event) MarshalJSON() ([]byte, error) { return e.record().MarshalJSON() }
 
 func (r *Ring) audit(ctx context.Context, events ...Event) {
 	if r.config.Audit == nil {

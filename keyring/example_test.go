@@ -16,7 +16,7 @@ import (
 )
 
 // exampleKey stands for a key that is kept outside the program.
-var exampleKey = base64.StdEncoding.EncodeToString(make([]byte, 32))
+var exampleKey = base64.StdEncoding.EncodeToString([]byte("an example of a key of 32 bytes."))
 
 func exampleRing(c keyring.Config) *keyring.Ring {
 	wrapper := must(keyring.NewWrapper(must(keyring.ParseWrappingKey(exampleKey))))
@@ -93,7 +93,7 @@ func ExampleReadWrappingKey() {
 	key, err := keyring.ReadWrappingKey(path)
 	check(err)
 	fmt.Println(key)
-	// Output: keyring.WrappingKey(f3a38d5cf3947e30)
+	// Output: keyring.WrappingKey(624fc146fece8734)
 }
 
 // The wrapping key is replaced: a wrapper encrypts with the new one and can

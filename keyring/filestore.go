@@ -22,8 +22,9 @@ type FileStore struct{ path string }
 
 // NewFileStore returns a store in the file at path, which is made when the
 // first document is stored. Its directory must exist; beside it, path + ".lock"
-// excludes concurrent writers and stays. Both are for the owner of the process
-// alone (mode 0600).
+// excludes concurrent writers and stays. Both have mode 0600 and belong to the
+// user who runs the process. A file of another user, a symbolic link and
+// everything else that is not a regular file are refused, for both.
 //
 // The file system must have locks: on Unix flock, which network file systems
 // may lack or keep to one machine.
@@ -48,15 +49,10 @@ func (s *FileStore) Load(ctx context.Context) ([]byte, error) {
 }
 
 func (s *FileStore) read() ([]byte, error) {
-	// A FIFO would block the open.
-	if fi, err := os.Lstat(s.path); errors.Is(err, fs.ErrNotExist) {
+	f, err := openOwn(s.path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("keyring: file store: %w", err)
-	} else if !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("keyring: file store: %s is not a regular file", s.path)
 	}
-	f, err := os.Open(s.path)
 	if err != nil {
 		return nil, fmt.Errorf("keyring: file store: %w", err)
 	}

@@ -59,8 +59,16 @@ func (d *dataKey) aead() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// wrapContext is what a wrapped data key is bound to.
-func wrapContext(ring string) []byte { return []byte("oidctoken keyring " + ring) }
+// wrapContext is what a wrapped data key is bound to: the ring, and its name if it
+// has one. Without the name, whoever has the data key of one ring could write a
+// document for another ring under the same wrapping key.
+func (s *state) wrapContext() []byte {
+	context := "oidctoken keyring " + s.Ring
+	if s.Name != "" {
+		context += " " + s.Name
+	}
+	return []byte(context)
+}
 
 // sealContext is what an encrypted private key is bound to.
 func sealContext(ring string, k *record) []byte {

@@ -8,9 +8,10 @@ import (
 	"syscall"
 )
 
-// tryLock returns the locked file; nil if another process holds it.
+// tryLock returns the locked file; nil if another process holds it. A file that
+// others may hold, or that a link leads to, is not taken for the lock.
 func tryLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0o600)
+	f, err := openOwn(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ const (
 	changeNone    changeKind = iota
 	changeLimits             // raise the longest of what replicas are set up for
 	changeRevoke             // a key: what this replica could not tell the store before
+	changeName               // the ring, which has no name yet
 	changeRewrap             // the data key
 	changeRetire             // have a revoked key's version retired
 	changeRemove             // a key that is no longer published

@@ -37,7 +37,8 @@ func parse(t testing.TB, b []byte) (d document) {
 	return d
 }
 
-// fixed is a store with a document that somebody put there.
+// fixed is a store with a document that somebody put there. It keeps what is
+// swapped in, and counts.
 type fixed struct {
 	mu       sync.Mutex
 	document []byte
@@ -56,11 +57,20 @@ func (f *fixed) Load(context.Context) ([]byte, error) {
 	return f.document, nil
 }
 
-func (f *fixed) CompareAndSwap(context.Context, []byte, []byte) error {
+func (f *fixed) CompareAndSwap(_ context.Context, _, replacement []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.swaps++
+	f.document = slices.Clone(replacement)
 	return nil
+}
+
+// started returns the document after a ring has started with f, and counts from 0.
+func (f *fixed) started() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.swaps = 0
+	return f.document
 }
 
 // damages are what may happen to a document, and how it is then refused.
@@ -138,6 +148,7 @@ func testRefused(t *testing.T, wrapper keyring.Wrapper, original, damaged []byte
 	defer ring.Close()
 	keys := kids(ring)
 	heard.reset()
+	running.started()
 	running.put(damaged)
 	if err := ring.Refresh(t.Context()); !errors.Is(err, want) || !errors.Is(ring.Err(), want) {
 		t.Errorf("Refresh: %v, Err: %v; want %v", err, ring.Err(), want)
@@ -172,7 +183,7 @@ func TestRollback(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			put := &fixed{document: all[len(all)-1]}
 			ring = newRing(t, keyring.Config{Store: put, Wrapper: wrapper})
-			keys := kids(ring)
+			keys, last := kids(ring), put.started()
 			put.put(old)
 			if err := ring.Refresh(t.Context()); !errors.Is(err, keyring.ErrOlder) {
 				t.Errorf("Refresh: %v, want %v", err, keyring.ErrOlder)
@@ -180,7 +191,7 @@ func TestRollback(t *testing.T) {
 			if diff := cmp.Diff(keys, kids(ring)); diff != "" || put.swaps > 0 {
 				t.Errorf("%d swaps; keys (-before +after):\n%s", put.swaps, diff)
 			}
-			put.put(all[len(all)-1])
+			put.put(last)
 			if err := ring.Refresh(t.Context()); err != nil || ring.Err() != nil {
 				t.Errorf("Refresh with the last document: %v", err)
 			}

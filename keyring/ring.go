@@ -30,8 +30,11 @@ type Ring struct {
 	pending map[string]bool // kids whose revocation the store has not yet
 	hooks   map[int]func(kid string)
 	hookID  int
-	err     error
 	signing map[string]string // kid by algorithm
+	// What Status reports.
+	err          error
+	failingSince time.Time
+	lastPoll     time.Time
 }
 
 // snapshot is what a replica knows. It does not change.
@@ -42,6 +45,7 @@ type snapshot struct {
 	data     *dataKey
 	signers  map[string]oidctoken.Signer // by kid
 	keys     []oidctoken.Key             // of view
+	written  bool                        // by this replica
 }
 
 // New returns a replica of the ring in c.Store, which it makes if the store is
@@ -49,7 +53,10 @@ type snapshot struct {
 //
 //   - a *[ConfigError] that names the field;
 //   - [ErrStore], [ErrWrapper] or [ErrProvisioner] when that is not available:
-//     without it there is no key;
+//     without it there is no key. New also writes to the store, so it fails with
+//     ErrStore when the store can only be read;
+//   - [ErrNotMigrated] when the store has no table;
+//   - [ErrOtherRing] when the document is of a ring with another name;
 //   - [ErrCorrupt], [ErrTampered] or [ErrNewer] when the document in the store
 //     cannot be used; it is left as it is.
 func New(ctx context.Context, c Config) (*Ring, error) {
@@ -92,7 +99,10 @@ func (r *Ring) start(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("no key can sign %s", alg), err)
 		}
 	}
-	return nil // the rest can wait: Err has it
+	if snap.written {
+		return nil // the rest can wait: Err has it
+	}
+	return r.touch(ctx, snap)
 }
 
 func (r *Ring) now() int64 { return r.config.Now().Unix() }
@@ -109,10 +119,10 @@ func (r *Ring) Limits() (maxAge, maxLifetime time.Duration) {
 	return r.config.MaxAge, r.config.MaxLifetime
 }
 
-// Err is what is wrong at present: nil, or an error that is one or several of
-// those of this package. The ring answers from memory meanwhile, and a replica
-// that has been like that for long should not serve the JWK Set: it may lack a
-// key that others sign with.
+// Err returns what fails at present: nil, or an error that is one or several of
+// those of this package. The ring answers from memory meanwhile. Err is for
+// errors.Is and alerts. It does not say whether the replica can serve: see
+// [Ring.Status].
 func (r *Ring) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -250,7 +260,7 @@ func (r *Ring) load(ctx context.Context) (*snapshot, error) {
 	document, err := r.config.Store.Load(bounded)
 	cancel()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStore, err)
+		return nil, storeError(err)
 	}
 	known := r.current()
 	switch {
@@ -259,11 +269,11 @@ func (r *Ring) load(ctx context.Context) (*snapshot, error) {
 	case known != nil && bytes.Equal(document, known.document):
 		return known, nil
 	case known != nil && document == nil:
-		return nil, fmt.Errorf("%w: the store is empty, after generation %d", ErrOlder, known.state.Generation)
+		return nil, advised(fmt.Errorf("%w: the store is empty, after generation %d", ErrOlder, known.state.Generation))
 	}
 	n, err := r.open(ctx, document, known)
 	if err != nil {
-		return nil, err
+		return nil, advised(err)
 	}
 	return r.adopt(n), nil
 }

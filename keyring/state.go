@@ -28,7 +28,8 @@ const (
 // clone.
 type state struct {
 	Version    int    `json:"version"`
-	Ring       string `json:"ring"`       // random, so that one ring's document is not taken for another's
+	Ring       string `json:"ring"` // random, so that one ring's document is not taken for another's
+	Name       string `json:"name,omitempty"`
 	Generation uint64 `json:"generation"` // of the document: 1, and one more with each transition
 	// The longest that any replica has ever been set up for: they say how long a
 	// key stays published after it signed last.
@@ -185,6 +186,14 @@ func (s *state) check() error {
 		}
 	}
 	return nil
+}
+
+// label names the ring in an error. The document may be anybody's.
+func (s *state) label() string {
+	if s.Name == "" {
+		return fmt.Sprintf("%.40q", s.Ring)
+	}
+	return fmt.Sprintf("%.128q (%.40q)", s.Name, s.Ring)
 }
 
 // published is how many keys are in the JWK Set, or will be gone from it only

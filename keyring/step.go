@@ -30,6 +30,10 @@ func (r *Ring) step(ctx context.Context) error {
 	if err != nil {
 		return r.concluded(ctx, err)
 	}
+	now := r.config.Now()
+	r.mu.Lock()
+	r.lastPoll = now
+	r.mu.Unlock()
 	failed := make(map[change]error)
 	if k := snap.state.fromFuture(r.now(), &r.policy); k != nil {
 		failed[change{}] = fmt.Errorf("%w: the key %s was made %d s ahead", ErrClock, k.ID, k.Created-r.now())
@@ -66,8 +70,10 @@ func (r *Ring) next(snap *snapshot, failed map[change]error) change {
 		changes = append(changes, change{changeRevoke, kid})
 	}
 	r.mu.Unlock()
-	if w, ok := r.config.Wrapper.(currentWrapper); ok && !w.Current(snap.state.DataKey) {
-		changes = append(changes, change{kind: changeRewrap})
+	for _, kind := range []changeKind{changeName, changeRewrap} {
+		if r.isDue(snap, change{kind: kind}) {
+			changes = append(changes, change{kind: kind})
+		}
 	}
 	if snap.state.fromFuture(r.now(), &r.policy) == nil {
 		changes = append(changes, snap.state.due(r.now(), &r.policy)...)
@@ -115,6 +121,8 @@ func (r *Ring) isDue(snap *snapshot, c change) bool {
 	case changeRevoke:
 		k := snap.state.find(c.id)
 		return k != nil && k.Revoked == 0
+	case changeName:
+		return r.config.Name != "" && snap.state.Name == ""
 	case changeRewrap:
 		w, ok := r.config.Wrapper.(currentWrapper)
 		return ok && !w.Current(snap.state.DataKey)
@@ -165,16 +173,17 @@ func (r *Ring) attempt(ctx context.Context, snap *snapshot, c change) (*snapshot
 			return snap, nil, nil // it was removed meanwhile
 		}
 		s.revoke(c.id, now, p)
-	case changeRewrap:
-		event.Kind = Rewrapped
-		data, err := r.wrap(ctx, s.Ring)
-		if err == nil {
-			err = s.reseal(snap.data, data)
-		}
-		if err != nil {
+	case changeName:
+		event.Kind = Named
+		s.Name = r.config.Name
+		if err := r.rewrap(ctx, n); err != nil {
 			return nil, nil, err
 		}
-		n.data = data
+	case changeRewrap:
+		event.Kind = Rewrapped
+		if err := r.rewrap(ctx, n); err != nil {
+			return nil, nil, err
+		}
 	case changeRetire, changeRemove:
 		event.Kind = Removed
 		if err := r.dispose(ctx, s, c); err != nil {
@@ -206,6 +215,19 @@ func (r *Ring) attempt(ctx context.Context, snap *snapshot, c change) (*snapshot
 		return after, nil, err
 	}
 	return after, []Event{event}, nil
+}
+
+// rewrap replaces the data key of n, if it has one.
+func (r *Ring) rewrap(ctx context.Context, n *snapshot) error {
+	data, err := r.wrap(ctx, n.state)
+	if data == nil || err != nil {
+		return err
+	}
+	if err := n.state.reseal(n.data, data); err != nil {
+		return err
+	}
+	n.data = data
+	return nil
 }
 
 // create makes the material of the next key of alg.
@@ -266,6 +288,12 @@ func (r *Ring) concluded(ctx context.Context, err error) error {
 		events = append(events, Event{Kind: Recovered})
 	case err != nil && (before == nil || err.Error() != before.Error()):
 		events = append(events, Event{Kind: Failed, Err: err})
+	}
+	switch {
+	case err == nil:
+		r.failingSince = time.Time{}
+	case r.err == nil:
+		r.failingSince = r.config.Now()
 	}
 	r.err = err
 	if snap := r.current(); snap != nil {

@@ -51,12 +51,15 @@ type WrappingKey struct {
 //
 //	openssl rand -base64 32
 //
-// White space around it is ignored.
+// White space around it is ignored. A key of zeros is refused: it is no secret.
 func ParseWrappingKey(text string) (WrappingKey, error) {
 	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(text), "="))
 	key, err := base64.RawStdEncoding.Strict().DecodeString(text)
 	if err != nil || len(key) != wrappingKeySize { // the error would show a character of the key
 		return WrappingKey{}, errors.New("keyring: wrapping key: it is not 32 bytes in base64")
+	}
+	if bytes.Equal(key, make([]byte, wrappingKeySize)) {
+		return WrappingKey{}, errors.New("keyring: wrapping key: all of its bytes are zero: make one with openssl rand -base64 32")
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -70,13 +73,24 @@ func ParseWrappingKey(text string) (WrappingKey, error) {
 	return WrappingKey{[8]byte(sum[:8]), func() cipher.AEAD { return aead }}, nil
 }
 
-// ReadWrappingKey reads a file that has a key as ParseWrappingKey takes it.
+// ReadWrappingKey reads a key, in the form that ParseWrappingKey takes, from a
+// file. It refuses a file that others can open: the file must belong to the user
+// who runs the process and have mode 0600 or less, or belong to root and have
+// mode 0640 or less. path may be a symbolic link. On Windows, access is not
+// checked.
 func ReadWrappingKey(path string) (WrappingKey, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return WrappingKey{}, fmt.Errorf("keyring: wrapping key: %w", err)
 	}
 	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return WrappingKey{}, fmt.Errorf("keyring: wrapping key: %w", err)
+	}
+	if reason := exposure(fi); reason != "" {
+		return WrappingKey{}, fmt.Errorf("keyring: wrapping key: %s %s", path, reason)
+	}
 	text, err := io.ReadAll(io.LimitReader(f, 1<<10))
 	if err != nil {
 		return WrappingKey{}, fmt.Errorf("keyring: wrapping key: %w", err)
@@ -120,12 +134,24 @@ func (w *localWrapper) Unwrap(_ context.Context, wrapped, context []byte) ([]byt
 		if sealed, ok := bytes.CutPrefix(wrapped, k.id[:]); ok {
 			plaintext, err := k.aead().Open(nil, nil, sealed, context)
 			if err != nil {
-				return nil, errors.New("what is wrapped has been changed, or belongs to another ring")
+				return nil, fmt.Errorf("what the key %x wrapped was changed, or belongs to another ring: check Config.Store and Config.Name, or restore the stored document from a backup", k.id)
 			}
 			return plaintext, nil
 		}
 	}
-	return nil, errors.New("no key of this process has wrapped it")
+	if len(wrapped) < len(WrappingKey{}.id) {
+		return nil, fmt.Errorf("a Wrapper of NewWrapper did not make these %d bytes: restore the stored document from a backup", len(wrapped))
+	}
+	return nil, fmt.Errorf("the key %x wrapped it, and this process has %s: give that key to NewWrapper, as an old key if another replaces it", wrapped[:len(WrappingKey{}.id)], w.names())
+}
+
+// names lists the keys as Format of WrappingKey shows them.
+func (w *localWrapper) names() string {
+	names := make([]string, len(w.keys))
+	for i, k := range w.keys {
+		names[i] = fmt.Sprintf("%x", k.id)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (w *localWrapper) Current(wrapped []byte) bool {

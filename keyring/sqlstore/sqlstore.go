@@ -52,6 +52,7 @@ type statements struct {
 	load       string   // name
 	insert     string   // name, replacement
 	update     string   // replacement, name, old
+	missing    string   // true if the table is not there
 }
 
 func (d Dialect) statements() (statements, bool) {
@@ -63,18 +64,25 @@ func (d Dialect) statements() (statements, bool) {
 	switch d {
 	case PostgreSQL:
 		s.migrations = []string{`CREATE TABLE IF NOT EXISTS oidctoken_keyring (name varchar(64) PRIMARY KEY, document bytea NOT NULL)`}
+		s.missing = `SELECT to_regclass('oidctoken_keyring') IS NULL`
 		s.load = `SELECT document FROM oidctoken_keyring WHERE name = $1`
 		s.insert = `INSERT INTO oidctoken_keyring (name, document) VALUES ($1, $2) ON CONFLICT DO NOTHING`
 		s.update = `UPDATE oidctoken_keyring SET document = $1 WHERE name = $2 AND document = $3`
 	case MySQL:
 		s.migrations = []string{`CREATE TABLE IF NOT EXISTS oidctoken_keyring (name varchar(64) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY, document mediumblob NOT NULL)`}
+		s.missing = `SELECT count(*) = 0 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'oidctoken_keyring'`
 		s.insert = `INSERT IGNORE INTO oidctoken_keyring (name, document) VALUES (?, ?)`
 	case SQLite:
 		s.migrations = []string{`CREATE TABLE IF NOT EXISTS oidctoken_keyring (name text PRIMARY KEY, document blob NOT NULL)`}
+		s.missing = `SELECT count(*) = 0 FROM sqlite_master WHERE name = 'oidctoken_keyring'`
 	default:
 		return statements{}, false
 	}
 	return s, true
+}
+
+func unknown(d Dialect) error {
+	return fmt.Errorf("%.20q is not a dialect: use %q, %q or %q", string(d), string(PostgreSQL), string(MySQL), string(SQLite))
 }
 
 // Migrate makes the table, or brings that of an earlier version of this package
@@ -83,7 +91,7 @@ func (d Dialect) statements() (statements, bool) {
 func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
 	s, ok := d.statements()
 	if !ok {
-		return fmt.Errorf("sqlstore: migrate: %.20q is not a dialect", string(d))
+		return fmt.Errorf("sqlstore: migrate: %w", unknown(d))
 	}
 	for i, statement := range s.migrations {
 		_, err := db.ExecContext(ctx, statement)
@@ -115,14 +123,15 @@ func New(db *sql.DB, d Dialect, name string) (*Store, error) {
 	case db == nil:
 		return nil, errors.New("sqlstore: the database is nil")
 	case !ok:
-		return nil, fmt.Errorf("sqlstore: %.20q is not a dialect", string(d))
+		return nil, fmt.Errorf("sqlstore: %w", unknown(d))
 	case name == "" || len(name) > 64 || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") != "":
 		return nil, fmt.Errorf("sqlstore: the name %.64q is not 1 to 64 bytes of A-Z a-z 0-9 . - _", name)
 	}
 	return &Store{db, name, s}, nil
 }
 
-// Load implements [keyring.Store].
+// Load implements [keyring.Store]. It fails with [keyring.ErrNotMigrated] if the
+// table is not there.
 func (s *Store) Load(ctx context.Context) ([]byte, error) {
 	var document []byte
 	err := s.db.QueryRowContext(ctx, s.statements.load, s.name).Scan(&document)
@@ -130,7 +139,7 @@ func (s *Store) Load(ctx context.Context) ([]byte, error) {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("sqlstore: load %s: %w", s.name, err)
+		return nil, s.failed(ctx, "load", err)
 	case document == nil: // drivers differ about an empty one
 		document = []byte{}
 	}
@@ -138,7 +147,8 @@ func (s *Store) Load(ctx context.Context) ([]byte, error) {
 }
 
 // CompareAndSwap implements [keyring.Store]. It is one statement, which every
-// database makes atomic at every level of isolation.
+// database makes atomic at every level of isolation. It fails with
+// [keyring.ErrNotMigrated] if the table is not there.
 func (s *Store) CompareAndSwap(ctx context.Context, old, replacement []byte) error {
 	if bytes.Equal(old, replacement) && old != nil {
 		return fmt.Errorf("sqlstore: swap %s: the replacement is what it replaces", s.name)
@@ -151,7 +161,7 @@ func (s *Store) CompareAndSwap(ctx context.Context, old, replacement []byte) err
 		result, err = s.db.ExecContext(ctx, s.statements.update, replacement, s.name, old)
 	}
 	if err != nil {
-		return fmt.Errorf("sqlstore: swap %s: %w", s.name, err)
+		return s.failed(ctx, "swap", err)
 	}
 	n, err := result.RowsAffected()
 	if err != nil {
@@ -161,4 +171,14 @@ func (s *Store) CompareAndSwap(ctx context.Context, old, replacement []byte) err
 		return keyring.ErrConflict
 	}
 	return nil
+}
+
+// failed says of a failure whether the table is missing. Drivers agree about no
+// error for that, so the database is asked.
+func (s *Store) failed(ctx context.Context, op string, err error) error {
+	var missing bool
+	if ctx.Err() == nil && s.db.QueryRowContext(ctx, s.statements.missing).Scan(&missing) == nil && missing {
+		return fmt.Errorf("sqlstore: %s %s: %w oidctoken_keyring, or this user may not use it: call sqlstore.Migrate before keyring.New: %w", op, s.name, keyring.ErrNotMigrated, err)
+	}
+	return fmt.Errorf("sqlstore: %s %s: %w", op, s.name, err)
 }

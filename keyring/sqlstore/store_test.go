@@ -110,7 +110,9 @@ func TestNew(t *testing.T) {
 		{db, sqlstore.SQLite, "tokens", ""},
 		{db, sqlstore.SQLite, strings.Repeat("a", 64), ""},
 		{nil, sqlstore.SQLite, "tokens", "database is nil"},
-		{db, "oracle", "tokens", `"oracle" is not a dialect`},
+		{db, "oracle", "tokens", `"oracle" is not a dialect: use "postgresql", "mysql" or "sqlite"`},
+		{db, "postgres", "tokens", `use "postgresql", "mysql" or "sqlite"`},
+		{db, "", "tokens", `"" is not a dialect: use "postgresql"`},
 		{db, sqlstore.SQLite, "", "not 1 to 64 bytes"},
 		{db, sqlstore.SQLite, strings.Repeat("a", 65), "not 1 to 64 bytes"},
 		{db, sqlstore.SQLite, "a'b", "not 1 to 64 bytes"},
@@ -120,8 +122,8 @@ func TestNew(t *testing.T) {
 			t.Errorf("New(%q, %q): %v, want %q", tt.dialect, tt.name, err, tt.want)
 		}
 	}
-	if err := sqlstore.Migrate(t.Context(), db, "oracle"); err == nil {
-		t.Error("Migrate takes any dialect")
+	if err := sqlstore.Migrate(t.Context(), db, "oracle"); err == nil || !strings.Contains(err.Error(), `use "postgresql", "mysql" or "sqlite"`) {
+		t.Errorf("Migrate of an unknown dialect: %v", err)
 	}
 	store, err := sqlstore.New(db, sqlstore.SQLite, "tokens")
 	if err != nil {
