@@ -48,7 +48,7 @@ func (s *remoteSigner) Public() crypto.PublicKey { return s.public }
 func (s *remoteSigner) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	signer := s.signer.Load()
 	if signer == nil {
-		return nil, fmt.Errorf("keyring: %w: the version %s has not been listed", ErrProvisioner, s.id)
+		return nil, fmt.Errorf("keyring: %w: the version %.256q has not been listed", ErrProvisioner, s.id)
 	}
 	return (*signer).Sign(ctx, digest, opts)
 }
@@ -71,16 +71,16 @@ func (r *Ring) resolve(ctx context.Context) error {
 	defer cancel()
 	versions, err := r.config.Provisioner.Versions(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: list versions: %w", ErrProvisioner, err)
+		return fmt.Errorf("%w: list versions: %w", ErrProvisioner, bounded(err))
 	}
 	err = nil
 	for _, remote := range missing {
 		found := versionWith(versions, remote.id)
 		switch {
 		case found == nil:
-			err = fmt.Errorf("%w: the version %s is not there", ErrProvisioner, remote.id)
+			err = fmt.Errorf("%w: the version %.256q is not there", ErrProvisioner, remote.id)
 		case found.Signer == nil || !sameKey(remote.public, found.Signer.Public()):
-			err = fmt.Errorf("%w: the version %s has another public key", ErrProvisioner, remote.id)
+			err = fmt.Errorf("%w: the version %.256q has another public key", ErrProvisioner, remote.id)
 		default:
 			remote.signer.Store(&found.Signer)
 		}
@@ -104,7 +104,7 @@ func (r *Ring) provision(ctx context.Context, s *state, alg string) (record, oid
 	defer cancel()
 	versions, err := r.config.Provisioner.Versions(ctx)
 	if err != nil {
-		return record{}, nil, fmt.Errorf("%w: list versions: %w", ErrProvisioner, err)
+		return record{}, nil, fmt.Errorf("%w: list versions: %w", ErrProvisioner, bounded(err))
 	}
 	var found *Version
 	for i, v := range versions {
@@ -116,7 +116,7 @@ func (r *Ring) provision(ctx context.Context, s *state, alg string) (record, oid
 	if found == nil {
 		v, err := r.config.Provisioner.Create(ctx, alg)
 		if err != nil {
-			return record{}, nil, fmt.Errorf("%w: create a version for %s: %w", ErrProvisioner, alg, err)
+			return record{}, nil, fmt.Errorf("%w: create a version for %s: %w", ErrProvisioner, alg, bounded(err))
 		}
 		found = &v
 	}
@@ -145,12 +145,12 @@ func (s *state) hasVersion(id string) bool {
 // retireVersion ends a version that nothing refers to any more.
 func (r *Ring) retireVersion(ctx context.Context, id string) error {
 	if r.config.Provisioner == nil {
-		return fmt.Errorf("%w: there is none to retire the version %s", ErrProvisioner, id)
+		return fmt.Errorf("%w: there is none to retire the version %.256q", ErrProvisioner, id)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := r.config.Provisioner.Retire(ctx, id); err != nil {
-		return fmt.Errorf("%w: retire version %s: %w", ErrProvisioner, id, err)
+		return fmt.Errorf("%w: retire version %s: %w", ErrProvisioner, id, bounded(err))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +21,9 @@ import (
 type document struct {
 	Version    int
 	Ring       string
+	Name       string
 	Generation uint64
+	DataKey    string `json:"data_key"`
 	Keys       []key
 }
 
@@ -236,4 +239,68 @@ func FuzzDocument(f *testing.F) {
 			t.Error("a refused document was overwritten")
 		}
 	})
+}
+
+// A refusal says what to do, and names the ring and the keys where that helps.
+func TestRefusalsAdvise(t *testing.T) {
+	one, two := newWrappingKey(), newWrappingKey()
+	name := func(k keyring.WrappingKey) string {
+		return strings.Trim(strings.TrimPrefix(fmt.Sprint(k), "keyring.WrappingKey"), "()")
+	}
+	wrapper, other := must(keyring.NewWrapper(one)), must(keyring.NewWrapper(two))
+	for _, ringName := range []string{"", "tokens"} {
+		document := newNamed(t, keyring.Config{Wrapper: wrapper, Name: ringName})
+		d := parse(t, document)
+		damage := func(what string) []byte { return damages(document)[what].document }
+		foreign := bytes.Replace(document, []byte(d.Ring), []byte("B"+d.Ring[1:]), 1)
+		short := bytes.Replace(document, []byte(d.DataKey), []byte("AAAA"), 1)
+		for what, tt := range map[string]struct {
+			document []byte
+			wrapper  keyring.Wrapper
+			want     []string
+		}{
+			"a wrong tag":            {damage("another tag"), wrapper, []string{keyring.ErrTampered.Error(), "without the ring's data key", "who can write to the store", "restore"}},
+			"a document cut short":   {damage("truncated by a byte"), wrapper, []string{"restore"}},
+			"a later version":        {damage("a later version"), wrapper, []string{"run the version of the program"}},
+			"another wrapping key":   {document, other, []string{d.Ring, ringName, "the key " + name(one) + " wrapped it", "this process has " + name(two), "give that key to NewWrapper"}},
+			"other wrapping keys":    {document, must(keyring.NewWrapper(two, newWrappingKey())), []string{"this process has " + name(two) + ", "}},
+			"another ring's context": {foreign, wrapper, []string{"B" + d.Ring[1:], ringName, "the key " + name(one), "Config.Store", "Config.Name", "backup"}},
+			"a data key cut short":   {short, wrapper, []string{d.Ring, "3 bytes", "restore"}},
+		} {
+			_, err := keyring.New(t.Context(), keyring.Config{Store: &fixed{document: tt.document}, Wrapper: tt.wrapper, Name: ringName})
+			for _, want := range tt.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s of the ring %q: %v, want %q", what, ringName, err, want)
+				}
+			}
+		}
+	}
+	// Of a running ring.
+	store := new(history)
+	ring := newRing(t, keyring.Config{Store: store, Wrapper: wrapper})
+	put := &fixed{document: store.all()[len(store.all())-1]}
+	ring = newRing(t, keyring.Config{Store: put, Wrapper: wrapper})
+	for _, old := range [][]byte{nil, store.all()[0]} {
+		put.put(old)
+		if err := ring.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "restart all replicas") {
+			t.Errorf("Refresh with an older document: %v", err)
+		}
+	}
+}
+
+// The document of somebody else does not write to a terminal through an error.
+func TestRefusalsArePlain(t *testing.T) {
+	document := newNamed(t, keyring.Config{Wrapper: newWrapper(), Name: "tokens"})
+	evil, long := string(must(json.Marshal(hostile))), strings.Repeat("x", 200<<10)
+	for _, forged := range [][]byte{
+		bytes.Replace(document, []byte(`"name":"tokens"`), []byte(`"name":`+evil), 1),
+		bytes.Replace(document, []byte(`"name":"tokens"`), []byte(`"name":"`+long+`"`), 1),
+		bytes.Replace(document, []byte(`"ring":"`), []byte(`"ring":"`+long), 1),
+		bytes.Replace(document, []byte(`"ring":"`), []byte(`"ring":`+evil[:len(evil)-1]), 1),
+	} {
+		_, err := keyring.New(t.Context(), keyring.Config{Store: &fixed{document: forged}, Wrapper: newWrapper(), Name: "tokens"})
+		if err == nil || !isPlain(err.Error()) {
+			t.Errorf("New: %.2000q", fmt.Sprint(err))
+		}
+	}
 }

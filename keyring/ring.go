@@ -256,8 +256,8 @@ func (n *snapshot) publishedKeys() (keys []oidctoken.Key) {
 
 // load returns what the store has, or why that is refused.
 func (r *Ring) load(ctx context.Context) (*snapshot, error) {
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
-	document, err := r.config.Store.Load(bounded)
+	loading, cancel := context.WithTimeout(ctx, callTimeout)
+	document, err := r.config.Store.Load(loading)
 	cancel()
 	if err != nil {
 		return nil, storeError(err)
@@ -273,7 +273,7 @@ func (r *Ring) load(ctx context.Context) (*snapshot, error) {
 	}
 	n, err := r.open(ctx, document, known)
 	if err != nil {
-		return nil, advised(err)
+		return nil, advised(bounded(err))
 	}
 	return r.adopt(n), nil
 }

@@ -72,6 +72,21 @@ func TestParseWrappingKey(t *testing.T) {
 	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for _, zeros := range []string{strings.Repeat("A", 43), strings.Repeat("A", 43) + "=", " " + strings.Repeat("A", 43) + "=\n"} {
+		if _, err := keyring.ParseWrappingKey(zeros); err == nil || !strings.Contains(err.Error(), "openssl rand") {
+			t.Errorf("a key of zeros: %v", err)
+		}
+	}
+	nearly := base64.StdEncoding.EncodeToString(append(make([]byte, 31), 1))
+	if _, err := keyring.ParseWrappingKey(nearly); err != nil {
+		t.Errorf("a key that has one bit: %v", err)
+	}
+	if err := os.WriteFile(path+".zero", []byte(strings.Repeat("A", 43)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keyring.ReadWrappingKey(path + ".zero"); err == nil || !strings.Contains(err.Error(), "zero") {
+		t.Errorf("a file with a key of zeros: %v", err)
+	}
 	read, parsed := must(keyring.ReadWrappingKey(path)), must(keyring.ParseWrappingKey(secret))
 	if fmt.Sprint(read) != fmt.Sprint(parsed) || fmt.Sprint(read) == fmt.Sprint(newWrappingKey()) {
 		t.Errorf("%v was read, want %v", read, parsed)
