@@ -79,7 +79,12 @@ func (r *Ring) unwrap(ctx context.Context, s *state, known *snapshot) (*dataKey,
 	defer cancel()
 	secret, err := r.config.Wrapper.Unwrap(ctx, s.DataKey, s.wrapContext())
 	if err != nil {
-		return nil, fmt.Errorf("%w: unwrap the data key of the ring %s: %w", ErrWrapper, s.label(), bounded(err))
+		var service interface{ Temporary() bool } // a *signer.Error
+		advice := ""
+		if errors.As(err, &service) && !service.Temporary() {
+			advice = ": let this process decrypt with the key that wrapped it, or correct Config.Store, Config.Name or Config.Wrapper"
+		}
+		return nil, fmt.Errorf("%w: unwrap the data key of the ring %s: %w%s", ErrWrapper, s.label(), bounded(err), advice)
 	}
 	if len(secret) != 32 {
 		return nil, fmt.Errorf("%w: the data key of the ring %s has %d bytes, not 32", ErrWrapper, s.label(), len(secret))

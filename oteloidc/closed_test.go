@@ -32,8 +32,8 @@ var closed = map[attribute.Key][]string{
 	"oidctoken.exchange.kind":      {"exchanged", "refreshed"},
 	"oidctoken.delivery.form":      {"environment", "file", "endpoint"},
 	"oidctoken.algorithm":          {"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA", "none", "other"},
-	"oidctoken.keyring.transition": {"created", "published", "activated", "extended", "rotated", "revoked", "removed", "raised", "rewrapped", "other"},
-	"oidctoken.keyring.cause":      {"store", "wrapper", "provisioner", "unseen", "too_many_keys", "clock", "corrupt", "tampered", "older", "newer", "other"},
+	"oidctoken.keyring.transition": {"created", "published", "activated", "extended", "rotated", "revoked", "removed", "raised", "rewrapped", "named", "other"},
+	"oidctoken.keyring.cause":      {"store", "wrapper", "provisioner", "unseen", "too_many_keys", "clock", "corrupt", "tampered", "older", "newer", "other_ring", "not_migrated", "other"},
 	"oidctoken.cache.result":       {"hit", "miss"},
 }
 
@@ -45,8 +45,8 @@ var most = map[string]int{
 	"oidctoken.exchange.duration":   5 * 2 * 10,
 	"oidctoken.refresh.lag":         5,
 	"oidctoken.deliveries":          5 * 3,
-	"oidctoken.keyring.transitions": 10 * 9,
-	"oidctoken.keyring.failures":    11,
+	"oidctoken.keyring.transitions": 11 * 9,
+	"oidctoken.keyring.failures":    13,
 	"oidctoken.keyring.failing":     1,
 	"oidctoken.signer.duration":     17 * 9 * 10,
 	"oidctoken.cache.entries":       17,

@@ -37,10 +37,10 @@ var (
 	forms       = set{"oidctoken.delivery.form", []string{"environment", "file", "endpoint"}}
 	algorithms  = set{"oidctoken.algorithm", []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA", "none", "other"}}
 	transitions = set{"oidctoken.keyring.transition", []string{
-		"created", "published", "activated", "extended", "rotated", "revoked", "removed", "raised", "rewrapped", "other",
+		"created", "published", "activated", "extended", "rotated", "revoked", "removed", "raised", "rewrapped", "named", "other",
 	}}
 	causes = set{"oidctoken.keyring.cause", []string{
-		"store", "wrapper", "provisioner", "unseen", "too_many_keys", "clock", "corrupt", "tampered", "older", "newer", "other",
+		"store", "wrapper", "provisioner", "unseen", "too_many_keys", "clock", "corrupt", "tampered", "older", "newer", "other_ring", "not_migrated", "other",
 	}}
 	lookupResults = set{"oidctoken.cache.result", []string{"hit", "miss"}}
 )

@@ -122,6 +122,8 @@ func TestRingFailures(t *testing.T) {
 		{errors.Join(keyring.ErrStore, keyring.ErrTampered), "tampered"},
 		{keyring.ErrOlder, "older"},
 		{keyring.ErrNewer, "newer"},
+		{fmt.Errorf("%w: %w", keyring.ErrOlder, keyring.ErrOtherRing), "other_ring"},
+		{keyring.ErrNotMigrated, "not_migrated"},
 		{errors.New("another"), "other"},
 	} {
 		one(t.Context(), keyring.Event{Kind: keyring.Failed, Err: fmt.Errorf("keyring: %w", tt.err)})
@@ -153,7 +155,7 @@ func TestTransitions(t *testing.T) {
 	want["keyring.transitions{algorithm=none,keyring.transition=other}"] = 1
 	for _, kind := range []keyring.EventKind{
 		keyring.Created, keyring.Published, keyring.Activated, keyring.Extended, keyring.Rotated,
-		keyring.Revoked, keyring.Removed, keyring.Raised, keyring.Rewrapped,
+		keyring.Revoked, keyring.Removed, keyring.Raised, keyring.Rewrapped, keyring.Named,
 	} {
 		hook(t.Context(), keyring.Event{Kind: kind, Algorithm: "RS256"})
 		want["keyring.transitions{algorithm=RS256,keyring.transition="+string(kind)+"}"] = 1

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -105,7 +106,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, er
 		})
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, fmt.Errorf("the key %s wrapped it: %w", arn, err)
 		case aws.ToString(out.KeyId) != arn:
 			return nil, ofAnother(op, aws.ToString(out.KeyId), arn)
 		case len(out.Plaintext) == 0 || len(out.Plaintext) > maxPlaintext:
@@ -113,7 +114,10 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, er
 		}
 		return out.Plaintext, nil
 	}
-	return nil, refused(op, "no key of this process has wrapped it")
+	if arn, _, ok := strings.Cut(string(wrapped), "\n"); ok && isKeyARN(arn) {
+		return nil, refused(op, "the key %.256s wrapped it: give that key to NewWrapper, as an old key if another replaces it; this Wrapper has %s", arn, strings.Join(w.keys, ", "))
+	}
+	return nil, refused(op, "a Wrapper of awskms did not make it: use the Wrapper that did, or restore the stored document from a backup")
 }
 
 // Current is the optional ability of a keyring.Wrapper.

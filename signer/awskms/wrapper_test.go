@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,6 +161,22 @@ func TestUnwrapRefuses(t *testing.T) {
 				t.Errorf("%d requests", n)
 			}
 		})
+	}
+	// A refusal names the key, and what to do.
+	for _, tt := range []struct {
+		wrapped []byte
+		want    []string
+	}{
+		{wrapped, []string{"the key " + one.arn + " wrapped it: awskms: Decrypt: refused"}},
+		{must(foreign.Wrap(t.Context(), plaintext, bound)), []string{"the key arn:aws:kms:", " wrapped it: give that key to NewWrapper", "this Wrapper has " + one.arn + ", " + other.arn}},
+		{ciphertext, []string{"a Wrapper of awskms did not make it", "restore"}},
+	} {
+		_, err := wrapper.Unwrap(t.Context(), tt.wrapped, []byte("another ring"))
+		for _, want := range tt.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("Unwrap: %v, want %q", err, want)
+			}
+		}
 	}
 	for name, size := range map[string]int{"nothing": 0, "too long": 4097} {
 		_, err := wrapper.Wrap(t.Context(), make([]byte, size), bound)

@@ -94,7 +94,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, aad []byte) ([]byte, erro
 		AuthenticationTag:           s.tag,
 		AdditionalAuthenticatedData: bytes.Clone(aad),
 	}
-	return call(ctx, w.guard, "Decrypt", func(ctx context.Context) ([]byte, error) {
+	plaintext, err := call(ctx, w.guard, "Decrypt", func(ctx context.Context) ([]byte, error) {
 		answer, err := w.client().Decrypt(ctx, id.name, id.version, parameters, nil)
 		if err != nil {
 			return nil, err
@@ -107,6 +107,10 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, aad []byte) ([]byte, erro
 		}
 		return answer.Result, nil
 	})
+	if err != nil {
+		return nil, fmt.Errorf("the key %s wrapped it: %w", id, err)
+	}
+	return plaintext, nil
 }
 
 // Current is what a ring asks before it keeps a data key.
@@ -142,7 +146,7 @@ func (s sealed) append(b []byte) []byte {
 	return append(b, s.ciphertext...)
 }
 
-var errSealed = errors.New("what is wrapped was not wrapped with a key of this service")
+var errSealed = errors.New("a Wrapper of azurekeys did not make it: use the Wrapper that did, or restore the stored document from a backup")
 
 func parseSealed(b []byte) (sealed, error) {
 	if len(b) <= sealedHead || len(b) > sealedHead+maxWrapped || b[0] != sealedFormat {

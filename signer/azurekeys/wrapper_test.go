@@ -74,6 +74,25 @@ func TestWrapper(t *testing.T) {
 	}
 }
 
+// A refusal names the key that wrapped, and what to do.
+func TestUnwrapSays(t *testing.T) {
+	s := start(t)
+	v := addAES(s)
+	w := newWrapper(t, s, v)
+	wrapped := must(w.Wrap(t.Context(), random(32), []byte("ring")))
+	for _, tt := range []struct {
+		wrapped []byte
+		want    string
+	}{
+		{wrapped, "the key " + v.kid() + " wrapped it: azurekeys: Decrypt: refused"},
+		{wrapped[:20], "a Wrapper of azurekeys did not make it: use the Wrapper that did"},
+	} {
+		if _, err := w.Unwrap(t.Context(), tt.wrapped, []byte("another ring")); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Unwrap: %v, want %q", err, tt.want)
+		}
+	}
+}
+
 // A ring signs in memory and needs the HSM once; another replica opens its
 // document; a new version of the wrapping key is taken into use, after which the
 // old one is needed no more.

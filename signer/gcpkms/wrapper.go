@@ -104,7 +104,7 @@ func (w *Wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, er
 		return w.caller.keys().Decrypt(w.key, request).Context(ctx).Do()
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the key %.200s wrapped it: %w", version, err)
 	}
 	plaintext, err := decode(got.Plaintext, got.PlaintextCrc32c)
 	if err != nil {
@@ -150,9 +150,9 @@ func (w *Wrapper) split(wrapped []byte) (version string, ciphertext []byte, err 
 	name, ciphertext, ok := bytes.Cut(wrapped, []byte(separator))
 	switch version = string(name); {
 	case !ok || !isNamed(version, keyVersion):
-		return "", nil, errors.New("what is wrapped names no version of a key: it was not made by a gcpkms.Wrapper")
+		return "", nil, errors.New("a gcpkms.Wrapper did not make it, since it names no version of a key: use the Wrapper that did, or restore the stored document from a backup")
 	case keyOf(version) != w.key:
-		return "", nil, fmt.Errorf("what is wrapped was made with %.200s, not with %s", version, w.key)
+		return "", nil, fmt.Errorf("the key %.200s wrapped it, and this Wrapper has %s: give NewWrapper the key that wrapped it, or correct the ring's Store", version, w.key)
 	}
 	return version, ciphertext, nil
 }

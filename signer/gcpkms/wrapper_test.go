@@ -70,6 +70,27 @@ func TestWrapper(t *testing.T) {
 	}
 }
 
+// A refusal names the key that wrapped, and what to do.
+func TestUnwrapSays(t *testing.T) {
+	s := newStandin()
+	one, other := s.add("one", "GOOGLE_SYMMETRIC_ENCRYPTION").key, s.add("other", "GOOGLE_SYMMETRIC_ENCRYPTION").key
+	w := newWrapper(t, s, one.name)
+	wrapped := must(w.Wrap(t.Context(), secret(), []byte("ring")))
+	for _, tt := range []struct {
+		w       keyring.Wrapper
+		wrapped []byte
+		want    string
+	}{
+		{w, wrapped, "the key " + one.name + "/cryptoKeyVersions/1 wrapped it: gcpkms: Decrypt: refused"},
+		{newWrapper(t, s, other.name), wrapped, "the key " + one.name + "/cryptoKeyVersions/1 wrapped it, and this Wrapper has " + other.name + ": give NewWrapper the key"},
+		{w, []byte("other"), "a gcpkms.Wrapper did not make it"},
+	} {
+		if _, err := tt.w.Unwrap(t.Context(), tt.wrapped, []byte("another ring")); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Unwrap: %v, want %q", err, tt.want)
+		}
+	}
+}
+
 // Checksums of 0 are sent: those of no context, and of no plaintext.
 func TestWrapperChecksumZero(t *testing.T) {
 	s := newStandin()

@@ -120,7 +120,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, additional []byte) ([]byt
 		return nil, problem("C_Decrypt", signer.Refused, "%w", err)
 	}
 	if !slices.Contains(w.ids, id) {
-		return nil, problem("C_Decrypt", signer.Refused, "it was wrapped with the key of CKA_ID %x, which is not among those of the Wrapper", id)
+		return nil, problem("C_Decrypt", signer.Refused, "the key of CKA_ID %x wrapped it: give that key to NewWrapper, as an old key if another replaces it; this Wrapper has %x", id, w.ids)
 	}
 	additional = bytes.Clone(additional)
 	var plaintext []byte
@@ -138,7 +138,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, additional []byte) ([]byt
 		return unauthentic(err)
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the key of CKA_ID %x wrapped it: %w", id, err)
 	}
 	if len(plaintext) != len(sealed)-tagSize {
 		return nil, problem("C_Decrypt", signer.Malformed, "the plaintext has %d bytes, not %d", len(plaintext), len(sealed)-tagSize)
@@ -157,7 +157,7 @@ func unauthentic(err error) error {
 			returned(cryptoki.CKR_ENCRYPTED_DATA_INVALID), returned(cryptoki.CKR_ENCRYPTED_DATA_LEN_RANGE):
 			refusal := *e
 			refusal.Kind = signer.Refused
-			refusal.Err = fmt.Errorf("what is wrapped has been changed, or belongs to another ring: %w", e.Err)
+			refusal.Err = fmt.Errorf("it was changed, or belongs to another ring: %w", e.Err)
 			return &refusal
 		}
 	}
@@ -173,11 +173,11 @@ func (c *conn) wrappingKey(id string) (uint, error) {
 // cutWrapped takes apart what Wrap returned. The parts are wrapped's memory.
 func cutWrapped(wrapped []byte) (id string, iv, sealed []byte, err error) {
 	if len(wrapped) < 2 || len(wrapped) > maxWrapped || wrapped[0] != wrapVersion {
-		return "", nil, nil, errors.New("it was not made by this Wrapper")
+		return "", nil, nil, errors.New("a Wrapper of pkcs11 did not make it: use the Wrapper that did, or restore the stored document from a backup")
 	}
 	n, rest := int(wrapped[1]), wrapped[2:]
 	if n == 0 || len(rest) <= n+ivSize+tagSize {
-		return "", nil, nil, errors.New("what is wrapped has been cut off")
+		return "", nil, nil, errors.New("it is cut off: restore the stored document from a backup")
 	}
 	return string(rest[:n]), rest[n : n+ivSize], rest[n+ivSize:], nil
 }

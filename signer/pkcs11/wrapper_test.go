@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +82,28 @@ func testWrapper(t *testing.T, w keyring.Wrapper) {
 	refused("oversized", append(bytes.Clone(wrapped), make([]byte, 1<<20)...), name)
 	if got, err := w.Unwrap(t.Context(), wrapped, name); err != nil || !bytes.Equal(got, plaintext) {
 		t.Errorf("Unwrap after refusals: %v", err)
+	}
+}
+
+// A refusal names the key that wrapped, and what to do.
+func TestUnwrapSays(t *testing.T) {
+	f := newFixture(t, nil)
+	f.on.AddKey("\x01", aesKey())
+	f.on.AddKey("\x02", aesKey())
+	wrapped := must(newWrapper(t, f.token, "01").Wrap(t.Context(), []byte("data key"), nil))
+	for _, tt := range []struct {
+		id      string
+		wrapped []byte
+		want    string
+	}{
+		{"01", wrapped, "the key of CKA_ID 01 wrapped it: "},
+		{"02", wrapped, "the key of CKA_ID 01 wrapped it: give that key to NewWrapper, as an old key if another replaces it; this Wrapper has [02]"},
+		{"01", wrapped[:5], "restore the stored document"},
+		{"01", []byte("other"), "a Wrapper of pkcs11 did not make it"},
+	} {
+		if _, err := newWrapper(t, f.token, tt.id).Unwrap(t.Context(), tt.wrapped, []byte("another ring")); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Unwrap: %v, want %q", err, tt.want)
+		}
 	}
 }
 

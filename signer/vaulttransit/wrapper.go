@@ -100,14 +100,15 @@ func (w *wrapper) Wrap(ctx context.Context, plaintext, context []byte) ([]byte, 
 func (w *wrapper) Unwrap(ctx context.Context, wrapped, context []byte) ([]byte, error) {
 	in := cipherInput{Ciphertext: string(wrapped), AssociatedData: base64.StdEncoding.EncodeToString(context)}
 	r := request{op: "decrypt data", method: http.MethodPost, path: "decrypt/" + w.key, body: in}
-	if _, _, err := parseVersioned(in.Ciphertext); err != nil {
-		return nil, r.fail(signer.Refused, "", "what is wrapped was not made by Vault: "+err.Error())
+	version, _, err := parseVersioned(in.Ciphertext)
+	if err != nil {
+		return nil, r.fail(signer.Refused, "", "what is wrapped was not made by Vault: "+err.Error()+": use the Wrapper that made it, or restore the stored document from a backup")
 	}
 	var answer struct {
 		Plaintext string `json:"plaintext"`
 	}
 	if err := w.client.do(ctx, w.guard, r, &answer); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("version %d of the key %s/%s wrapped it, or of a key that another Wrapper has: %w", version, w.client.mount, w.key, err)
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(answer.Plaintext)
 	if err != nil || len(raw) < sha256.Size {
@@ -115,7 +116,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, context []byte) ([]byte, 
 	}
 	plaintext := raw[sha256.Size:]
 	if subtle.ConstantTimeCompare(raw, sealed(plaintext, context)) != 1 {
-		return nil, r.fail(signer.Refused, "", "what is wrapped belongs to another ring")
+		return nil, r.fail(signer.Refused, "", "what is wrapped belongs to another ring: correct the ring's Store or Name")
 	}
 	return plaintext, nil
 }

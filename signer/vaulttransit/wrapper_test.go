@@ -88,6 +88,12 @@ func TestUnwrapRefuses(t *testing.T) {
 	if n := v.count("POST", "decrypt/") - asked; n != 0 {
 		t.Errorf("Vault was asked %d times for what it did not make", n)
 	}
+	if _, err := w.Unwrap(t.Context(), []byte(wrapped), []byte("another ring")); err == nil || !strings.Contains(err.Error(), "version 1 of the key transit/wrap wrapped it") {
+		t.Errorf("Unwrap in another context does not name the key: %v", err)
+	}
+	if _, err := w.Unwrap(t.Context(), []byte("other"), []byte("ring")); err == nil || !strings.Contains(err.Error(), "use the Wrapper that made it") {
+		t.Errorf("Unwrap of what another Wrapper made does not say what to do: %v", err)
+	}
 	raw := must(base64.StdEncoding.DecodeString(strings.TrimPrefix(wrapped, "vault:v1:")))
 	raw[len(raw)-1] ^= 1
 	for name, text := range map[string]string{
