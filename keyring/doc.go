@@ -14,7 +14,7 @@
 //	...
 //	store, err := keyring.NewFileStore("/var/lib/ci/keyring.json")
 //	...
-//	ring, err := keyring.New(ctx, keyring.Config{Store: store, Wrapper: wrapper})
+//	ring, err := keyring.New(ctx, keyring.Config{Name: "ci", Store: store, Wrapper: wrapper})
 //	...
 //	defer ring.Close()
 //	issuer, err := oidctoken.NewIssuer(oidctoken.Config{URL: url, Keys: ring})
@@ -38,9 +38,10 @@
 // ring made are encrypted with a data key, which a [Wrapper] encrypts: with a
 // local key ([NewWrapper]), or with one of a key management service. A tag under
 // the data key shows that a replica wrote the document, and its generation that
-// it is not an earlier one than this process has seen. A document that is
-// refused is never overwritten. What nobody can notice is an earlier document
-// that is put back while no replica runs.
+// it is not an earlier one than this process has seen. Config.Name keeps out the
+// document of another ring under the same wrapping key. A document that is
+// refused is never overwritten. A replica that starts cannot detect an earlier
+// document of its ring that was put back while no replica ran.
 //
 // With a [Provisioner] the private halves never leave their service, which then
 // signs every token.
@@ -50,5 +51,6 @@
 // While the store, the wrapper or the provisioner fails, a ring answers from
 // memory. Tokens are minted and the JWK Set is served until the keys' own end,
 // which is at least a Period away, and the transitions that were missed are
-// made with the first poll that succeeds. [Ring.Err] and Config.Audit tell.
+// made with the first poll that succeeds. [Ring.Status] says what fails and until
+// when the replica can sign by itself; Config.Audit receives each change.
 package keyring

@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -173,19 +174,52 @@ func ExampleRing_Refresh() {
 	// Output: true false
 }
 
-// A health check: a replica that has not seen its store for long should not
-// serve the JWK Set.
+// An alert tells an outage, which may pass, from what somebody must look at.
 func ExampleRing_Err() {
 	ring := exampleRing(keyring.Config{Algorithms: []string{"ES256"}})
 	defer ring.Close()
-	w := httptest.NewRecorder()
-	http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if err := ring.Err(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	switch err := ring.Err(); {
+	case err == nil:
+		fmt.Println("nothing fails")
+	case errors.Is(err, keyring.ErrStore):
+		fmt.Println("warning:", err)
+	default:
+		fmt.Println("critical:", err)
+	}
+	// Output: nothing fails
+}
+
+// A readiness check keeps a replica in service while it can sign, also while its
+// store is away.
+func ExampleRing_Status() {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	store := &flaky{Store: new(keyring.MemoryStore)}
+	ring := exampleRing(keyring.Config{Store: store, Algorithms: []string{"ES256"}, Now: func() time.Time { return now }})
+	defer ring.Close()
+	ready := func(w http.ResponseWriter, _ *http.Request) {
+		if !now.Before(ring.Status().SignsUntil) { // time.Now(), elsewhere
+			http.Error(w, "no key can sign", http.StatusServiceUnavailable)
 		}
-	}).ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
-	fmt.Println(w.Code)
-	// Output: 200
+	}
+	status := ring.Status()
+	for _, k := range status.Keys {
+		fmt.Println(k.Algorithm, k.State, "->", k.Next, k.NextAt.Format(time.DateOnly))
+	}
+	store.set(true) // the store is away
+	for _, days := range []int{1, 40, 59, 60} {
+		now = status.LastPoll.AddDate(0, 0, days)
+		_ = ring.Refresh(context.Background())
+		w := httptest.NewRecorder()
+		ready(w, httptest.NewRequest("GET", "/readyz", nil))
+		fmt.Println("day", days, w.Code, ring.Status().Err)
+	}
+	// Output:
+	// ES256 active -> retired 2026-03-31
+	// ES256 published -> active 2026-03-31
+	// day 1 200 the store is not available: it is away
+	// day 40 200 the store is not available: it is away
+	// day 59 200 the store is not available: it is away
+	// day 60 503 the store is not available: it is away
 }
 
 func ExampleRing_Limits() {
