@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/oidctoken/oidctoken/internal/near"
 )
 
 // opaque is a value that may only be placed into text.
@@ -186,7 +188,7 @@ func refuseField(fn Func, name string) string {
 		return "the result is an object, of which one field has to be read: " + fields
 	}
 	reason := fmt.Sprintf("unknown field %q of %s", clip(name), fields)
-	if best := nearest(name, fn.Fields); best != "" {
+	if best := near.Nearest(name, fn.Fields); best != "" {
 		reason += "; the nearest is ." + best
 	}
 	return reason

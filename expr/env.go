@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/oidctoken/oidctoken/internal/near"
 )
 
 // Env is what the expressions of a text may call and read. Its zero value knows
@@ -182,7 +184,7 @@ func (b *binding) suggest(path string) string {
 	if len(known) == 0 {
 		return fmt.Sprintf(": %s has variables, but no functions", clip(rootOf(path)))
 	}
-	if best := nearest(path, known); best != "" {
+	if best := near.Nearest(path, known); best != "" {
 		return "; the nearest is " + best
 	}
 	return ""

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/oidctoken/oidctoken/internal/near"
 )
 
 // field is a key of a mapping, and what reads its value.
@@ -238,7 +240,7 @@ func nearest(s string, known []string) string {
 	}
 	best, limit := "", min(len(s)/2, 3)
 	for _, k := range known {
-		d := distance(strings.ToLower(s), strings.ToLower(k))
+		d := near.Distance(strings.ToLower(s), strings.ToLower(k))
 		if strings.HasPrefix(k, s) { // an abbreviation
 			d = 1
 		}
@@ -250,25 +252,4 @@ func nearest(s string, known []string) string {
 		return ""
 	}
 	return fmt.Sprintf(": was %q meant?", best)
-}
-
-// distance is the number of characters to insert, delete or replace (the
-// Levenshtein distance).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
