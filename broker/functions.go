@@ -77,9 +77,12 @@ func (u *usage) add(expires time.Time) {
 // grant, and is then handed on.
 func (s *Step) env(grant granter, handle func(ctx context.Context, f *function, c call) (string, error)) expr.Env {
 	env := expr.Env{
-		Functions: make(map[string]expr.Func, len(functions)),
-		Variables: s.config.Variables,
-		Strict:    s.config.Strict,
+		Functions:       make(map[string]expr.Func, len(functions)),
+		Variables:       s.config.Variables,
+		AuthorVariables: s.config.AuthorVariables,
+		Delimiters:      s.config.Delimiters,
+		ForeignRoots:    s.config.ForeignRoots,
+		Strict:          s.config.Strict,
 	}
 	for i := range functions {
 		f := &functions[i]

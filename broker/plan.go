@@ -14,9 +14,12 @@ type PlanConfig struct {
 	// and hands it to whoever runs the steps. Required.
 	Key expr.PlanKey
 
-	// Variables and Strict are as in a [StepConfig]. Optional.
-	Variables map[string]func(path string) (string, bool)
-	Strict    bool
+	// These are as in a [StepConfig]. Optional.
+	Variables       map[string]func(path string) (string, bool)
+	AuthorVariables map[string]func(path string) (string, bool)
+	Delimiters      expr.Delimiters
+	ForeignRoots    []string
+	Strict          bool
 }
 
 // Plan returns text with a placeholder for every token and credential that it
@@ -27,7 +30,14 @@ type PlanConfig struct {
 // Whether a connector exists, and whether the step may use it, is for Resolve to
 // say. What is no reference at all is refused here.
 func Plan(ctx context.Context, c PlanConfig, text string, place ...string) (string, error) {
-	env := expr.Env{Functions: make(map[string]expr.Func, len(functions)), Variables: c.Variables, Strict: c.Strict}
+	env := expr.Env{
+		Functions:       make(map[string]expr.Func, len(functions)),
+		Variables:       c.Variables,
+		AuthorVariables: c.AuthorVariables,
+		Delimiters:      c.Delimiters,
+		ForeignRoots:    c.ForeignRoots,
+		Strict:          c.Strict,
+	}
 	for i := range functions {
 		f := functions[i].signature()
 		f.Call = func(_ context.Context, written expr.Call) (string, error) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/expr"
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
@@ -36,13 +37,18 @@ type StepConfig struct {
 	// required. What it points to is not changed while the step lives.
 	Scope oidctoken.Scope
 
-	// Variables are what expressions may read, as in [expr.Env]. A value is
-	// never scanned for expressions, and names a connector only in the step's
-	// own Scope: it may come from a user. Optional.
-	Variables map[string]func(path string) (string, bool)
+	// Variables and AuthorVariables are what expressions may read, and Strict,
+	// Delimiters and ForeignRoots are how the step's texts are read, as in
+	// [expr.Env]. A value of Variables may come from a user: it is never scanned
+	// for expressions. A value of AuthorVariables was written by the pipeline's
+	// author, and expressions in it are resolved. Either names a connector only in
+	// the step's own Scope. Optional.
+	Variables       map[string]func(path string) (string, bool)
+	AuthorVariables map[string]func(path string) (string, bool)
+	Delimiters      expr.Delimiters
+	ForeignRoots    []string
 
-	// Strict makes an error of every expression that would pass through.
-	// Optional.
+	// Strict makes an error of every expression that would stay text. Optional.
 	Strict bool
 }
 

@@ -115,7 +115,7 @@ func (c *call) checkField(b *binding, name string, at int) (*opaque, *fault) {
 	if len(c.args) < fn.MinArgs || len(c.args) > fn.MaxArgs {
 		return nil, &fault{at: c.at, name: c.path, reason: fmt.Sprintf("takes %s, has %d", arity(fn.MinArgs, fn.MaxArgs), len(c.args))}
 	}
-	if len(fn.Fields) > 0 && !slices.Contains(fn.Fields, name) {
+	if len(fn.Fields) > 0 && fn.field(name) == "" {
 		return nil, &fault{at: at, name: c.path, reason: refuseField(fn, name)}
 	}
 	if f := plain(b, c.args, "passed as an argument"); f != nil {
@@ -141,10 +141,24 @@ func (c *call) evalField(ctx context.Context, b *binding, name string) (string, 
 			return "", f
 		}
 	}
+	evaluated := Call{Args: args, Field: fn.field(name)}
 	if b.putsOff(fn) {
-		return b.plan.putOff(c.at, c.path, Call{Args: args, Field: name})
+		return b.plan.putOff(c.at, b.canonical(c.path), evaluated)
 	}
-	return fn.invoke(ctx, c.path, c.at, Call{Args: args, Field: name})
+	return fn.invoke(ctx, c.path, c.at, evaluated)
+}
+
+// field returns the field that name is a spelling of, or "".
+func (f Func) field(name string) string {
+	if slices.Contains(f.Fields, name) {
+		return name
+	}
+	for _, field := range f.Fields {
+		if snake(field) == name {
+			return field
+		}
+	}
+	return ""
 }
 
 // invoke calls the function of that path, for what stands at offset at.
@@ -226,7 +240,7 @@ func (n *field) eval(ctx context.Context, b *binding) (string, *fault) {
 func (n *field) object(b *binding, of node) *call {
 	switch of := of.(type) {
 	case *call:
-		if len(b.Functions[of.path].Fields) > 0 {
+		if len(b.Functions[b.canonical(of.path)].Fields) > 0 {
 			return of
 		}
 	case *expression:

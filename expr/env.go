@@ -20,14 +20,32 @@ type Env struct {
 	// path ends in ".concat", which is the method of every string. Optional.
 	Functions map[string]Func
 
-	// Variables are the readers of variables, by root. For
-	// <+stage.variables.conn>, the reader of "stage" is asked for
-	// "variables.conn"; for <+stage>, for "". It returns false for what does not
-	// exist, which is an *Error. Readers must be quick and without effect: they
-	// are asked by Check too, and more than once. Optional.
+	// Variables are the readers of variables that a user, a trigger or another
+	// stranger may have written, by root. A value is placed as it is and never
+	// scanned for expressions. For <+stage.variables.conn>, the reader of "stage"
+	// is called with "variables.conn"; for <+stage>, with "". It returns false for
+	// what does not exist, which is an *Error. Readers must be quick and without
+	// effect: Check calls them too, and more than once. Optional.
 	Variables map[string]func(path string) (string, bool)
 
-	// Strict makes an error of every expression that would pass through.
+	// AuthorVariables are the readers of variables whose values the author of
+	// the text wrote. A value may hold expressions, which are resolved where the
+	// variable is read, by the rules of the text itself. A root may have readers
+	// in both: Variables has precedence for a path that both know, so that a
+	// user's value replaces the author's. Optional.
+	AuthorVariables map[string]func(path string) (string, bool)
+
+	// Delimiters selects how expressions are written. The zero value is Angle.
+	Delimiters Delimiters
+
+	// ForeignRoots are roots that somebody else resolves. An expression of
+	// another unknown root is an *Error if its root is probably a misspelling of
+	// a known one. See the package's documentation for the roots that need not be
+	// listed. Optional.
+	ForeignRoots []string
+
+	// Strict makes an error of every expression that would stay text: of one
+	// that would pass through, and of one in a value of Variables.
 	Strict bool
 }
 
@@ -64,31 +82,80 @@ type Call struct {
 // binding is an Env that has been checked, with what is derived from it.
 type binding struct {
 	Env
-	text  string
-	plan  *planner // puts calls off; nil calls every function
-	roots map[string]bool
+	plan     *planner // puts calls off; nil calls every function
+	roots    map[string]bool
+	known    []string // the roots, sorted
+	foreign  map[string]bool
+	aliases  map[string]string    // paths of functions, by their snake_case spelling
+	authored map[string]*authored // what was read, by path
+
+	expressions int // of the text and of what it reads, while it is checked
+	reading     int // author's variables within one another, while they are checked
 }
 
-func (e Env) bind(text string, plan *planner) (*binding, error) {
-	b := &binding{Env: e, text: text, plan: plan, roots: make(map[string]bool)}
+func (e Env) bind(plan *planner) (*binding, error) {
+	b := &binding{
+		Env: e, plan: plan, roots: make(map[string]bool), foreign: make(map[string]bool),
+		aliases: make(map[string]string), authored: make(map[string]*authored),
+	}
+	if !e.Delimiters.isValid() {
+		return nil, errDelimiters
+	}
 	for _, path := range slices.Sorted(maps.Keys(e.Functions)) {
 		if reason := e.Functions[path].refuse(path, b.putsOff(e.Functions[path])); reason != "" {
 			return nil, fmt.Errorf("expr: Env.Functions[%q]: %s", path, reason)
 		}
 		b.roots[rootOf(path)] = true
+		if err := b.alias(path); err != nil {
+			return nil, err
+		}
 	}
-	for _, root := range slices.Sorted(maps.Keys(e.Variables)) {
+	if err := b.bindVariables("Variables", e.Variables); err != nil {
+		return nil, err
+	}
+	if err := b.bindVariables("AuthorVariables", e.AuthorVariables); err != nil {
+		return nil, err
+	}
+	for _, root := range e.ForeignRoots {
 		switch {
 		case !isPath(root) || strings.Contains(root, "."):
-			return nil, fmt.Errorf("expr: Env.Variables[%q]: the root is not a name", root)
+			return nil, fmt.Errorf("expr: Env.ForeignRoots: %q is not a name", clip(root))
+		case b.roots[root]:
+			return nil, fmt.Errorf("expr: Env.ForeignRoots: %q has functions or variables in this Env", clip(root))
+		}
+		b.foreign[root] = true
+	}
+	b.known = slices.Sorted(maps.Keys(b.roots))
+	return b, nil
+}
+
+// alias lets the function of a path be called by its snake_case spelling, unless
+// a function has that path.
+func (b *binding) alias(path string) error {
+	spelled := snake(path)
+	if _, taken := b.Functions[spelled]; taken {
+		return nil
+	}
+	if other, taken := b.aliases[spelled]; taken {
+		return fmt.Errorf("expr: Env.Functions[%q]: in snake_case it is %s, as is %s", path, spelled, other)
+	}
+	b.aliases[spelled] = path
+	return nil
+}
+
+func (b *binding) bindVariables(field string, readers map[string]func(string) (string, bool)) error {
+	for _, root := range slices.Sorted(maps.Keys(readers)) {
+		switch {
+		case !isPath(root) || strings.Contains(root, "."):
+			return fmt.Errorf("expr: Env.%s[%q]: the root is not a name", field, root)
 		case reserved(root):
-			return nil, fmt.Errorf("expr: Env.Variables[%q]: the root is reserved", root)
-		case e.Variables[root] == nil:
-			return nil, fmt.Errorf("expr: Env.Variables[%q]: the reader is nil", root)
+			return fmt.Errorf("expr: Env.%s[%q]: the root is reserved", field, root)
+		case readers[root] == nil:
+			return fmt.Errorf("expr: Env.%s[%q]: the reader is nil", field, root)
 		}
 		b.roots[root] = true
 	}
-	return b, nil
+	return nil
 }
 
 // putsOff says whether calls of f become placeholders.
@@ -121,46 +188,66 @@ func (b *binding) passes(e *expression) bool {
 	if e.input {
 		return true
 	}
-	if e.name == getValue {
-		_, bound := b.Functions[getValue]
+	if isGetValue(e.name) {
+		_, bound := b.Functions[b.canonical(e.name)]
 		return !bound
 	}
 	return e.name != "" && !b.roots[rootOf(e.name)]
 }
 
+// meant returns the known root that was probably meant by e, which passes, or "".
+func (b *binding) meant(e *expression) string {
+	if e.input || b.roots[rootOf(e.name)] {
+		return ""
+	}
+	return b.misspelled(e.name)
+}
+
+// canonical returns the path under which a function is in Functions, for either
+// spelling of it.
+func (b *binding) canonical(path string) string {
+	if known, ok := b.aliases[path]; ok {
+		return known
+	}
+	return path
+}
+
 // function returns the function that a call at offset at names.
 func (b *binding) function(path string, at int) (Func, *fault) {
-	if fn, ok := b.Functions[path]; ok {
+	if fn, ok := b.Functions[b.canonical(path)]; ok {
 		return fn, nil
 	}
 	if f := b.unknownRoot(path, at); f != nil {
 		return Func{}, f
 	}
-	if path == getValue {
+	if isGetValue(path) {
 		return Func{}, &fault{at: at, name: path, reason: "passes through, and so has to be an expression of its own: <+secrets.getValue(...)>"}
 	}
 	return Func{}, &fault{at: at, name: path, reason: "unknown function" + b.suggest(path)}
 }
 
-// variable returns the value of the variable that the path at offset at names.
-func (b *binding) variable(path string, at int) (string, *fault) {
+// variable returns the value of the variable that the path at offset at names:
+// of a user's, or author.
+func (b *binding) variable(path string, at int) (value string, author *authored, _ *fault) {
 	if f := b.unknownRoot(path, at); f != nil {
-		return "", f
+		return "", nil, f
 	}
 	root, rest, _ := strings.Cut(path, ".")
-	read := b.Variables[root]
-	if read != nil {
+	if read := b.Variables[root]; read != nil {
 		if value, ok := read(rest); ok {
-			return value, nil
+			return value, nil, nil
 		}
 	}
+	if a := b.author(path); a != nil {
+		return "", a, nil
+	}
 	f := &fault{at: at, name: path, reason: "unknown variable"}
-	if _, ok := b.Functions[path]; ok {
+	if _, ok := b.Functions[b.canonical(path)]; ok {
 		f.reason = "is a function: its arguments are missing"
-	} else if read == nil {
+	} else if b.Variables[root] == nil && b.AuthorVariables[root] == nil {
 		f.reason = "unknown function" + b.suggest(path)
 	}
-	return "", f
+	return "", nil, f
 }
 
 // unknownRoot refuses a path that stands, bare, in an expression of a known
@@ -169,17 +256,25 @@ func (b *binding) unknownRoot(path string, at int) *fault {
 	if b.roots[rootOf(path)] {
 		return nil
 	}
-	return &fault{at: at, name: path, reason: fmt.Sprintf("unknown root %q in an expression that has to be resolved here", clip(rootOf(path)))}
+	reason := fmt.Sprintf("unknown root %q in an expression that has to be resolved here", clip(rootOf(path)))
+	if best := b.misspelled(path); best != "" {
+		reason += fmt.Sprintf(": was %q meant?", best)
+	}
+	return &fault{at: at, name: path, reason: reason}
 }
 
 // suggest looks among the functions of the same root only, since a name of
-// another root is no misspelling.
+// another root is no misspelling. It answers in the spelling of path.
 func (b *binding) suggest(path string) string {
 	var known []string
 	for k := range b.Functions {
-		if rootOf(k) == rootOf(path) {
-			known = append(known, k)
+		if rootOf(k) != rootOf(path) {
+			continue
 		}
+		if strings.Contains(path, "_") {
+			k = snake(k)
+		}
+		known = append(known, k)
 	}
 	if len(known) == 0 {
 		return fmt.Sprintf(": %s has variables, but no functions", clip(rootOf(path)))

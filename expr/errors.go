@@ -52,18 +52,23 @@ type fault struct {
 	at     int
 	name   string
 	reason string
+	within string // where in the value of an author's variable; "" if it is in the text
 	err    error
 }
 
 func (f *fault) locate(text string) error {
-	before := text[:f.at]
-	return &Error{
-		Line:     1 + strings.Count(before, "\n"),
-		Column:   f.at - strings.LastIndexByte(before, '\n'),
-		Function: clip(f.name),
-		Reason:   f.reason,
-		Err:      f.err,
+	e := &Error{Function: clip(f.name), Reason: f.reason, Err: f.err}
+	e.Line, e.Column = position(text, f.at)
+	if f.within != "" {
+		e.Reason += ", " + f.within
 	}
+	return e
+}
+
+// position returns the line and the column of an offset.
+func position(text string, at int) (line, column int) {
+	before := text[:at]
+	return 1 + strings.Count(before, "\n"), at - strings.LastIndexByte(before, '\n')
 }
 
 // maxShown is how much of a name an error repeats, in bytes.

@@ -72,9 +72,9 @@ func TestTextAtFault(t *testing.T) {
 		{"arity of concat", `<+"a".concat("b", "c")>`, 7, "concat", "takes 1 argument, has 2"},
 
 		// Grammar.
-		{"empty expression", `<+>`, 1, "", "the expression is empty"},
-		{"white space only", `a <+ >`, 3, "", "the expression is empty"},
-		{"empty nested expression", `<+path.join(<+>)>`, 13, "", "the expression is empty"},
+		{"empty nested expression", `<+path.join(<+>)>`, 13, "path.join", "<+ begins no expression here"},
+		{"a delimiter before a number", `<+stage.name == <+5>`, 17, "stage.name", "<+ begins no expression here"},
+		{"nothing but a delimiter", `<+<+>`, 3, "", "<+ begins no expression here"},
 		{"less", `<+stage.name < "a">`, 14, "stage.name", "there are no ordering operators"},
 		{"number", `<+stage.name == 3>`, 17, "stage.name", "a number has to be quoted"},
 		{"assignment", `<+stage.name = "x">`, 14, "stage.name", `unexpected '='`},
@@ -135,8 +135,9 @@ func TestErrorPosition(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got := mustFail(t, tt.before+"<+>", expr.Env{})
-			wantError(t, expr.Error{Line: tt.line, Column: tt.column, Reason: "empty"}, got)
+			var h host
+			got := mustFail(t, tt.before+"<+stagee>", h.env())
+			wantError(t, expr.Error{Line: tt.line, Column: tt.column, Function: "stagee", Reason: `unknown root "stagee"`}, got)
 		})
 	}
 }
@@ -145,7 +146,7 @@ func TestErrorPosition(t *testing.T) {
 func TestFirstFault(t *testing.T) {
 	t.Parallel()
 	var h host
-	got := mustFail(t, `<+stage.name> <+stage.nothing> <+secrets.nothing()> <+>`, h.env())
+	got := mustFail(t, `<+stage.name> <+stage.nothing> <+secrets.nothing()> <+stage.name ''>`, h.env())
 	wantError(t, expr.Error{Line: 1, Column: 17, Function: "stage.nothing", Reason: "unknown variable"}, got)
 }
 

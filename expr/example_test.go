@@ -34,7 +34,7 @@ func ExampleExpand() {
 func ExampleParse() {
 	_, err := expr.Parse("set -e\ncurl <+secrets.getJWT(\"account.vault\")")
 	fmt.Println(err)
-	// Output: expr: line 2, column 6: secrets.getJWT: the expression that begins here is not closed
+	// Output: expr: line 2, column 6: secrets.getJWT: the expression that begins here is not closed; to write <+ as text, write <\+
 }
 
 // What is wrong with a text is found before anything is called or started.

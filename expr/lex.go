@@ -8,6 +8,8 @@ const (
 	getValue = "secrets.getValue" // resolved by others, and so passed through
 )
 
+func isGetValue(path string) bool { return path == getValue || path == snake(getValue) }
+
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

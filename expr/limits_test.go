@@ -114,6 +114,13 @@ var shapes = []struct {
 	{"plain", fill("", "echo a < b > c + d ' \" \\\n", "")},
 	{"less", fill("", "<", "")},
 	{"openers", fill("", "<+", "")},
+	{"openers and white space", fill("", "<+ \n", "")},
+	{"openers of nothing", fill("", "<+5 <+ ", "")},
+	{"openers of nothing in a string", fill("<+path.join('", "<+5 <+ ", "')>")},
+	{"a wide opener", fill("<+", " ", "x>")},
+	{"wide openers", fill("", "<+                                                                ", "x>")},
+	{"escapes of delimiters", fill("", `<\+`, "")},
+	{"escapes of delimiters in a string", fill("<+path.join('", `<\+`, "')>")},
 	{"closed openers", fill("", "<+x>", "")},
 	{"quotes", fill("<+x ", `"'" '"' `, ">")},
 	{"JSON quotes", fill("<+path.join(", `\"a\",`, ")>")},
@@ -141,7 +148,7 @@ var shapes = []struct {
 	{"suffix", fill("<+input>.default(", "(a,'b')", ")")},
 	{"open suffixes", fill("", "<+input>.regex([(", "")},
 	{"almost suffixes", fill("", "<+input>.regexp(", "")},
-	{"lines, then a fault", fill("", "\n", "<+>")},
+	{"lines, then a fault", fill("", "\n", "<+x")},
 }
 
 // fill makes texts of a size by repeating the middle.

@@ -18,7 +18,9 @@ type node interface {
 
 // expression is one "<+...>".
 type expression struct {
-	start, end int    // text[start:end] is all of it, with the suffixes of <+input>
+	start, end int // text[start:end] is all of it, with the suffixes of <+input>
+	source     string
+	delimiter  *delimiter
 	name       string // the first path in it; "" if there is none
 	input      bool   // it is <+input>, and has neither body nor fault
 	body       node
@@ -29,6 +31,10 @@ func (e *expression) offset() int { return e.start }
 
 func (e *expression) check(b *binding) (*opaque, *fault) {
 	if b.passes(e) {
+		if best := b.meant(e); best != "" {
+			return nil, &fault{at: e.start, name: e.name, reason: fmt.Sprintf("unknown root %q: was %q meant? To write %s as text, write %s",
+				clip(rootOf(e.name)), best, e.delimiter.open, e.delimiter.escape)}
+		}
 		if b.Strict {
 			return nil, &fault{at: e.start, name: e.name, reason: "nothing here resolves this expression, and strict mode lets none pass"}
 		}
@@ -42,7 +48,7 @@ func (e *expression) check(b *binding) (*opaque, *fault) {
 
 func (e *expression) eval(ctx context.Context, b *binding) (string, *fault) {
 	if b.passes(e) {
-		return b.text[e.start:e.end], nil
+		return e.source, nil
 	}
 	return e.body.eval(ctx, b)
 }
@@ -85,14 +91,23 @@ type variable struct {
 func (v *variable) offset() int { return v.at }
 
 func (v *variable) check(b *binding) (*opaque, *fault) {
-	_, f := b.variable(v.path, v.at)
-	return nil, f
+	value, author, f := b.variable(v.path, v.at)
+	switch {
+	case f != nil:
+		return nil, f
+	case author != nil:
+		return author.check(b, v.at)
+	}
+	return nil, b.stays(value, v)
 }
 
-func (v *variable) eval(_ context.Context, b *binding) (string, *fault) {
-	value, f := b.variable(v.path, v.at)
-	if f != nil {
+func (v *variable) eval(ctx context.Context, b *binding) (string, *fault) {
+	value, author, f := b.variable(v.path, v.at)
+	switch {
+	case f != nil:
 		return "", f
+	case author != nil:
+		return author.eval(ctx, b, v.at)
 	}
 	return value, bounded(value, v.at, v.path)
 }

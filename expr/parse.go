@@ -22,24 +22,23 @@ type parser struct {
 	operands *int
 	fault    *fault // the first; from then on there are no tokens
 
-	token string // an operator, "name", "number", "string" or, at the end, ""
+	token string // an operator, a delimiter, "name", "number", "string" or, at the end, ""
 	at    int    // its offset
 	quote quote  // of a "string", whose inside is still to read
+
+	inner *expression // that the token begins, if it is a delimiter; else nil
 }
 
 // operators, the longer before those that they begin with.
-var operators = [...]string{"<+", "==", "!=", "&&", "||", "!", "+", "?", ":", "(", ")", ",", ".", "[", "]"}
+var operators = [...]string{"==", "!=", "&&", "||", "!", "+", "?", ":", "(", ")", ",", ".", "[", "]"}
 
 // parse gives e, and the expressions in it, a body or a fault.
 func (t *Template) parse(e *expression, operands *int) {
 	if e.input {
 		return
 	}
-	p := parser{t: t, e: e, pos: e.start + len("<+"), end: e.end - len(">"), operands: operands}
+	p := parser{t: t, e: e, pos: e.start + len(e.delimiter.open), end: e.end - len(e.delimiter.close), operands: operands}
 	p.next()
-	if p.token == "" {
-		p.fail(e.start, "the expression is empty")
-	}
 	e.body = p.choice()
 	if p.token != "" {
 		p.fail(p.at, "unexpected "+p.found())
@@ -53,7 +52,7 @@ func (p *parser) fail(at int, reason string) {
 	if p.fault == nil {
 		p.fault = &fault{at: at, name: p.e.name, reason: reason}
 	}
-	p.token, p.at, p.pos = "", p.end, p.end
+	p.token, p.at, p.pos, p.inner = "", p.end, p.end, nil
 }
 
 // next reads the token at pos.
@@ -67,9 +66,21 @@ func (p *parser) lex() {
 	text := p.t.text[:p.end]
 	p.at = skipSpace(text, p.pos)
 	p.pos = p.at
+	p.inner = nil
 	if p.at == p.end {
 		p.token = ""
 		return
+	}
+	if p.inner = p.t.expressionAt(p.at); p.inner != nil {
+		p.token = p.inner.delimiter.open
+		p.pos += len(p.token)
+		return
+	}
+	for _, d := range p.t.chosen {
+		if strings.HasPrefix(text[p.at:], d.open) {
+			p.fail(p.at, d.open+" begins no expression here")
+			return
+		}
 	}
 	for _, op := range operators {
 		if strings.HasPrefix(text[p.at:], op) {
@@ -91,7 +102,7 @@ func (p *parser) lex() {
 	case isDigit(c):
 		p.token = "number"
 		p.pos = skipName(text, p.at)
-	case c == '<':
+	case c == '<' || c == '>':
 		p.fail(p.at, "there are no ordering operators")
 	default:
 		p.fail(p.at, fmt.Sprintf("unexpected %q", c))
@@ -264,13 +275,14 @@ func (p *parser) arguments() []node {
 }
 
 func (p *parser) primary() node {
+	if p.inner != nil {
+		return p.expressions()
+	}
 	switch p.token {
 	case "string":
 		return p.string()
 	case "name":
 		return p.path()
-	case "<+":
-		return p.expressions()
 	case "(":
 		p.enter()
 		p.next()
@@ -311,8 +323,9 @@ func (p *parser) path() node {
 func (p *parser) expressions() node {
 	at := p.at
 	var parts []node
-	for p.token == "<+" {
-		e := p.nested(p.at)
+	for p.inner != nil {
+		e := p.inner
+		p.t.parse(e, p.operands)
 		parts = append(parts, e)
 		p.pos = e.end
 		p.next()
@@ -323,12 +336,16 @@ func (p *parser) expressions() node {
 	return &joined{at: at, parts: parts}
 }
 
-// nested parses the expression that begins at offset at.
-func (p *parser) nested(at int) *expression {
-	i, _ := slices.BinarySearchFunc(p.t.all, at, func(e *expression, at int) int { return e.start - at })
-	e := p.t.all[i]
-	p.t.parse(e, p.operands)
-	return e
+// expressionAt returns the expression that begins at offset at, or nil.
+func (t *Template) expressionAt(at int) *expression {
+	if c := t.text[at]; c != '<' && c != '$' {
+		return nil
+	}
+	i, found := slices.BinarySearchFunc(t.all, at, func(e *expression, at int) int { return e.start - at })
+	if !found {
+		return nil
+	}
+	return t.all[i]
 }
 
 // string reads the inside of a string. The scanner has seen its end.
@@ -341,11 +358,17 @@ func (p *parser) string() node {
 	var text strings.Builder
 	for {
 		rest := p.t.text[p.pos:p.end]
-		if strings.HasPrefix(rest, "<+") {
-			e := p.nested(p.pos)
+		if e := p.t.expressionAt(p.pos); e != nil {
+			p.t.parse(e, p.operands)
 			parts = append(parts, &literal{at: at, text: text.String()}, e)
 			text.Reset()
 			p.pos = e.end
+			continue
+		}
+		if d := p.t.escapeAt(p.pos); d != nil {
+			text.WriteString(d.open)
+			p.pos += len(d.escape)
+			p.t.steps += len(d.escape)
 			continue
 		}
 		n, skip, end := p.quote.unit(rest)

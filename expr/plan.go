@@ -35,14 +35,14 @@ func Plan(ctx context.Context, text string, env Env, key PlanKey, place ...strin
 	if err != nil {
 		return "", err
 	}
-	t, err := Parse(text)
+	t, err := env.Delimiters.Parse(text)
 	if err != nil {
 		return "", err
 	}
 	if at := strings.Index(text, placeholderWord); at >= 0 {
 		return "", written(at).locate(text)
 	}
-	b, err := env.bind(text, &planner{sealer: s, id: rand.Text()})
+	b, err := env.bind(&planner{sealer: s, id: rand.Text(), template: t})
 	if err != nil {
 		return "", err
 	}
@@ -52,9 +52,10 @@ func Plan(ctx context.Context, text string, env Env, key PlanKey, place ...strin
 // planner makes the placeholders of one text.
 type planner struct {
 	*sealer
-	id     string   // that no other text has
-	made   []string // the placeholders, in the order in which they are placed
-	placed []placed // the results, in order
+	id       string // that no other text has
+	template *Template
+	made     []string // the placeholders, in the order in which they are placed
+	placed   []placed // the results, in order
 }
 
 // placed is the result of an outermost expression, in the text that is made.
@@ -112,7 +113,7 @@ func (p *planner) origin(at int) int {
 		}
 		from, to = r.end, r.e.end
 	}
-	return to + at - from
+	return p.template.offset(to, at-from)
 }
 
 func written(at int) *fault {
@@ -141,7 +142,7 @@ func Resolve(ctx context.Context, text string, env Env, key PlanKey, place ...st
 	if err != nil {
 		return "", err
 	}
-	if _, err := env.bind(text, nil); err != nil {
+	if _, err := env.bind(nil); err != nil {
 		return "", err
 	}
 	out, f := s.resolve(ctx, text, env)

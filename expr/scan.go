@@ -9,13 +9,15 @@ import (
 // never goes back. It needs no grammar, as what passes through follows none: it
 // knows nesting, quotes, and the suffixes of <+input>.
 type scanner struct {
-	text  string
-	pos   int
-	steps int
-	depth int     // expressions in stack
-	stack []frame // what is open, outermost first
-	outer []*expression
-	all   []*expression
+	text   string
+	chosen []*delimiter
+	nexts  [len(delimiters)]int // of each chosen: where it stands next, if that is at pos or behind
+	pos    int
+	steps  int
+	depth  int     // expressions in stack
+	stack  []frame // what is open, outermost first
+	outer  []*expression
+	all    []*expression
 }
 
 // frame is something that has been opened.
@@ -44,25 +46,45 @@ const (
 
 func (s *scanner) scan() *fault {
 	for {
-		i := strings.Index(s.text[s.pos:], "<+")
-		if i < 0 {
-			s.steps += len(s.text) - s.pos
+		i := s.next()
+		s.steps += i - s.pos
+		s.pos = i
+		if i == len(s.text) {
 			return nil
 		}
-		s.steps += i
-		s.pos += i
-		if f := s.outermost(); f != nil {
+		d, steps := opens(s.text, i, s.chosen)
+		s.steps += steps
+		if d == nil {
+			s.pos++
+			continue
+		}
+		if f := s.outermost(d); f != nil {
 			return f
 		}
 	}
 }
 
-// outermost goes from the "<+" at pos to the end of its expression.
-func (s *scanner) outermost() *fault {
-	if f := s.openExpression(); f != nil {
+// next returns where the next delimiter stands, or the end of the text.
+func (s *scanner) next() int {
+	first := len(s.text)
+	for k, d := range s.chosen {
+		if s.nexts[k] < s.pos || s.pos == 0 {
+			s.nexts[k] = len(s.text)
+			if i := strings.Index(s.text[s.pos:], d.open); i >= 0 {
+				s.nexts[k] = s.pos + i
+			}
+		}
+		first = min(first, s.nexts[k])
+	}
+	return first
+}
+
+// outermost goes from the delimiter d at pos to the end of its expression.
+func (s *scanner) outermost(d *delimiter) *fault {
+	if f := s.openExpression(d); f != nil {
 		return f
 	}
-	s.steps += len("<+")
+	s.steps += len(d.open)
 	s.outer = append(s.outer, s.all[len(s.all)-1])
 	for len(s.stack) > 0 {
 		if s.pos == len(s.text) {
@@ -70,9 +92,11 @@ func (s *scanner) outermost() *fault {
 		}
 		before := s.pos
 		top := &s.stack[len(s.stack)-1]
+		d, steps := opens(s.text, s.pos, s.chosen)
+		s.steps += steps
 		switch {
-		case strings.HasPrefix(s.text[s.pos:], "<+"):
-			if f := s.openExpression(); f != nil {
+		case d != nil:
+			if f := s.openExpression(d); f != nil {
 				return f
 			}
 		case top.kind == inString:
@@ -87,18 +111,18 @@ func (s *scanner) outermost() *fault {
 	return nil
 }
 
-func (s *scanner) openExpression() *fault {
+func (s *scanner) openExpression(d *delimiter) *fault {
 	if s.depth == MaxDepth {
 		return &fault{at: s.pos, reason: fmt.Sprintf("more than %d expressions within one another", MaxDepth)}
 	}
 	if len(s.all) == MaxExpressions {
 		return &fault{at: s.pos, reason: fmt.Sprintf("more than %d expressions in the text", MaxExpressions)}
 	}
-	e := &expression{start: s.pos}
+	e := &expression{start: s.pos, delimiter: d}
 	s.all = append(s.all, e)
 	s.depth++
 	s.push(frame{kind: inExpression, open: s.pos, in: e})
-	s.pos += len("<+")
+	s.pos += len(d.open)
 	return nil
 }
 
@@ -121,7 +145,7 @@ func (s *scanner) stepExpression(top *frame) {
 		return
 	}
 	switch {
-	case c == '>':
+	case strings.HasPrefix(s.text[s.pos:], top.in.delimiter.close):
 		s.closeExpression(top.in)
 	case continuesName(c):
 		s.word(top)
@@ -134,8 +158,8 @@ func (s *scanner) stepExpression(top *frame) {
 }
 
 func (s *scanner) closeExpression(e *expression) {
-	e.input = strings.Trim(s.text[e.start+len("<+"):s.pos], " \t\r\n") == "input"
-	s.pos++
+	e.input = strings.Trim(s.text[e.start+len(e.delimiter.open):s.pos], " \t\r\n") == "input"
+	s.pos += len(e.delimiter.close)
 	e.end = s.pos
 	s.depth--
 	s.pop()
@@ -222,5 +246,7 @@ func (s *scanner) unclosed() *fault {
 	case inSuffix:
 		what = "suffix"
 	}
-	return &fault{at: top.open, name: top.in.name, reason: "the " + what + " that begins here is not closed"}
+	d := top.in.delimiter
+	return &fault{at: top.open, name: top.in.name, reason: "the " + what + " that begins here is not closed; " +
+		"to write " + d.open + " as text, write " + d.escape}
 }

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -17,22 +18,31 @@ const (
 // Template is a parsed text. It does not change and may be used by several
 // goroutines at once.
 type Template struct {
-	text  string
-	outer []*expression // those in no other, in order
-	all   []*expression // every one, in the order of their "<+"
+	text       string
+	chosen     []*delimiter
+	delimiters Delimiters
+	outer      []*expression // those in no other, in order
+	all        []*expression // every one, in the order of their "<+"
 
 	// steps counts the bytes looked at while parsing, so that a test can pin
 	// that their number is linear in the text without measuring time.
 	steps int
 }
 
-// Parse splits a text into expressions. It fails with an [*Error] when an
-// expression or a string in it is not closed, or when the text breaks
-// [MaxText], [MaxDepth] or [MaxExpressions]. What is wrong inside an expression
-// is for [Template.Check], since only an [Env] tells which expressions have to
-// follow the grammar.
-func Parse(text string) (*Template, error) {
-	t, f := parse(text)
+// Parse splits a text into expressions in the default delimiters. It fails with
+// an [*Error] when an expression or a string in it is not closed, or when the
+// text breaks [MaxText], [MaxDepth] or [MaxExpressions]. [Template.Check] finds
+// what is wrong inside an expression, since only an [Env] tells which expressions
+// have to follow the grammar.
+func Parse(text string) (*Template, error) { return Angle.Parse(text) }
+
+// Parse is like the function [Parse], for expressions in the delimiters d. An
+// Env that the Template is used with has the same.
+func (d Delimiters) Parse(text string) (*Template, error) {
+	if !d.isValid() {
+		return nil, errDelimiters
+	}
+	t, f := d.parse(text)
 	if f != nil {
 		return nil, f.locate(text)
 	}
@@ -40,15 +50,18 @@ func Parse(text string) (*Template, error) {
 }
 
 // parse returns a Template with its steps also along with a fault.
-func parse(text string) (*Template, *fault) {
+func (d Delimiters) parse(text string) (*Template, *fault) {
 	if f := tooLongText(text); f != nil {
 		return &Template{}, f
 	}
-	s := scanner{text: text}
+	s := scanner{text: text, chosen: d.all()}
 	f := s.scan()
-	t := &Template{text: text, outer: s.outer, all: s.all, steps: s.steps}
+	t := &Template{text: text, chosen: s.chosen, delimiters: d.orDefault(), outer: s.outer, all: s.all, steps: s.steps}
 	if f != nil {
 		return t, f
+	}
+	for _, e := range t.all {
+		e.source = text[e.start:e.end]
 	}
 	for _, e := range t.outer {
 		operands := 0
@@ -72,7 +85,7 @@ func tooLongText(text string) *fault {
 // conditions that are neither true nor false, and results that are too long. An
 // error of another type means that env is malformed, whatever the text.
 func (t *Template) Check(env Env) error {
-	b, err := env.bind(t.text, nil)
+	b, err := env.bind(nil)
 	if err != nil {
 		return err
 	}
@@ -80,6 +93,10 @@ func (t *Template) Check(env Env) error {
 }
 
 func (t *Template) check(b *binding) error {
+	if t.delimiters != b.Delimiters.orDefault() {
+		return errors.New("expr: Env.Delimiters differs from the delimiters that the text was parsed for")
+	}
+	b.expressions = len(t.all)
 	for _, e := range t.outer {
 		if _, f := e.check(b); f != nil {
 			return f.locate(t.text)
@@ -97,7 +114,7 @@ func (t *Template) check(b *binding) error {
 // Functions decide what results are: with functions that only record their
 // arguments, Expand is a rehearsal; see the example.
 func (t *Template) Expand(ctx context.Context, env Env) (string, error) {
-	b, err := env.bind(t.text, nil)
+	b, err := env.bind(nil)
 	if err != nil {
 		return "", err
 	}
@@ -110,7 +127,7 @@ func (t *Template) expand(ctx context.Context, b *binding) (string, error) {
 		return "", err
 	}
 	if len(t.outer) == 0 {
-		return t.text, nil
+		return t.unescape(t.text), nil
 	}
 	out, f := t.eval(ctx, b)
 	if f == nil && b.plan != nil {
@@ -131,20 +148,20 @@ func (t *Template) eval(ctx context.Context, b *binding) (string, *fault) {
 		if f != nil {
 			return "", f
 		}
-		out.WriteString(t.text[done:e.start])
+		out.WriteString(t.unescape(t.text[done:e.start]))
 		out.WriteString(result)
 		done = e.end
 		if b.plan != nil {
 			b.plan.placed = append(b.plan.placed, placed{e, out.Len() - len(result), out.Len()})
 		}
 	}
-	out.WriteString(t.text[done:])
+	out.WriteString(t.unescape(t.text[done:]))
 	return out.String(), nil
 }
 
 // Expand is [Parse] and [Template.Expand] in one.
 func Expand(ctx context.Context, text string, env Env) (string, error) {
-	t, err := Parse(text)
+	t, err := env.Delimiters.Parse(text)
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,110 @@
+package expr
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// authored is the value of an author's variable, read and parsed once.
+type authored struct {
+	path     string
+	template *Template
+	value    node
+	fault    *fault // why the value could not be parsed
+	reading  bool   // it is being checked: who reads it again has a cycle
+}
+
+// author returns the author's variable of a path, or nil if there is none.
+func (b *binding) author(path string) *authored {
+	if a := b.authored[path]; a != nil {
+		return a
+	}
+	root, rest, _ := strings.Cut(path, ".")
+	read := b.AuthorVariables[root]
+	if read == nil {
+		return nil
+	}
+	text, ok := read(rest)
+	if !ok {
+		return nil
+	}
+	a := &authored{path: path}
+	b.authored[path] = a
+	if a.fault = bounded(text, 0, path); a.fault != nil {
+		return a
+	}
+	if a.template, a.fault = b.Delimiters.parse(text); a.fault == nil {
+		a.value = a.template.joined()
+	}
+	return a
+}
+
+// joined returns the template as one value.
+func (t *Template) joined() *joined {
+	all := &joined{}
+	done := 0
+	for _, e := range t.outer {
+		all.parts = append(all.parts, &literal{at: done, text: t.unescape(t.text[done:e.start])}, e)
+		done = e.end
+	}
+	all.parts = append(all.parts, &literal{at: done, text: t.unescape(t.text[done:])})
+	return all
+}
+
+// check checks the value for what reads it at offset at. Its expressions count
+// each time, so that values that read others twice do not grow without bound.
+func (a *authored) check(b *binding, at int) (*opaque, *fault) {
+	if a.fault != nil {
+		return nil, a.locate(a.fault, at)
+	}
+	if a.reading {
+		return nil, &fault{at: at, name: a.path, reason: "the variable refers to itself"}
+	}
+	if b.reading == MaxDepth {
+		return nil, &fault{at: at, name: a.path, reason: fmt.Sprintf("more than %d variables refer to one another", MaxDepth)}
+	}
+	if b.expressions += len(a.template.all); b.expressions > MaxExpressions {
+		return nil, &fault{at: at, name: a.path, reason: fmt.Sprintf("more than %d expressions in the text and in the variables that it reads", MaxExpressions)}
+	}
+	a.reading = true
+	b.reading++
+	o, f := a.value.check(b)
+	b.reading--
+	a.reading = false
+	return o, a.locate(f, at)
+}
+
+func (a *authored) eval(ctx context.Context, b *binding, at int) (string, *fault) {
+	value, f := a.value.eval(ctx, b)
+	return value, a.locate(f, at)
+}
+
+// locate returns a fault of the value for what reads it at offset at. The
+// innermost value says where in it the fault is.
+func (a *authored) locate(f *fault, at int) *fault {
+	if f == nil {
+		return nil
+	}
+	outer := *f // f may belong to a Template
+	outer.at = at
+	if f.within == "" && a.template != nil {
+		line, column := position(a.template.text, f.at)
+		outer.within = fmt.Sprintf("in the value of %s, line %d, column %d", clip(a.path), line, column)
+	}
+	return &outer
+}
+
+// stays refuses, in strict mode, the value of a user's variable that holds an
+// expression: it stays text, though its author may have meant it to be resolved.
+func (b *binding) stays(value string, v *variable) *fault {
+	if !b.Strict || len(value) > MaxResult {
+		return nil
+	}
+	s := scanner{text: value, chosen: b.Delimiters.all()}
+	_ = s.scan() // a value that ends in the middle of an expression is looked at up to there
+	if len(s.outer) == 0 || s.outer[0].end == 0 {
+		return nil
+	}
+	return &fault{at: v.at, name: v.path, reason: "its value holds an expression, which stays text because a user may have written it, and strict mode lets none stay"}
+}

@@ -1,0 +1,52 @@
+package expr
+
+import (
+	"strings"
+
+	"github.com/oidctoken/oidctoken/internal/near"
+)
+
+// snake returns a path, or a field, with its camelCase names in snake_case:
+// "secrets.get_jwt_file" for "secrets.getJWTFile".
+func snake(path string) string {
+	var b strings.Builder
+	for i := range len(path) {
+		c := path[i]
+		if !isUpper(c) {
+			b.WriteByte(c)
+			continue
+		}
+		if i > 0 && (isLower(path[i-1]) || isDigit(path[i-1]) || isUpper(path[i-1]) && i+1 < len(path) && isLower(path[i+1])) {
+			b.WriteByte('_')
+		}
+		b.WriteByte(c - 'A' + 'a')
+	}
+	return b.String()
+}
+
+func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
+
+func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
+
+// elsewhere has roots that pipeline platforms commonly resolve by themselves.
+// They are no misspellings of one another.
+var elsewhere = map[string]bool{
+	"account": true, "app": true, "artifact": true, "artifacts": true, "codebase": true, "config": true,
+	"env": true, "environment": true, "event": true, "execution": true, "github": true, "host": true,
+	"infra": true, "infrastructure": true, "input": true, "inputs": true, "instance": true, "job": true,
+	"jobs": true, "json": true, "loop": true, "manifest": true, "manifests": true, "matrix": true,
+	"needs": true, "org": true, "organization": true, "parameters": true, "pipeline": true, "project": true,
+	"repeat": true, "runner": true, "service": true, "serviceVariables": true, "stage": true, "step": true,
+	"stepGroup": true, "steps": true, "strategy": true, "template": true, "trigger": true, "user": true,
+	"variable": true, "variables": true, "vars": true, "workflow": true, "xml": true,
+}
+
+// misspelled returns the known root that the root of path is probably a
+// misspelling of, or "".
+func (b *binding) misspelled(path string) string {
+	root := rootOf(path)
+	if elsewhere[root] || b.foreign[root] {
+		return ""
+	}
+	return near.Misspelled(root, b.known)
+}
