@@ -294,17 +294,6 @@ func TestOncePerStep(t *testing.T) {
 	}
 }
 
-func TestWrongCloud(t *testing.T) {
-	step := newStep(t, newBroker(t, newCloud("gcp")), scope("payments", "ledger"))
-	for _, ref := range []string{"account.aws_prod", "account.vault"} {
-		for _, function := range []string{"getGCPAccessToken", "getGCPCredentialsFile"} {
-			if got, err := step.Expand(t.Context(), `<+secrets.`+function+`("`+ref+`")>`); err == nil {
-				t.Errorf("%s of %s gives %q", function, ref, got)
-			}
-		}
-	}
-}
-
 // What refused is found behind the position in the text, and the text itself
 // holds no token.
 func TestRefusals(t *testing.T) {

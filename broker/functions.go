@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oidctoken/oidctoken"
@@ -118,17 +119,32 @@ func (s *Step) read(ctx context.Context, grant granter, f *function, args []stri
 	if c.grant, err = grant(ctx, args[0], audience); err != nil {
 		return c, err
 	}
-	if cloud := c.grant.connector.cloud(); f.cloud != "" && cloud != f.cloud {
-		return c, fmt.Errorf("broker: connector %s: it leads to %s, not to %s", c.grant.ref, nameOf(cloud), nameOf(f.cloud))
+	if f.cloud != "" && c.grant.connector.cloud() != f.cloud {
+		return c, f.wrongCloud(c.grant)
 	}
 	return c, nil
 }
 
-func nameOf(cloud string) string {
-	if cloud == "" {
-		return "no cloud that this function knows"
+// wrongCloud says what to do about a connector that does not lead to f's cloud.
+func (f *function) wrongCloud(g *grant) error {
+	cloud := g.connector.cloud()
+	var fitting []string
+	for _, other := range functions {
+		if other.cloud == cloud {
+			fitting = append(fitting, other.name)
+		}
 	}
-	return cloud
+	leads := "leads to " + cloud
+	switch {
+	case g.connector.Exchanger == nil:
+		leads = "gives a JWT and leads to no cloud"
+	case cloud == "":
+		leads = "has an Exchanger that names no cloud"
+	case len(fitting) == 0: // a third party's
+		fitting = []string{"secrets.getJWT"}
+	}
+	return fmt.Errorf("broker: connector %s %s, and %s needs a connector of %s: use %s, or name a connector of %s",
+		g.ref, leads, f.name, f.cloud, strings.Join(fitting, " or "), f.cloud)
 }
 
 // Expand returns text with its expressions resolved, the language of package
