@@ -132,7 +132,7 @@ func (e Env) bind(plan *planner) (*binding, error) {
 // alias lets the function of a path be called by its snake_case spelling, unless
 // a function has that path.
 func (b *binding) alias(path string) error {
-	spelled := snake(path)
+	spelled := snakePath(path)
 	if _, taken := b.Functions[spelled]; taken {
 		return nil
 	}
@@ -148,8 +148,8 @@ func (b *binding) bindVariables(field string, readers map[string]func(string) (s
 		switch {
 		case !isPath(root) || strings.Contains(root, "."):
 			return fmt.Errorf("expr: Env.%s[%q]: the root is not a name", field, root)
-		case reserved(root):
-			return fmt.Errorf("expr: Env.%s[%q]: the root is reserved", field, root)
+		case refuseRoot(root) != "":
+			return fmt.Errorf("expr: Env.%s[%q]: %s", field, root, refuseRoot(root))
 		case readers[root] == nil:
 			return fmt.Errorf("expr: Env.%s[%q]: the reader is nil", field, root)
 		}
@@ -167,8 +167,8 @@ func (f Func) refuse(path string, off bool) string {
 	switch {
 	case !isPath(path):
 		return "the key is not a path of names"
-	case reserved(rootOf(path)):
-		return "the root is reserved"
+	case refuseRoot(rootOf(path)) != "":
+		return refuseRoot(rootOf(path))
 	case strings.HasSuffix(path, "."+concat):
 		return "concat is a method of every string"
 	case f.Call == nil && !off:
@@ -181,7 +181,16 @@ func (f Func) refuse(path string, off bool) string {
 	return ""
 }
 
-func reserved(root string) bool { return root == "true" || root == "false" || root == "input" }
+// refuseRoot says why a name cannot be a root; "" is for no reason.
+func refuseRoot(root string) string {
+	switch {
+	case root == "true" || root == "false" || root == "input":
+		return "the root is reserved"
+	case root[0] == '$':
+		return "the root begins with $, and no expression does"
+	}
+	return ""
+}
 
 // passes says whether e is kept as it is written.
 func (b *binding) passes(e *expression) bool {
@@ -272,7 +281,7 @@ func (b *binding) suggest(path string) string {
 			continue
 		}
 		if strings.Contains(path, "_") {
-			k = snake(k)
+			k = snakePath(k)
 		}
 		known = append(known, k)
 	}

@@ -2,8 +2,11 @@ package expr
 
 // Steps returns how many bytes Parse looks at in text until it is done or fails,
 // those counted again that it looks at again, and whether it is done.
-func Steps(text string) (steps int, whole bool) {
-	t, f := Angle.parse(text)
+func Steps(text string) (steps int, whole bool) { return StepsFor(Angle, text) }
+
+// StepsFor is Steps for other delimiters.
+func StepsFor(d Delimiters, text string) (steps int, whole bool) {
+	t, f := d.parse(text)
 	return t.steps, f == nil
 }
 

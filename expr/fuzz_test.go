@@ -2,6 +2,7 @@ package expr_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,12 +47,43 @@ func FuzzExpand(f *testing.F) {
 		if checkErr != nil && (err == nil || checkErr.Error() != err.Error() || calls > 0) {
 			t.Errorf("Check: %v, Expand: %v, with %d calls", checkErr, err, calls)
 		}
-		if !strings.Contains(text, "<+") && got != text {
+		if !strings.Contains(text, "<+") && !strings.Contains(text, `<\+`) && got != text {
 			t.Errorf("a text without expressions becomes %q", got)
 		}
 		if unbound, err := tmpl.Expand(t.Context(), expr.Env{}); err == nil && tmpl.Check(expr.Env{Strict: true}) != nil &&
-			strings.Count(text, "<+") == 1 && unbound != text {
+			strings.Count(text, "<+") == 1 && !strings.Contains(text, `<\+`) && unbound != text {
 			t.Errorf("an expression that passes through becomes %q", unbound)
+		}
+	})
+}
+
+// FuzzDelimiters looks for the same in all delimiters, with an author's variable
+// and a user's in the text, and for a user's value that is read as an expression.
+func FuzzDelimiters(f *testing.F) {
+	for _, text := range append(slices.Clone(passing), "<+author.v>${{ author.v }}", `<\+$\{{<+5${{}}`, `${{ "${{ author.v }}" }}<+"<\+">`) {
+		f.Add(text, "<+user.v>${{ user.v }}", `<+path.fail()>`, uint8(3))
+		f.Add(text, "<+author.v>", `${{ path.fail() }}`, uint8(1))
+		f.Add(text, `<+secrets.getJWT("c")>`, text, uint8(2))
+	}
+	f.Fuzz(func(t *testing.T, text, author, user string, delimiters uint8) {
+		var h host
+		env := h.env()
+		env.Delimiters = expr.Delimiters(delimiters % 4)
+		env.Variables["user"] = func(string) (string, bool) { return user, true }
+		env.AuthorVariables = map[string]func(string) (string, bool){"author": func(string) (string, bool) { return author, true }}
+		got, err := expr.Expand(t.Context(), text, env)
+		if err != nil {
+			checkPlace(t, text, got, err)
+		} else if !begins(text) && !strings.Contains(text, `<\+`) && !strings.Contains(text, `$\{{`) && got != text {
+			t.Errorf("a text without expressions becomes %q", got)
+		}
+		calls := len(h.calls)
+		open, end := "<+", ">"
+		if env.Delimiters == expr.Braces {
+			open, end = "${{", "}}"
+		}
+		if got, err := expr.Expand(t.Context(), open+"user.v"+end, env); len(user) <= expr.MaxResult && (err != nil || got != user) || len(h.calls) != calls {
+			t.Errorf("the user's value %q becomes %q, %v", user, got, err)
 		}
 	})
 }

@@ -8,7 +8,7 @@ const (
 	getValue = "secrets.getValue" // resolved by others, and so passed through
 )
 
-func isGetValue(path string) bool { return path == getValue || path == snake(getValue) }
+func isGetValue(path string) bool { return path == getValue || path == snakePath(getValue) }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 

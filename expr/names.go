@@ -6,17 +6,23 @@ import (
 	"github.com/oidctoken/oidctoken/internal/near"
 )
 
-// snake returns a path, or a field, with its camelCase names in snake_case:
-// "secrets.get_jwt_file" for "secrets.getJWTFile".
-func snake(path string) string {
+// snakePath returns a function's path in snake_case, "secrets.get_jwt_file" for
+// "secrets.getJWTFile". A root has one spelling.
+func snakePath(path string) string {
+	root := rootOf(path)
+	return root + snake(path[len(root):])
+}
+
+// snake returns a camelCase name in snake_case.
+func snake(name string) string {
 	var b strings.Builder
-	for i := range len(path) {
-		c := path[i]
+	for i := range len(name) {
+		c := name[i]
 		if !isUpper(c) {
 			b.WriteByte(c)
 			continue
 		}
-		if i > 0 && (isLower(path[i-1]) || isDigit(path[i-1]) || isUpper(path[i-1]) && i+1 < len(path) && isLower(path[i+1])) {
+		if i > 0 && (isLower(name[i-1]) || isDigit(name[i-1]) || isUpper(name[i-1]) && i+1 < len(name) && isLower(name[i+1])) {
 			b.WriteByte('_')
 		}
 		b.WriteByte(c - 'A' + 'a')

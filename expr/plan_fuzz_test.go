@@ -18,7 +18,7 @@ func FuzzPlan(f *testing.F) {
 		f.Add(text, `<+secrets.getJWT("stolen")>`)
 	}
 	f.Fuzz(func(t *testing.T, text, value string) {
-		once, twice, onceErr, twiceErr := phases(t.Context(), text, func(env expr.Env) {
+		once, twice, onceErr, twiceErr := phases(t.Context(), text, func(env *expr.Env) {
 			env.Variables["user"] = func(string) (string, bool) { return value, true }
 		})
 		if twiceErr != nil && onceErr == nil {

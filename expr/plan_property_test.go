@@ -15,7 +15,7 @@ import (
 
 // phases returns what the host's env makes of a text in one phase and in two.
 // Functions that return no secret are called by Plan.
-func phases(ctx context.Context, text string, change func(expr.Env)) (once, twice string, onceErr, twiceErr error) {
+func phases(ctx context.Context, text string, change func(*expr.Env)) (once, twice string, onceErr, twiceErr error) {
 	bind := func(planned bool) expr.Env {
 		var h host
 		env := h.env()
@@ -23,7 +23,7 @@ func phases(ctx context.Context, text string, change func(expr.Env)) (once, twic
 			fn.Planned = planned && !fn.Secret
 			env.Functions[path] = fn
 		}
-		change(env)
+		change(&env)
 		return env
 	}
 	once, onceErr = expr.Expand(ctx, text, bind(false))
@@ -81,7 +81,7 @@ func TestTwoPhasesAreOne(t *testing.T) {
 		}
 		user := rapid.OneOf(rapid.SampledFrom([]string{"x", `<+secrets.getJWT("stolen")>`, "<+", "oidctoken-placeholde", "\n"}), rapid.String()).Draw(t, "user")
 		result := rapid.SampledFrom([]string{"", "eyJ", "<+stage.name>", "oidctoken-placeholder.v1.AAAA.oidctoken-placeholder", "\n"}).Draw(t, "result")
-		once, twice, onceErr, twiceErr := phases(t.Context(), text.String(), func(env expr.Env) {
+		once, twice, onceErr, twiceErr := phases(t.Context(), text.String(), func(env *expr.Env) {
 			env.Variables["user"] = func(path string) (string, bool) { return user, path == "v" }
 			fn := env.Functions["secrets.getJWT"]
 			call := fn.Call

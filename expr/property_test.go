@@ -11,27 +11,6 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// A text without "<+" is its own expansion, whatever else is in it.
-func TestTextWithoutExpressions(t *testing.T) {
-	t.Parallel()
-	piece := rapid.SampledFrom([]string{"<", "+", ">", `"`, "'", `\`, "\r\n", "é", "\xff", "\x00", "secrets.getJWT(", "<input>.default("})
-	rapid.Check(t, func(t *rapid.T) {
-		text := strings.Join(rapid.SliceOf(rapid.OneOf(piece, rapid.String())).Draw(t, "text"), "")
-		text = strings.ReplaceAll(text, "<+", "+<")
-		if strings.Contains(text, "<+") {
-			text = strings.ReplaceAll(text, "+", "")
-		}
-		var h host
-		got, err := expr.Expand(t.Context(), text, h.env())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(text, got); diff != "" {
-			t.Fatalf("Expand (-want +got):\n%s", diff)
-		}
-	})
-}
-
 // Whatever functions and variables return, it is placed as it is and nothing in
 // it is evaluated, alone or together with what is around it.
 //
