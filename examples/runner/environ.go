@@ -52,14 +52,18 @@ func (h *host) checkEnv(stage *pipeline.Stage, step *pipeline.Step) error {
 	return nil
 }
 
-// outside is text without the part, from its first expression to its last,
+// outside returns text without the part, from its first expression to its last,
 // that has to be resolved before it can be judged.
 func outside(text string) string {
-	before, rest, found := strings.Cut(text, "<+")
-	if !found {
-		return text
+	for _, d := range []struct{ opening, closing string }{{"<+", ">"}, {"${{", "}}"}} {
+		if before, rest, found := strings.Cut(text, d.opening); found {
+			if end := strings.LastIndex(rest, d.closing); end >= 0 {
+				rest = rest[end+len(d.closing):]
+			}
+			text = before + rest
+		}
 	}
-	return before + rest[strings.LastIndexByte(rest, '>')+1:]
+	return text
 }
 
 // checkValue refuses what a variable cannot hold, or only by surprise: a NUL

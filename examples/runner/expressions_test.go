@@ -17,7 +17,9 @@ func TestExpressions(t *testing.T) {
 		{"adjacent", "<+pipeline.variables.region>-<+stage.variables.zone><+stage.variables.zone>", "eu-z1z1"},
 		{"ternary", `<+<+pipeline.variables.on> == "true" ? "yes" : secrets.getJWT("no_such")>`, "yes"},
 		{"concat", `<+"p_".concat(<+pipeline.variables.region>)>`, "p_eu"},
-		{"a value is not scanned", "<+pipeline.variables.tricky>", `<+secrets.getJWT("mine")>`},
+		{"an author's value is read", "<+pipeline.variables.tricky>", "JWT of mine for https://mine.example.com"},
+		{"escape", `<\+secrets.getJWT("mine")>`, `<+secrets.getJWT("mine")>`},
+		{"shift", "bc <<<+5; $1<+3; s/<+>//", "bc <<<+5; $1<+3; s/<+>//"},
 		{"input", "<+input>.default(1)", "<+input>.default(1)"},
 		{"value", `<+secrets.getValue("x > y")>`, `<+secrets.getValue("x > y")>`},
 		{"unknown root", `<+ other.thing( <+stage.variables.zone> ) >`, `<+ other.thing( <+stage.variables.zone> ) >`},
@@ -46,6 +48,72 @@ END`, "  TEXT: "+text, "files: {f: "+text+"}")
 			}
 			if diff := cmp.Diff([]string{tt.want, tt.want, tt.want}, got); diff != "" {
 				t.Errorf("env, file, run (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A value of -set comes from a user, so it is text, whatever the file says.
+func TestUsersValues(t *testing.T) {
+	const variables = "variables: {v: '<+secrets.getJWT(\"mine\")>'}\n"
+	for _, tt := range []struct{ name, set, want string }{
+		{"of the pipeline", "variables.v", "<+pipeline.variables.v>"},
+		{"of the stage", "stages[build].variables.w", "<+stage.variables.w>"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const value = `<+secrets.getJWT("mine")>`
+			file, out := step(t, `printf %s "$TEXT" >"$OUT/env"`, "  TEXT: "+tt.want)
+			file = variables + strings.Replace(file, "  type: CI\n", "  type: CI\n  variables: {w: x}\n", 1)
+			if r := run(t, file, "-set", tt.set+"="+value); r.code != 0 || r.stdout != "" {
+				t.Fatalf("%+v", r)
+			}
+			if got := read(t, out, "env"); got != value {
+				t.Errorf("got %q, want %q", got, value)
+			}
+			r := run(t, file+"expressions: {strict: true}\n", "-set", tt.set+"="+value)
+			if reasons := r.reasons(); r.code != 2 || len(reasons) != 1 || !strings.Contains(reasons[0], "env.TEXT: ") {
+				t.Errorf("strict: %+v", r)
+			}
+		})
+	}
+}
+
+// A file chooses its delimiters, what is strict, and which roots are others'.
+func TestLanguage(t *testing.T) {
+	const jwt = "JWT of mine for https://mine.example.com"
+	for _, tt := range []struct {
+		name, expressions, text string
+		code                    int
+		want                    string // the text, or a part of the reason
+	}{
+		{"braces by default", "{}", "x", 2, "expressions: is empty"},
+		{"braces not chosen", "{strict: false}", `${{ secrets.getJWT("mine") }}`, 0, `${{ secrets.getJWT("mine") }}`},
+		{"braces", `{delimiters: ["${{ }}"]}`, `${{ secrets.get_jwt("mine") }}`, 0, jwt},
+		{"angle not chosen", `{delimiters: ["${{ }}"]}`, `<+secrets.getJWT("mine")>`, 0, `<+secrets.getJWT("mine")>`},
+		{"both", `{delimiters: ["<+ >", "${{ }}"]}`, `<+pipeline.variables.v>${{ pipeline.variables.v }}`, 0, "11"},
+		{"no delimiters", `{delimiters: ["{{ }}"]}`, "x", 2, `f.yaml:22: expressions.delimiters[0]: is neither "<+ >" nor "${{ }}"`},
+		{"line break inside braces", `{delimiters: ["${{ }}"]}`, "${{\n pipeline.variables.v\n}}", 0, "1"},
+		{"near miss", "{strict: false}", `<+secret.getJWT("mine")>`, 2, "secrets"},
+		{"near miss of a variable's root", "{strict: false}", "<+piepline.variables.v>", 2, "pipeline"},
+		{"somebody else's root", "{foreignRoots: [secret]}", `<+secret.getJWT("mine")>`, 0, `<+secret.getJWT("mine")>`},
+		{"strict", "{strict: true}", "<+input>", 2, "input"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := `"` + strings.NewReplacer(`"`, `\"`, "\n", `\n`).Replace(tt.text) + `"`
+			file, out := step(t, `printf %s "$TEXT" >"$OUT/env"`, "  TEXT: "+text)
+			file += "expressions: " + tt.expressions + "\nvariables: {v: 1}\n"
+			r := run(t, file)
+			if tt.code != 0 {
+				if reasons := r.reasons(); r.code != tt.code || len(reasons) != 1 || !strings.Contains(reasons[0], tt.want) {
+					t.Errorf("%+v, want the exit code %d and %q", r, tt.code, tt.want)
+				}
+				return
+			}
+			if r.code != 0 {
+				t.Fatalf("%+v", r)
+			}
+			if got := describe(t, read(t, out, "env")); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}

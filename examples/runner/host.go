@@ -140,14 +140,6 @@ func newKey(alg string) (crypto.Signer, error) {
 	return nil, fmt.Errorf("runner: there is no algorithm %q", alg)
 }
 
-// newStep returns the broker's view of a step.
-func (h *host) newStep(stage *pipeline.Stage, step *pipeline.Step) (*broker.Step, error) {
-	return h.broker.NewStep(broker.StepConfig{
-		Scope:     h.file.Scope(stage, step),
-		Variables: variables(h.file, stage),
-	})
-}
-
 // Close ends what was started, the last first, and removes what was written.
 func (h *host) Close() error {
 	var errs []error

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -201,19 +200,4 @@ func exitCode(command *exec.Cmd, err error) (int, error) {
 		return 0, nil
 	}
 	return exitRunner, err
-}
-
-// variables are what a step's expressions may read.
-func variables(file *pipeline.File, stage *pipeline.Stage) map[string]func(string) (string, bool) {
-	lookup := func(variables map[string]string) func(string) (string, bool) {
-		return func(path string) (string, bool) {
-			name, ok := strings.CutPrefix(path, "variables.")
-			value, known := variables[name]
-			return value, ok && known
-		}
-	}
-	return map[string]func(string) (string, bool){
-		"pipeline": lookup(file.Variables),
-		"stage":    lookup(stage.Variables),
-	}
 }

@@ -17,8 +17,9 @@ import (
 type File struct {
 	Name                           string // as given to Read
 	Account, Organization, Project oidctoken.Entity
-	PipelineName                   string            // for people: it is no claim
-	Variables                      map[string]string // the pipeline's
+	PipelineName                   string          // for people: it is no claim
+	Variables                      map[string]Text // the pipeline's, by name
+	Expressions                    Expressions
 	Issuer                         Issuer
 	Connectors                     []Connector
 	Stages                         []Stage
@@ -41,6 +42,13 @@ type Issuer struct {
 	TLS         TLS           `key:"tls"`         // zero: plain http
 	NullUnknown bool          `key:"nullUnknown"` // unknown claims are null instead of absent
 	Lifetime    time.Duration `key:"lifetime"`    // of the tokens; 0: the issuer's default
+}
+
+// Expressions is how the texts of steps and variables are read.
+type Expressions struct {
+	Delimiters   []string `key:"delimiters"`   // "<+ >", "${{ }}" or both; nil is the former
+	Strict       bool     `key:"strict"`       // an expression that would stay text is an error
+	ForeignRoots []string `key:"foreignRoots"` // roots of expressions that stay text although they resemble a known root
 }
 
 // TLS names PEM files: both or neither.
@@ -121,7 +129,7 @@ type Stage struct {
 	Line      int
 	ID, Name  string
 	Scope     oidctoken.Stage
-	Variables map[string]string
+	Variables map[string]Text // by name
 	Steps     []Step
 
 	over   oidctoken.Scope // what replaces the pipeline's
@@ -156,7 +164,7 @@ type Ref struct {
 type Text struct {
 	Name string
 	Text string
-	Line int // where the text begins; 0 if it was set from outside the file
+	Line int // where the text begins; 0 if it was set from outside the file, by a user
 }
 
 // Texts are all texts of the step that may hold expressions, in the order in

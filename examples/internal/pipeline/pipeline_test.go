@@ -22,11 +22,11 @@ func TestErrors(t *testing.T) {
 		{"stage", f.Error(stage.Line, stage, nil, "type", cause), "every.yaml:53: stages[build].type: is no good"},
 		{"step", f.Error(step.RunLine, stage, step, "run", cause), "every.yaml:80: stages[build].steps[list].run: is no good"},
 		{"set", f.Error(0, stage, step, "run", cause), "-set stages[build].steps[list].run: is no good"},
-		{"connector", f.ConnectorError(gcp, "", cause), "every.yaml:30: connectors[account.gcp_prod].gcp: is no good"},
+		{"connector", f.ConnectorError(gcp, "", cause), "every.yaml:33: connectors[account.gcp_prod].gcp: is no good"},
 		{"field of a connector", f.ConnectorError(gcp, "ServiceAccount", cause), "every.yaml:36: connectors[account.gcp_prod].gcp.serviceAccount: is no good"},
 		{"set field", f.ConnectorError(gcp, "TokenURL", cause), "-set connectors[account.gcp_prod].gcp.tokenURL: is no good"},
 		{"element", f.ConnectorError(aws, "SessionTags[1]", cause), "every.yaml:46: connectors[org.aws_prod].aws.sessionTags: is no good"},
-		{"field that the file has not", f.ConnectorError(gcp, "Delegates", cause), "every.yaml:30: connectors[account.gcp_prod].gcp: is no good"},
+		{"field that the file has not", f.ConnectorError(gcp, "Delegates", cause), "every.yaml:33: connectors[account.gcp_prod].gcp: is no good"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, tt.err.Error()); diff != "" {

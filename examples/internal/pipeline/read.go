@@ -59,6 +59,12 @@ func (r *reader) file(f *File, root *node) error {
 				}})
 		}},
 		r.variablesField(&f.Variables),
+		field{[]string{"expressions"}, func(n *node, path string) error {
+			if err := r.mapping(n, path, r.settings(reflect.ValueOf(&f.Expressions).Elem()), nil); err != nil {
+				return err
+			}
+			return r.checkDelimiters(f.Expressions.Delimiters, path)
+		}},
 		field{[]string{"issuer"}, func(n *node, path string) error { return r.issuer(&f.Issuer, n, path) }},
 		field{[]string{"connectors"}, func(n *node, path string) error { return r.connectors(f, n, path) }},
 		field{[]string{"stages"}, func(n *node, path string) error { return r.stages(f, n, path) }},
@@ -85,7 +91,7 @@ func (r *reader) file(f *File, root *node) error {
 	return r.resolve(f)
 }
 
-func (r *reader) variablesField(variables *map[string]string) field {
+func (r *reader) variablesField(variables *map[string]Text) field {
 	return field{[]string{"variables"}, func(n *node, path string) error {
 		texts, err := r.variables(n, path, func(name string) string {
 			if name == "" {
@@ -93,12 +99,27 @@ func (r *reader) variablesField(variables *map[string]string) field {
 			}
 			return ""
 		})
-		*variables = make(map[string]string)
+		*variables = make(map[string]Text)
 		for _, t := range texts {
-			(*variables)[t.Name] = t.Text
+			(*variables)[t.Name] = t
 		}
 		return err
 	}}
+}
+
+// Delimiters are what expressions.delimiters may hold.
+const (
+	Angle  = "<+ >"
+	Braces = "${{ }}"
+)
+
+func (r *reader) checkDelimiters(delimiters []string, path string) error {
+	for i, d := range delimiters {
+		if d != Angle && d != Braces {
+			return r.fail(fmt.Sprintf("%s.delimiters[%d]", path, i), "is neither %q nor %q", Angle, Braces)
+		}
+	}
+	return nil
 }
 
 func (r *reader) issuer(c *Issuer, n *node, path string) error {

@@ -56,7 +56,7 @@ func TestSet(t *testing.T) {
 			"no number",
 			[]string{"execution.sequence=007", "variables.release=1e3"},
 			func(f *pipeline.File) any {
-				return []string{f.Scope(nil, nil).Execution.Sequence, f.Variables["release"]}
+				return []string{f.Scope(nil, nil).Execution.Sequence, f.Variables["release"].Text}
 			},
 			[]string{"007", "1e3"},
 		},

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
+	"github.com/oidctoken/oidctoken/expr"
+)
+
+// reader reads variables by the path that follows the root of an expression.
+type reader = func(path string) (value string, ok bool)
+
+// newStep returns the broker's view of a step. A variable of the file was
+// written by the pipeline's author, so its value may hold expressions. One that
+// was given with -set comes from whoever runs the pipeline, and its value is
+// never read as an expression.
+func (h *host) newStep(stage *pipeline.Stage, step *pipeline.Step) (*broker.Step, error) {
+	roots := map[string]map[string]pipeline.Text{"pipeline": h.file.Variables, "stage": stage.Variables}
+	author, user := make(map[string]reader), make(map[string]reader)
+	for root, variables := range roots {
+		author[root] = readVariables(variables, func(v pipeline.Text) bool { return v.Line != 0 })
+		user[root] = readVariables(variables, func(v pipeline.Text) bool { return v.Line == 0 })
+	}
+	expressions := &h.file.Expressions
+	return h.broker.NewStep(broker.StepConfig{
+		Scope:           h.file.Scope(stage, step),
+		Variables:       user,
+		AuthorVariables: author,
+		Delimiters:      delimiters(expressions.Delimiters),
+		Strict:          expressions.Strict,
+		ForeignRoots:    expressions.ForeignRoots,
+	})
+}
+
+// readVariables reads those of the variables that has reports.
+func readVariables(variables map[string]pipeline.Text, has func(pipeline.Text) bool) reader {
+	return func(path string) (string, bool) {
+		name, ok := strings.CutPrefix(path, "variables.")
+		v, known := variables[name]
+		return v.Text, ok && known && has(v)
+	}
+}
+
+func delimiters(names []string) (d expr.Delimiters) {
+	if slices.Contains(names, pipeline.Angle) {
+		d |= expr.Angle
+	}
+	if slices.Contains(names, pipeline.Braces) {
+		d |= expr.Braces
+	}
+	return d
+}
