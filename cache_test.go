@@ -278,14 +278,14 @@ func TestCacheAsksPolicy(t *testing.T) {
 		if _, err := cache.Mint(t.Context(), untrusted); !errors.Is(err, oidctoken.ErrDenied) || errors.Is(err, refused) != (allow != nil) {
 			t.Errorf("%s: Mint for an untrusted execution: %v, want %v", name, err, oidctoken.ErrDenied)
 		}
-		if _, err := cache.Mint(t.Context(), inAccount("1")); scopeError(err) == nil {
+		if _, err := cache.Mint(t.Context(), inAccount("a b")); scopeError(err) == nil {
 			t.Errorf("%s: Mint = %v, want a ScopeError", name, err)
 		}
 		var got []string
 		for _, e := range events {
 			got = append(got, fmt.Sprintf("%s %s %v", e.Scope.Account.ID, e.ID, e.Err != nil))
 		}
-		want := []string{"acme " + token.ID() + " false", "acme  true", "1  true"}
+		want := []string{"acme " + token.ID() + " false", "acme  true", "a b  true"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: Audit (-want +got):\n%s", name, diff)
 		}

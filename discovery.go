@@ -188,7 +188,7 @@ func (u issuerURL) route(path string) (account, document string, ok bool) {
 	}
 	if u.perAccount {
 		end := strings.IndexByte(rest, '/')
-		if end < 0 || checkIdentifier(rest[:end]) != "" {
+		if end < 0 || u.checkAccount(rest[:end]) != "" {
 			return "", "", false
 		}
 		account = rest[:end]

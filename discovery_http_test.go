@@ -63,7 +63,7 @@ func TestDiscoveryPaths(t *testing.T) {
 		},
 		issuerURL + "/t/{account_id}/v1": {
 			jwks, "/t" + jwks, "/t//v1" + jwks, "/t/acme" + jwks, "/t/acme/v2" + jwks, "/t/acme/v1/v1" + jwks, "/t/acme/x/v1" + jwks,
-			"/t/{account_id}/v1" + jwks, "/t/a-b/v1" + jwks, "/t/0a/v1" + jwks, "/t/a.b/v1" + jwks, "/t/../v1" + jwks, "/t/./v1" + jwks,
+			"/t/{account_id}/v1" + jwks, "/t/$a/v1" + jwks, "/t/a$b/v1" + jwks, "/t/%24a/v1" + jwks, "/t/.../x" + jwks, "/t/a~b/v1" + jwks, "/t/a:b/v1" + jwks, "/t/../v1" + jwks, "/t/./v1" + jwks,
 			"/t/a%2Fb/v1" + jwks, "/t/%61cme/v1" + jwks, "/t/a%22b/v1" + jwks, "/t/%D0%B0/v1" + jwks, "/t/a%0Ab/v1" + jwks, "/t/a b/v1" + jwks,
 			"/t/" + strings.Repeat("a", 129) + "/v1" + jwks,
 		},

@@ -186,7 +186,7 @@ func ExampleScopeError() {
 	}
 	// Output:
 	// field:  Organization.ID
-	// reason: is not an identifier, ^[A-Za-z_][0-9A-Za-z_]{0,127}$
+	// reason: is not an identifier: 1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or ..
 }
 
 // A relying party that takes a short subject alone, and pins the project by

@@ -6,13 +6,16 @@ import (
 )
 
 // ClaimRow is a row of the table, for tests and the reference page.
-type ClaimRow struct{ Name, Field, Format, Known, Doc string }
+type ClaimRow struct {
+	Name, Field, Format, Known, Doc string
+	Audit                           bool // a value that does not fit is left out
+}
 
 // ClaimTable returns the table.
 func ClaimTable() []ClaimRow {
 	rows := make([]ClaimRow, len(table))
 	for i, c := range table {
-		rows[i] = ClaimRow{c.name, c.field, c.format.name, c.known, c.doc}
+		rows[i] = ClaimRow{c.name, c.field, c.format.name, c.known, c.doc, c.format.audit}
 	}
 	return rows
 }

@@ -21,7 +21,7 @@ func TestExtraRefused(t *testing.T) {
 		{"acme_", "acme_cell", "", `Extra["acme_cell"]`, "is empty"},
 		{"acme_", "acme_cell", "a\x00", `Extra["acme_cell"]`, "has a control character"},
 		{"acme_", "acme_cell", "a\xff", `Extra["acme_cell"]`, "is not valid UTF-8"},
-		{"acme_", "acme_cell", long, `Extra["acme_cell"]`, "is longer than 256 bytes"},
+		{"acme_", "acme_cell", long, `Extra["acme_cell"]`, "is longer than 1024 bytes"},
 		{"acme_", "acme_\"", "x", `Extra["acme_\""]`, "is not a claim's name: 1 to 256 bytes of printable ASCII"},
 		{"acme_", "acme_é", "x", `Extra["acme_\u00e9"]`, "is not a claim's name: 1 to 256 bytes of printable ASCII"},
 		{"acme_", "acme_" + long, "x", `Extra["acme_` + long[:59] + `"]`, "is not a claim's name: 1 to 256 bytes of printable ASCII"},

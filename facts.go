@@ -2,7 +2,9 @@ package oidctoken
 
 import (
 	"maps"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // facts is a Scope laid flat: every part is there, a zero one where the Scope
@@ -22,6 +24,8 @@ type facts struct {
 	template  *Template
 	connector *Connector
 
+	pipelineTemplate *Template
+
 	stageType, stageID, stageExecutionID string
 
 	service        *Entity
@@ -32,6 +36,8 @@ type facts struct {
 
 	step     *Step
 	database *Database
+
+	extra map[string]string
 }
 
 // read fills f from s. The error is a *ScopeError.
@@ -41,12 +47,14 @@ func (f *facts) read(s *Scope) error {
 		context:  s.Context,
 		pipeline: s.Pipeline, execution: s.Execution, trigger: s.Trigger, source: s.Source,
 		runner: s.Runner, template: s.Template, connector: s.Connector, step: s.Step,
+		pipelineTemplate: s.PipelineTemplate, extra: s.Extra,
 	}
-	if f.context == "" {
+	if field := ofPipeline(s); field == "" && f.context == "" {
 		f.context = ConnectorValidation
-		if s.Pipeline != nil || s.Execution != nil || s.Stage != nil {
-			f.context = PipelineExecution
-		}
+	} else if f.context == "" {
+		f.context = PipelineExecution
+	} else if field != "" && f.context == ConnectorValidation {
+		return &ScopeError{"Context", "is CONNECTOR_VALIDATION, and the Scope has a " + field + ": connectors are validated outside pipelines"}
 	}
 	if f.step != nil {
 		f.database = f.step.Database
@@ -57,8 +65,32 @@ func (f *facts) read(s *Scope) error {
 	if err := f.checkIDs(); err != nil {
 		return err
 	}
+	if err := f.checkNames(); err != nil {
+		return err
+	}
 	f.fill()
 	return nil
+}
+
+// ofPipeline names a part of s that exists in pipelines only, "" if there is none.
+func ofPipeline(s *Scope) (field string) {
+	switch {
+	case s.Stage != nil:
+		return "Stage"
+	case s.Step != nil:
+		return "Step"
+	case s.Pipeline != nil:
+		return "Pipeline"
+	case s.Execution != nil:
+		return "Execution"
+	case s.Source != nil:
+		return "Source"
+	case s.Template != nil:
+		return "Template"
+	case s.PipelineTemplate != nil:
+		return "PipelineTemplate"
+	}
+	return ""
 }
 
 // fill gives f a zero part for each that is missing.
@@ -69,6 +101,7 @@ func (f *facts) fill() {
 	fill(f, sourcePart, &f.source, &none.source)
 	fill(f, runnerPart, &f.runner, &none.runner)
 	fill(f, templatePart, &f.template, &none.template)
+	fill(f, pipelineTemplatePart, &f.pipelineTemplate, &none.template)
 	fill(f, connectorPart, &f.connector, &none.connector)
 	fill(f, servicePart, &f.service, &none.service)
 	fill(f, environmentPart, &f.environment, &none.environment)
@@ -98,6 +131,7 @@ const (
 	sourcePart
 	runnerPart
 	templatePart
+	pipelineTemplatePart
 	connectorPart
 	servicePart
 	environmentPart
@@ -125,6 +159,8 @@ func partOf(field string) parts {
 		return runnerPart
 	case "Template":
 		return templatePart
+	case "PipelineTemplate":
+		return pipelineTemplatePart
 	case "Connector":
 		return connectorPart
 	case "Service":
@@ -177,6 +213,7 @@ func (f *facts) readStage(s Stage) error {
 		f.artifact = s.Artifact
 	case Custom:
 		f.stageType, f.stageID, f.stageExecutionID = "Custom", s.ID, s.ExecutionID
+		f.service = s.Service
 		f.environment = s.Environment
 	case Approval:
 		f.stageType, f.stageID, f.stageExecutionID = "Approval", s.ID, s.ExecutionID
@@ -188,10 +225,38 @@ func (f *facts) readStage(s Stage) error {
 		f.artifact = s.Artifact
 	case FeatureFlag:
 		f.stageType, f.stageID, f.stageExecutionID = "FeatureFlag", s.ID, s.ExecutionID
+	case PipelineStage:
+		f.stageType, f.stageID, f.stageExecutionID = "Pipeline", s.ID, s.ExecutionID
+	case OpenStage:
+		if reason := checkKind(s.Kind); reason != "" {
+			return &ScopeError{"Stage.Kind", reason}
+		}
+		f.stageType, f.stageID, f.stageExecutionID = s.Kind, s.ID, s.ExecutionID
+		f.service = s.Service
+		f.environment = s.Environment
+		f.infrastructure = s.Infrastructure
+		f.artifact = s.Artifact
+		f.workspace = s.Workspace
 	default:
 		return &ScopeError{"Stage", "is not a stage type of this package, by value"}
 	}
 	return nil
+}
+
+// stageKinds are the values of stage_type that have a type of their own.
+var stageKinds = []string{"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline"}
+
+// checkKind says why kind cannot be that of an OpenStage, "" if it can.
+func checkKind(kind string) string {
+	switch {
+	case kind == "":
+		return "is required"
+	case !word.has(kind):
+		return "is not of the form " + word.String()
+	case slices.Contains(stageKinds, kind):
+		return "is that of another stage type, which has to be used"
+	}
+	return shadows(kind, stageKinds)
 }
 
 // checkIDs refuses what is there but has no identifier: its absence would
@@ -209,6 +274,8 @@ func (f *facts) checkIDs() error {
 		field = "Pipeline.ID"
 	case f.template != nil && f.template.ID == "":
 		field = "Template.ID"
+	case f.pipelineTemplate != nil && f.pipelineTemplate.ID == "":
+		field = "PipelineTemplate.ID"
 	case f.connector != nil && f.connector.ID == "":
 		field = "Connector.ID"
 	case f.service != nil && f.service.ID == "":
@@ -225,11 +292,27 @@ func (f *facts) checkIDs() error {
 	return &ScopeError{field, "is required"}
 }
 
+// checkNames refuses names that are no claims and not UTF-8: a log shows two of
+// them as one. Their length does not matter to a token.
+func (f *facts) checkNames() error {
+	for _, e := range [...]struct{ field, name string }{
+		{"Account.Name", f.account.Name}, {"Organization.Name", f.organization.Name}, {"Project.Name", f.project.Name},
+	} {
+		if !utf8.ValidString(e.name) {
+			return &ScopeError{e.field, "is not valid UTF-8"}
+		}
+	}
+	return nil
+}
+
 // clone returns a copy of s that shares no memory with it that a host could
 // write to, but for the Profile, which is not changed after its first use.
 func (s Scope) clone() Scope {
-	s.Pipeline, s.Execution, s.Trigger = clone(s.Pipeline), clone(s.Execution), clone(s.Trigger)
-	s.Runner, s.Template, s.Connector = clone(s.Runner), clone(s.Template), clone(s.Connector)
+	s.Pipeline, s.Trigger, s.Runner, s.Connector = clone(s.Pipeline), clone(s.Trigger), clone(s.Runner), clone(s.Connector)
+	s.Template, s.PipelineTemplate = clone(s.Template), clone(s.PipelineTemplate)
+	if s.Execution = clone(s.Execution); s.Execution != nil {
+		s.Execution.IsRollback = clone(s.Execution.IsRollback)
+	}
 	if s.Source = clone(s.Source); s.Source != nil {
 		s.Source.IsFork, s.Source.RefProtected = clone(s.Source.IsFork), clone(s.Source.RefProtected)
 	}
@@ -245,13 +328,18 @@ func (s Scope) clone() Scope {
 		stage.Environment, stage.Artifact = stage.Environment.clone(), clone(stage.Artifact)
 		s.Stage = stage
 	case Custom:
-		stage.Environment = stage.Environment.clone()
+		stage.Service, stage.Environment = clone(stage.Service), stage.Environment.clone()
 		s.Stage = stage
 	case IACM:
 		stage.Workspace = clone(stage.Workspace)
 		s.Stage = stage
 	case SecurityTests:
 		stage.Artifact = clone(stage.Artifact)
+		s.Stage = stage
+	case OpenStage:
+		stage.Service, stage.Infrastructure = clone(stage.Service), clone(stage.Infrastructure)
+		stage.Environment, stage.Artifact = stage.Environment.clone(), clone(stage.Artifact)
+		stage.Workspace = clone(stage.Workspace)
 		s.Stage = stage
 	}
 	s.Extra = maps.Clone(s.Extra)

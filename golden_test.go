@@ -76,7 +76,7 @@ var specified = map[string]string{
 	"organization":   "organization_id organization_uid",
 	"project":        "project_id project_uid",
 	"pipeline":       "pipeline_id pipeline_uid pipeline_ref pipeline_sha",
-	"execution":      "execution_id execution_sequence execution_attempt parent_execution_id",
+	"execution":      "execution_id execution_sequence execution_attempt parent_execution_id root_execution_id is_rollback matrix",
 	"context":        "context",
 	"connector":      "connector_id connector_name connector_uid connector_scope",
 	"stage":          "stage_type stage_id stage_execution_id",
@@ -86,9 +86,9 @@ var specified = map[string]string{
 	"infrastructure": "infrastructure_id infrastructure_type",
 	"artifact":       "artifact_id artifact_type artifact_name artifact_digest tag",
 	"trigger":        "trigger_type trigger_id triggered_by_id triggered_by_name trigger_by_email",
-	"source":         "repository repository_id ref ref_type sha base_ref head_ref is_fork ref_protected",
+	"source":         "repository repository_id ref ref_type sha base_ref head_ref is_fork ref_protected repository_visibility",
 	"runner":         "runner_environment runner_id",
-	"template":       "template_id template_version template_scope template_sha",
+	"template":       "template_id template_version template_scope template_sha pipeline_template_id pipeline_template_version pipeline_template_scope pipeline_template_sha",
 	"database":       "db_schema_id db_instance_id",
 	"workspace":      "workspace_id run_phase",
 }
@@ -116,11 +116,13 @@ func TestClaimsOfStage(t *testing.T) {
 		"none":          "",
 		"ci":            "stage artifact",
 		"deployment":    "stage service environment infrastructure artifact",
-		"custom":        "stage environment",
+		"custom":        "stage service environment",
 		"approval":      "stage",
 		"iacm":          "stage workspace",
 		"securitytests": "stage artifact",
 		"featureflag":   "stage",
+		"pipeline":      "stage",
+		"open":          "stage service environment infrastructure artifact workspace",
 	} {
 		t.Run(stage, func(t *testing.T) {
 			want := map[string]bool{}

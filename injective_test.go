@@ -168,7 +168,7 @@ func FuzzSubject(f *testing.F) {
 // Names that look like the structure of a subject cannot forge another's.
 func TestSubjectForgery(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
-	for _, id := range []string{"a:project/b", "a/b", "a%3Aproject%2Fb", "а", "a\xff", "a b", `a"`, "[a]", "{a}", "a\n", "0a", "a-b"} {
+	for _, id := range []string{"a:project/b", "a/b", "a%3Aproject%2Fb", "а", "a\xff", "a b", `a"`, "[a]", "{a}", "a\n", "a@b", ".", "..", "a~b"} {
 		s := minimal()
 		s.Organization.ID = id
 		_, err := issuer.Mint(t.Context(), s)

@@ -3,6 +3,8 @@ package oidctoken
 import (
 	"net/url"
 	"strings"
+
+	"github.com/oidctoken/oidctoken/internal/ident"
 )
 
 // issuerURL is an issuer identifier around the account's place in it, if it
@@ -59,6 +61,15 @@ func parseIssuer(s string) (_ issuerURL, reason string) {
 
 func isLoopback(host string) bool {
 	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.") && strings.Trim(host, "0123456789.") == ""
+}
+
+// checkAccount says why an account cannot have an issuer identifier, "" if it
+// can.
+func (u issuerURL) checkAccount(id string) string {
+	if u.perAccount {
+		return ident.CheckInURL(id)
+	}
+	return ident.Check(id)
 }
 
 // of is the issuer identifier for an account.

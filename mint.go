@@ -42,18 +42,8 @@ func (iss *Issuer) settle(d *draft, s *Scope) (*settings, error) {
 	if reason := checkAudience(s.Audience); reason != "" {
 		return p, &ScopeError{"Audience", reason}
 	}
-	if reason := checkIdentifier(d.facts.account.ID); reason != "" {
+	if reason := iss.url.checkAccount(d.facts.account.ID); reason != "" {
 		return p, &ScopeError{"Account.ID", reason}
-	}
-	// No claims, but a policy may go by them.
-	if reason := checkText(s.Account.Name); reason != "" {
-		return p, &ScopeError{"Account.Name", reason}
-	}
-	if reason := checkText(s.Organization.Name); reason != "" {
-		return p, &ScopeError{"Organization.Name", reason}
-	}
-	if reason := checkText(s.Project.Name); reason != "" {
-		return p, &ScopeError{"Project.Name", reason}
 	}
 	b := append(d.payload[:0], `{"iss":"`...)
 	b = append(b, iss.url.before...)
@@ -251,6 +241,9 @@ func (iss *Issuer) audited(ctx context.Context, begun time.Time, s *Scope, claim
 	}
 	now := iss.config.Now()
 	e := Event{Time: now, Scope: *s, Claims: claims, Err: err, Took: now.Sub(begun)}
+	if claims != nil {
+		e.Omitted = claims.Omitted()
+	}
 	if t != nil {
 		e.ID, e.KeyID, e.Expires = t.ID(), t.KeyID(), t.Expires()
 	}

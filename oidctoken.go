@@ -59,7 +59,8 @@ type Config struct {
 	BackdateIssuedAt, BackdateNotBefore time.Duration
 
 	// ExtraPrefix begins the name of every host-defined claim, such as
-	// "acme_". Optional; without it, a Scope cannot have Extra.
+	// "acme_". Optional; without it, a Scope cannot have Extra, and a subject
+	// template cannot name one.
 	ExtraPrefix string
 
 	// Allow is policy: an error refuses the token. What Mint returns wraps it
@@ -81,6 +82,7 @@ type Event struct {
 	Time    time.Time
 	Scope   Scope         // as it was given to Mint
 	Claims  *Claims       // what the token says; nil if the Scope cannot be put into one
+	Omitted []string      // as [Claims.Omitted] returns it
 	ID      string        // "jti"; empty if refused
 	KeyID   string        // "kid"; empty if refused
 	Expires time.Time     // "exp"; zero if refused

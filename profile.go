@@ -14,11 +14,14 @@ type Profile struct {
 	// Subject is the template of "sub". Optional, [DefaultSubject] by
 	// default.
 	//
-	// {claim} stands for a claim of the table, percent-encoded except
-	// A-Z a-z 0-9 - . _ ~ . What stands in [ ] is a label and one claim, and is
-	// left out when that is unknown (claims that stand outside, too, may be
-	// repeated in it); outside, an unknown claim is an error. Everything else
-	// is a fixed label. Two scopes that differ in a named claim never render the
+	// {claim} stands for a claim of the table or of Scope.Extra, percent-encoded
+	// except A-Z a-z 0-9 - . _ ~ . What stands in [ ] begins with a label and
+	// names claims of one entity, such as
+	// [:org/{organization_id}@{organization_uid}]. It is left out when they are
+	// all unknown; to know only some of them is an error. (Claims that stand
+	// outside, too, may be repeated in it.) Outside brackets, an unknown claim is
+	// an error. A host-defined claim is an entity of its own. Everything else is
+	// a fixed label. Two scopes that differ in a named claim never render the
 	// same subject; a template for which that cannot be shown is refused, and
 	// so is one that does not name {account_id} or {account_uid} outside
 	// brackets, unless Config.URL holds the account.
@@ -106,7 +109,7 @@ func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
 		template = DefaultSubject
 	}
 	var reason string
-	if s.subject, reason = iss.subjects.parse(template, iss.url.perAccount); reason != "" {
+	if s.subject, reason = iss.subjects.parse(template, iss.url.perAccount, iss.config.ExtraPrefix); reason != "" {
 		return &ScopeError{"Profile.Subject", reason}
 	}
 	switch {
@@ -150,14 +153,14 @@ type templates struct {
 
 const maxTemplates = 1024
 
-func (t *templates) parse(template string, accountInIssuer bool) (*subject, string) {
+func (t *templates) parse(template string, accountInIssuer bool, extraPrefix string) (*subject, string) {
 	t.mu.RLock()
 	s := t.parsed[template]
 	t.mu.RUnlock()
 	if s != nil {
 		return s, ""
 	}
-	s, reason := parseSubject(template, accountInIssuer)
+	s, reason := parseSubject(template, accountInIssuer, extraPrefix)
 	if reason != "" {
 		return nil, reason
 	}

@@ -43,9 +43,9 @@ func reference() string {
 		if e := entityOf(row.Field); e != entity {
 			entity = e
 			fmt.Fprintf(&b, "\n### %s\n\n", entity)
-			b.WriteString("| claim | value | format | known when | notes |\n| --- | --- | --- | --- | --- |\n")
+			b.WriteString("| claim | value | format | if it does not fit | known when | notes |\n| --- | --- | --- | --- | --- | --- |\n")
 		}
-		fmt.Fprintf(&b, "| `%s` | `Scope.%s` | %s | %s | %s |\n", row.Name, row.Field, formatOf(row), row.Known, strings.ReplaceAll(row.Doc, `"`, "`"))
+		fmt.Fprintf(&b, "| `%s` | `Scope.%s` | %s | %s | %s | %s |\n", row.Name, row.Field, formatOf(row), misfit(row), row.Known, strings.ReplaceAll(row.Doc, `"`, "`"))
 	}
 	b.WriteString(referenceTail)
 	return b.String()
@@ -62,9 +62,17 @@ func entityOf(field string) string {
 
 func formatOf(row oidctoken.ClaimRow) string {
 	if row.Name == "stage_type" {
-		return "the name of the type: `CI`, `Deployment`, `Custom`, `Approval`, `IACM`, `SecurityTests`, `FeatureFlag`"
+		return "`CI`, `Deployment`, `Custom`, `Approval`, `IACM`, `SecurityTests`, `FeatureFlag`, `Pipeline`, or the kind of an `OpenStage`, of the form `^[A-Za-z][A-Za-z0-9_]{0,63}$`"
 	}
 	return strings.ReplaceAll(row.Format, `"`, "`")
+}
+
+// misfit says what becomes of a value that breaks the format.
+func misfit(row oidctoken.ClaimRow) string {
+	if row.Audit {
+		return "left out"
+	}
+	return "refused"
 }
 
 const referenceHead = `<!-- Made from the table in claims.go by: go test -run TestClaimsReference -update . -->
@@ -84,11 +92,18 @@ Only the host fills the scope that these claims come from. A step cannot set a c
 - An unknown claim is left out. A profile may choose ` + "`Null`" + ` instead: every claim of the table is then present, and an unknown
   one is ` + "`null`" + `. Choose it only for a relying party that needs a fixed set of members: where a missing claim makes a condition such as
   ` + "`assertion.environment_id != \"prod\"`" + ` fail, ` + "`null`" + ` makes it hold.
-- *identifier* is a name that users choose: ` + "`^[A-Za-z_][0-9A-Za-z_]{0,127}$`" + `. *text* is 1 to 256 bytes of UTF-8 without control characters. Any
-  other format is the list of the values that there are. A value that breaks its format is refused, with the field's name; nothing
-  is shortened or replaced.
-- Names, e-mail addresses, tags and refs can change hands. They are there for audit. A trust policy pins a ` + "`*_uid`" + `, a
-  ` + "`repository_id`" + ` or an identifier that is never given out again.
+- *identifier* is 1 to 128 characters of ` + "`A-Z a-z 0-9 _ - . $`" + `, and not ` + "`.` or `..`" + `. The platform chooses identifiers, and they mean nothing
+  here: random base64url, UUIDs, numbers and slugs are all good. An account's has no ` + "`$`" + ` where the issuer's URL holds the account.
+  A connector's has no dot, since ` + "`account.`" + ` and ` + "`org.`" + ` begin references to connectors.
+- *text* is 1 to 1024 bytes of UTF-8 without control characters.
+- Any other format is a list of values. The lists of contexts, trigger types and environment types are open: a host may add values of the
+  form that the table shows. A value that differs from a listed one in letter case only is refused.
+- Nothing is shortened or replaced. A value that breaks its format stops the token, with an error that names the field, if a policy can rest
+  on the claim. A claim for audit is left out instead, since a relying party does not need it: ` + "`Event.Omitted`" + ` names it for ` + "`Config.Audit`" + `. It
+  stops the token only where the profile's subject names it.
+- Names, e-mail addresses, tags and refs can change hands. A trust policy pins a ` + "`*_uid`" + `, a
+  ` + "`repository_id`" + ` or an identifier that is never given out again. No policy rests on a claim whose column says *left out*: whoever chooses
+  the value could also make it too long.
 - The order of the members is: ` + "`iss`, `sub`, `aud`" + `; the table, in the order below; the host's own claims; the profile's; ` + "`iat`, `nbf`, `exp`, `jti`" + `.
 
 ## Registered claims
@@ -111,8 +126,9 @@ The subject is made from a template, which each profile may choose. The default 
 
     ` + oidctoken.DefaultSubject + `
 
-- ` + "`{claim}`" + ` is the value of a claim of the table, percent-encoded except for ` + "`A-Z a-z 0-9 - . _ ~`" + `.
-- ` + "`[...]`" + ` holds a label and a claim, and is left out when that claim is unknown. Outside brackets, an unknown claim is an error.
+- ` + "`{claim}`" + ` is the value of a claim of the table, or of a host-defined one, percent-encoded except for ` + "`A-Z a-z 0-9 - . _ ~`" + `.
+- ` + "`[...]`" + ` begins with a label and names claims of one entity. It is left out when they are all unknown. To know only some of them is an
+  error, and so is an unknown claim outside brackets. A host-defined claim is an entity of its own.
 - Everything else is a label, which stands as it is.
 - Two scopes that differ in a claim which the template names have different subjects. A template for which that does not hold is
   refused: a value must be followed by a label that begins with a delimiter, such as ` + "`:`" + ` or ` + "`/`" + `, and brackets must be told from
@@ -120,7 +136,14 @@ The subject is made from a template, which each profile may choose. The default 
   issuer's URL holds the account.
 - It is ASCII, of at most 255 bytes, and of at most the profile's limit. A longer one is refused, never cut.
 
+A subject with immutable ids follows things that are renamed, and never matches something new under an old name:
+
+    account/{account_id}@{account_uid}[:org/{organization_id}@{organization_uid}][:project/{project_id}@{project_uid}]
+
 ## The table
+
+Entities have headings. The column *if it does not fit* says what becomes of a value that breaks its format: the token is *refused*, or the
+claim is *left out*.
 `
 
 const referenceTail = `
@@ -129,4 +152,12 @@ const referenceTail = `
 A host may add claims of its own with ` + "`Scope.Extra`" + `. Their names begin with ` + "`Config.ExtraPrefix`" + `; their values are text, as above. A profile
 may make claims from the table, in the form that its relying party reads, such as the session tags of AWS. Neither can have the
 name of a claim of this page, nor one that differs from it in letter case alone, nor can both have the same name.
+
+A subject template can name a host-defined claim as it names one of the table, also in brackets: ` + "`[:cell/{acme_cell}]`" + `. A name with
+` + "`[`, `]` or `}`" + ` cannot stand in a template.
+
+## The matrix
+
+` + "`matrix`" + ` holds a combination as ` + "`axis=value`" + `, sorted by axis and separated by commas: ` + "`os=linux,zone=eu-west%2F1`" + `. Axes and values are
+percent-encoded as in a subject. ` + "`MatrixText`" + ` writes it.
 `

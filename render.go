@@ -9,19 +9,22 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/oidctoken/oidctoken/internal/ident"
 	"github.com/oidctoken/oidctoken/internal/strictjson"
 )
 
 const (
-	maxText       = 256 // bytes of a value
-	maxIdentifier = 128 // bytes of an identifier
+	maxText       = 1024 // bytes of a value
+	maxIdentifier = ident.Max
+	maxName       = 256 // bytes of a claim's name
 	maxAudience   = 600 // bytes; what Entra takes, and more than anybody else
 	maxIssuer     = 255 // bytes; what AWS takes
 )
 
 const (
 	plainByte      = 1 << iota // printable ASCII that JSON shows as it is
-	identifierByte             // A-Z a-z 0-9 _
+	identifierByte             // of an identifier
+	connectorByte              // of a connector's identifier
 	unreservedByte             // of RFC 3986, section 2.3: not encoded in a subject
 	visibleByte                // printable ASCII without the space
 )
@@ -36,8 +39,11 @@ var byteClass = func() (class [256]uint8) {
 		if '!' <= b && b <= '~' {
 			class[b] |= visibleByte
 		}
-		if letter || b == '_' {
+		if ident.Byte(byte(b)) {
 			class[b] |= identifierByte
+			if b != '.' {
+				class[b] |= connectorByte
+			}
 		}
 		if letter || b == '_' || b == '-' || b == '.' || b == '~' {
 			class[b] |= unreservedByte
@@ -55,18 +61,10 @@ func consists(s string, class uint8) bool {
 	return class != 0
 }
 
-// checkIdentifier says why s is not an identifier, "" if it is one.
-func checkIdentifier(s string) string {
-	if len(s) > maxIdentifier || len(s) == 0 || '0' <= s[0] && s[0] <= '9' || !consists(s, identifierByte) {
-		return "is not an identifier, ^[A-Za-z_][0-9A-Za-z_]{0,127}$"
-	}
-	return ""
-}
-
 // checkText says why s is not a value, "" if it is one.
 func checkText(s string) string {
 	if len(s) > maxText {
-		return "is longer than 256 bytes"
+		return "is longer than 1024 bytes"
 	}
 	if consists(s, plainByte) {
 		return ""
@@ -152,22 +150,23 @@ func (f *facts) appendTable(dst []byte, unknown Unknown) ([]byte, error) {
 		if r.part&^f.known == 0 {
 			v = c.value(f)
 		}
-		if v == "" {
-			if unknown == Null {
-				dst = append(dst, r.key...)
-				dst = append(dst[:len(dst)-1], "null"...)
+		plain := v != "" && v[0] != '.' && len(v) <= c.format.most && consists(v, c.format.class)
+		if v != "" && !plain {
+			if reason := c.format.check(v); reason != "" && c.format.audit {
+				v = ""
+			} else if reason != "" {
+				return nil, &ScopeError{c.field, reason}
 			}
-			continue
 		}
-		dst = append(dst, r.key...)
-		if len(v) <= c.format.most && consists(v, c.format.class) && (c.format.class != identifierByte || v[0] > '9') {
-			dst = append(append(dst, v...), '"')
-			continue
+		switch {
+		case plain:
+			dst = append(append(append(dst, r.key...), v...), '"')
+		case v != "":
+			dst = append(appendJSON(append(dst, r.key...), v), '"')
+		case unknown == Null:
+			dst = append(dst, r.key...)
+			dst = append(dst[:len(dst)-1], "null"...)
 		}
-		if reason := c.format.check(v); reason != "" {
-			return nil, &ScopeError{c.field, reason}
-		}
-		dst = append(appendJSON(dst, v), '"')
 	}
 	return dst, nil
 }
@@ -192,10 +191,13 @@ func (n names) add(name string) (reason string) {
 	return ""
 }
 
+// extraField is the path of a host-defined claim, for errors.
+func extraField(name string) string { return fmt.Sprintf("Extra[%+.64q]", name) }
+
 // appendExtra appends the host's own claims, in the order of their names.
 func appendExtra(dst []byte, extra map[string]string, prefix string, taken names) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
-		field := fmt.Sprintf("Extra[%+.64q]", name)
+		field := extraField(name)
 		if reason := checkClaimName(name); reason != "" {
 			return nil, &ScopeError{field, reason}
 		}
@@ -246,7 +248,7 @@ func appendMade(dst []byte, made map[string]any, taken names) ([]byte, error) {
 // "" if it can. Names that differ from one of ours by letter case only would
 // shadow it in a careless verifier (RFC 7519, section 4).
 func checkClaimName(name string) string {
-	if name == "" || len(name) > maxText || !consists(name, plainByte) {
+	if name == "" || len(name) > maxName || !consists(name, plainByte) {
 		return "is not a claim's name: 1 to 256 bytes of printable ASCII"
 	}
 	lower := strings.ToLower(name)

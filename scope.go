@@ -1,14 +1,27 @@
 package oidctoken
 
+import (
+	"maps"
+	"slices"
+)
+
 // Scope describes one execution: who runs, where, and for which audience a
 // token is wanted. Only the host fills it, from what it has authenticated
 // itself; nothing that a step's user controls may decide a field.
 //
 // What the host does not know stays empty or nil: the claim is then left out,
-// or null where the [Profile] says so. All values are UTF-8 without control
-// characters, 1 to 256 bytes; those named ID match
-// ^[A-Za-z_][0-9A-Za-z_]{0,127}$ unless their comment says otherwise. Whatever
-// breaks a rule is reported by a [*ScopeError] that names the field.
+// or null where the [Profile] says so.
+//
+// Fields named ID are identifiers unless their comment calls them free text: 1
+// to 128 characters of A-Z a-z 0-9 _ - . $, and not "." or "..". An account's
+// has no "$" where Config.URL has {account_id}; a connector's has no dot. All
+// other texts have 1 to 1024 bytes of UTF-8 without control characters. A value
+// that breaks its rule is refused with a [*ScopeError] that names the field.
+//
+// Some claims are for audit only: those of names and e-mail addresses,
+// Source.HeadRef and Execution.Matrix. They never stop a token. A value that
+// breaks the rule is left out of the token, and [Event] names the claim. It is
+// refused only if the profile's subject names the claim.
 type Scope struct {
 	// Audience is the token's one "aud", a string of printable ASCII without
 	// spaces, of at most 600 bytes. Required.
@@ -25,7 +38,9 @@ type Scope struct {
 	Untrusted bool
 
 	// Context is the kind of work. The zero value means PipelineExecution if
-	// Pipeline, Execution or Stage is set, else ConnectorValidation.
+	// Pipeline, Execution, Source, Template, PipelineTemplate, Stage or Step is
+	// set, else ConnectorValidation. With any of these, ConnectorValidation is
+	// refused: a connector is validated outside pipelines.
 	Context Context
 
 	Account      Entity // Required.
@@ -40,29 +55,36 @@ type Scope struct {
 	Template  *Template  // the innermost one, if several apply
 	Connector *Connector // nil if the token is not minted for a connector
 
+	// PipelineTemplate is the outermost template, which the pipeline as a whole
+	// was made from. It may be the same as Template.
+	PipelineTemplate *Template
+
 	// Stage is the kind of stage and what only that kind knows: a value of
-	// type CI, Deployment, Custom, Approval, IACM, SecurityTests or
-	// FeatureFlag, not a pointer to one. Nil outside a stage.
+	// type CI, Deployment, Custom, Approval, IACM, SecurityTests, FeatureFlag,
+	// PipelineStage or OpenStage, not a pointer to one. Nil outside a stage.
 	Stage Stage
 	Step  *Step // nil outside a step
 
 	// Extra holds the host's own claims, by name. Each name begins with
-	// Config.ExtraPrefix.
+	// Config.ExtraPrefix. Subject templates and session tags can name them, as
+	// they name claims of the table.
 	Extra map[string]string
 }
 
 // Entity is something of the platform that has an identifier, which its users
 // choose, and a UID, which the platform assigned and never gives again: the
 // UID is what a trust policy should pin. Name is for people and may change;
-// only a service's is a claim.
+// only a service's is a claim. That of an account, an organization or a project
+// is any UTF-8.
 type Entity struct {
 	ID, UID, Name string
 }
 
-// Context is the kind of work that a token is minted for.
+// Context is the kind of work that a token is minted for. A host may use others
+// than the constants, of the form ^[A-Z][A-Z0-9_]{0,63}$.
 type Context string
 
-// The contexts.
+// The known contexts.
 const (
 	ConnectorValidation   Context = "CONNECTOR_VALIDATION"
 	PipelineConfiguration Context = "PIPELINE_CONFIGURATION"
@@ -77,12 +99,32 @@ type Pipeline struct {
 	SHA     string // commit of the definition
 }
 
-// Execution is one run of a pipeline. All of it is free text.
+// Execution is one run of a pipeline. Its texts are free text; a nil bool is
+// unknown.
 type Execution struct {
-	ID       string
-	Sequence string // the run's number, in decimal
-	Attempt  string // 1 for the first try
-	ParentID string // the execution that started this one
+	ID         string
+	Sequence   string // the run's number, in decimal
+	Attempt    string // 1 for the first try
+	ParentID   string // the execution that started this one
+	RootID     string // the first execution of the chain that led to this one
+	IsRollback *bool  // whether it undoes an earlier execution
+	Matrix     string // for audit: the combination, such as [MatrixText] writes it
+}
+
+// MatrixText returns the canonical text of a matrix's combination: axis=value,
+// sorted by axis and separated by commas, with all bytes percent-encoded except
+// A-Z a-z 0-9 - . _ ~ . Two combinations never have the same text. That of an
+// empty one is empty.
+func MatrixText(combination map[string]string) string {
+	var b []byte
+	for _, axis := range slices.Sorted(maps.Keys(combination)) {
+		if len(b) > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendPercent(b, axis), '=')
+		b = appendPercent(b, combination[axis])
+	}
+	return string(b)
 }
 
 // Trigger is what started an execution.
@@ -95,16 +137,18 @@ type Trigger struct {
 	ByEmail string
 }
 
-// TriggerType is the way in which an execution was started.
+// TriggerType is the way in which an execution was started. A host may use
+// others than the constants, of the form ^[A-Z][A-Z0-9_]{0,63}$.
 type TriggerType string
 
-// The trigger types.
+// The known trigger types.
 const (
 	TriggerManual        TriggerType = "MANUAL"
 	TriggerWebhook       TriggerType = "WEBHOOK"
 	TriggerWebhookCustom TriggerType = "WEBHOOK_CUSTOM"
 	TriggerSchedulerCron TriggerType = "SCHEDULER_CRON"
 	TriggerArtifact      TriggerType = "ARTIFACT"
+	TriggerManifest      TriggerType = "MANIFEST"
 )
 
 // Source is the codebase that an execution builds. It is free text; a nil
@@ -115,9 +159,11 @@ type Source struct {
 	Ref, RefType string
 	SHA          string
 	BaseRef      string // of a pull request
-	HeadRef      string // of a pull request: its author chooses the name
+	HeadRef      string // of a pull request, for audit: its author chooses the name
 	IsFork       *bool
 	RefProtected *bool
+
+	RepositoryVisibility string // such as "public", "private" or "internal"
 }
 
 // Runner is the machine that the step runs on. Both are free text.
@@ -126,7 +172,8 @@ type Runner struct {
 	ID          string
 }
 
-// Template is what a step, stage or pipeline was made from. ID is required.
+// Template is what a step, stage or pipeline was made from. ID is required;
+// Version and SHA are free text.
 type Template struct {
 	ID      string
 	Version string
@@ -154,7 +201,7 @@ type Connector struct {
 
 // Stage is one of the stage types of this package. The set is closed, so that
 // a claim which belongs to one kind of stage cannot be given to another: a CI
-// has no environment to carry.
+// has no environment to carry. [OpenStage] is for all other kinds.
 type Stage interface{ isStage() }
 
 // CI is a stage that builds and tests.
@@ -175,6 +222,7 @@ type Deployment struct {
 // Custom is a stage without a purpose known to the platform.
 type Custom struct {
 	ID, ExecutionID string // ExecutionID is free text
+	Service         *Entity
 	Environment     *Environment
 }
 
@@ -200,6 +248,27 @@ type FeatureFlag struct {
 	ID, ExecutionID string // ExecutionID is free text
 }
 
+// PipelineStage is a stage that runs another pipeline. Its stage_type is
+// "Pipeline".
+type PipelineStage struct {
+	ID, ExecutionID string // ExecutionID is free text
+}
+
+// OpenStage is a stage of a kind that this package does not know, for platforms
+// whose stages have no fixed kinds. It may carry any entity.
+type OpenStage struct {
+	// Kind is the claim stage_type, of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$. It
+	// is not that of another stage type, in any letter case. Required.
+	Kind string
+
+	ID, ExecutionID string // ExecutionID is free text
+	Service         *Entity
+	Environment     *Environment
+	Infrastructure  *Infrastructure
+	Artifact        *Artifact
+	Workspace       *Workspace
+}
+
 func (CI) isStage()            {}
 func (Deployment) isStage()    {}
 func (Custom) isStage()        {}
@@ -207,6 +276,8 @@ func (Approval) isStage()      {}
 func (IACM) isStage()          {}
 func (SecurityTests) isStage() {}
 func (FeatureFlag) isStage()   {}
+func (PipelineStage) isStage() {}
+func (OpenStage) isStage()     {}
 
 // Environment is where a deployment goes. ID is required.
 type Environment struct {
@@ -216,10 +287,12 @@ type Environment struct {
 	Protected *bool  // nil: unknown
 }
 
-// EnvironmentType tells production from everything else.
+// EnvironmentType tells production from everything else. A host may use others
+// than the constants, of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$; one that differs
+// from a constant in letter case only is refused.
 type EnvironmentType string
 
-// The environment types.
+// The known environment types.
 const (
 	Production    EnvironmentType = "Production"
 	PreProduction EnvironmentType = "PreProduction"

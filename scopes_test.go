@@ -10,23 +10,28 @@ func full() oidctoken.Scope {
 		Organization: oidctoken.Entity{ID: "payments", UID: "org-0002", Name: "never a claim"},
 		Project:      oidctoken.Entity{ID: "ledger", UID: "prj-0003", Name: "never a claim"},
 		Pipeline:     &oidctoken.Pipeline{ID: "release", UID: "pl-0004", Ref: "refs/heads/main", SHA: "0a1b2c"},
-		Execution:    &oidctoken.Execution{ID: "x-0005", Sequence: "42", Attempt: "1", ParentID: "x-0001"},
+		Execution:    &oidctoken.Execution{ID: "x-0005", Sequence: "42", Attempt: "1", ParentID: "x-0001", RootID: "x-0000", IsRollback: ptr(false), Matrix: "os=linux,zone=eu"},
 		Trigger: &oidctoken.Trigger{
 			Type: oidctoken.TriggerWebhook, ID: "on push", ByID: "usr-0006",
 			ByName: `Zoë "Z" O'Neil \ team`, ByEmail: "zoe@example.com",
 		},
 		Source: &oidctoken.Source{
 			Repository: "acme/ledger", RepositoryID: "r-0007", Ref: "refs/pull/7/merge", RefType: "branch",
-			SHA: "3d4e5f", BaseRef: "main", HeadRef: "fix/überlauf", IsFork: ptr(false), RefProtected: ptr(true),
+			SHA: "3d4e5f", BaseRef: "main", HeadRef: "fix/überlauf", IsFork: ptr(false), RefProtected: ptr(true), RepositoryVisibility: "private",
 		},
-		Runner:    &oidctoken.Runner{Environment: "self-hosted", ID: "runner-8"},
-		Template:  &oidctoken.Template{ID: "golden", Version: "v1.2", Scope: oidctoken.OrganizationLevel, SHA: "6a7b8c"},
-		Connector: &oidctoken.Connector{ID: "cloud_prod", UID: "con-0009", Name: "Cloud (prod)", Scope: oidctoken.AccountLevel},
+		Runner:           &oidctoken.Runner{Environment: "self-hosted", ID: "runner-8"},
+		Template:         &oidctoken.Template{ID: "golden", Version: "v1.2", Scope: oidctoken.OrganizationLevel, SHA: "6a7b8c"},
+		PipelineTemplate: &oidctoken.Template{ID: "golden_pipeline", Version: "v7", Scope: oidctoken.AccountLevel, SHA: "9d0e1f"},
+		Connector:        &oidctoken.Connector{ID: "cloud_prod", UID: "con-0009", Name: "Cloud (prod)", Scope: oidctoken.AccountLevel},
 		Step: &oidctoken.Step{
 			ID: "migrate", Type: "Liquibase", ExecutionID: "se-0010",
 			Database: &oidctoken.Database{SchemaID: "ledger_schema", InstanceID: "ledger_eu"},
 		},
 	}
+}
+
+func service() *oidctoken.Entity {
+	return &oidctoken.Entity{ID: "checkout", UID: "svc-0012", Name: "Checkout"}
 }
 
 func artifact() *oidctoken.Artifact {
@@ -44,16 +49,25 @@ func stages() map[string]oidctoken.Stage {
 		"ci":   oidctoken.CI{ID: "build", ExecutionID: "st-1", Artifact: artifact()},
 		"deployment": oidctoken.Deployment{
 			ID: "deploy", ExecutionID: "st-2",
-			Service:        &oidctoken.Entity{ID: "checkout", UID: "svc-0012", Name: "Checkout"},
+			Service:        service(),
 			Environment:    environment(),
 			Infrastructure: &oidctoken.Infrastructure{ID: "k8s_eu", Type: "KubernetesDirect"},
 			Artifact:       artifact(),
 		},
-		"custom":        oidctoken.Custom{ID: "custom", ExecutionID: "st-3", Environment: environment()},
+		"custom":        oidctoken.Custom{ID: "custom", ExecutionID: "st-3", Service: service(), Environment: environment()},
 		"approval":      oidctoken.Approval{ID: "consent", ExecutionID: "st-4"},
 		"iacm":          oidctoken.IACM{ID: "infra", ExecutionID: "st-5", Workspace: &oidctoken.Workspace{ID: "network", Phase: "plan"}},
 		"securitytests": oidctoken.SecurityTests{ID: "scan", ExecutionID: "st-6", Artifact: artifact()},
 		"featureflag":   oidctoken.FeatureFlag{ID: "flags", ExecutionID: "st-7"},
+		"pipeline":      oidctoken.PipelineStage{ID: "child", ExecutionID: "st-8"},
+		"open": oidctoken.OpenStage{
+			Kind: "Release_Train", ID: "train", ExecutionID: "st-9",
+			Service:        service(),
+			Environment:    environment(),
+			Infrastructure: &oidctoken.Infrastructure{ID: "k8s_eu", Type: "KubernetesDirect"},
+			Artifact:       artifact(),
+			Workspace:      &oidctoken.Workspace{ID: "network", Phase: "plan"},
+		},
 	}
 }
 

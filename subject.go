@@ -20,11 +20,12 @@ type segment struct {
 type part struct {
 	label string
 	claim *claim
+	own   bool // the claim is named in brackets only
 }
 
 // parseSubject parses a template and shows that it is injective; reason says
-// why it is refused.
-func parseSubject(template string, accountInIssuer bool) (_ *subject, reason string) {
+// why it is refused. Names that begin with extraPrefix are host-defined claims.
+func parseSubject(template string, accountInIssuer bool, extraPrefix string) (_ *subject, reason string) {
 	if len(template) > maxTemplate {
 		return nil, "is a template of more than 4096 bytes"
 	}
@@ -45,7 +46,7 @@ func parseSubject(template string, accountInIssuer bool) (_ *subject, reason str
 			}
 			inner, rest = rest[:end], rest[end:]
 		}
-		if reason := s.parse(inner); reason != "" {
+		if reason := s.parse(inner, extraPrefix); reason != "" {
 			return nil, reason
 		}
 		if s.optional && (!s.hasClaim() || s.parts[0].label == "") {
@@ -56,8 +57,9 @@ func parseSubject(template string, accountInIssuer bool) (_ *subject, reason str
 	if !t.names(false, func(c *claim) bool { return true }) {
 		return nil, "names no claim outside brackets"
 	}
+	t.markOwn()
 	if t.loses() {
-		return nil, "has brackets with two claims: a scope that knows one of them would lose it"
+		return nil, "has brackets with claims of two entities: a scope that knows one of them would lose it"
 	}
 	if !accountInIssuer && !t.names(false, func(c *claim) bool { return c.name == "account_id" || c.name == "account_uid" }) {
 		return nil, "does not name {account_id} or {account_uid} outside brackets: accounts would share subjects"
@@ -66,7 +68,7 @@ func parseSubject(template string, accountInIssuer bool) (_ *subject, reason str
 }
 
 // parse parses what stands in, or between, brackets.
-func (s *segment) parse(text string) (reason string) {
+func (s *segment) parse(text, extraPrefix string) (reason string) {
 	for text != "" {
 		open := strings.IndexAny(text, "{}[]")
 		if open < 0 {
@@ -83,7 +85,7 @@ func (s *segment) parse(text string) (reason string) {
 				return "has a bracket out of place"
 			}
 			name := text[1:end]
-			if p.claim = rowOf[name]; p.claim == nil {
+			if p.claim = claimNamed(name, extraPrefix); p.claim == nil {
 				return "names " + quoteName(name) + ", which is no claim of the table"
 			}
 			text = text[end+1:]
@@ -103,6 +105,19 @@ func quoteName(name string) string {
 	return "{" + name + "}"
 }
 
+// claimNamed returns the claim of that name: a row of the table, or one that the
+// host defines; nil if it is neither.
+func claimNamed(name, extraPrefix string) *claim {
+	if row := rowOf[name]; row != nil {
+		return row
+	}
+	if extraPrefix == "" || !strings.HasPrefix(name, extraPrefix) || checkClaimName(name) != "" {
+		return nil
+	}
+	name = strings.Clone(name)
+	return &claim{name: name, field: extraField(name), format: text, value: func(f *facts) string { return f.extra[name] }}
+}
+
 // names reports whether a claim that ok accepts is named in a segment.
 func (t *subject) names(optional bool, ok func(*claim) bool) bool {
 	for _, s := range t.segments {
@@ -115,20 +130,30 @@ func (t *subject) names(optional bool, ok func(*claim) bool) bool {
 	return false
 }
 
-// loses reports whether brackets hold two claims that may both be unknown. Of
-// two scopes that know only one of these, and differ in it, both would render
-// nothing there.
+// markOwn finds the claims that are named in brackets only.
+func (t *subject) markOwn() {
+	for _, s := range t.segments {
+		for i := range s.parts {
+			p := &s.parts[i]
+			p.own = p.claim != nil && !t.names(false, func(c *claim) bool { return c.name == p.claim.name })
+		}
+	}
+}
+
+// loses reports whether brackets hold claims of two entities, each of which may
+// be unknown. Of two scopes that know only one of these, and differ in it, both
+// would render nothing there.
 func (t *subject) loses() bool {
 	for _, s := range t.segments {
-		var first *claim
+		entity := ""
 		for _, p := range s.parts {
-			if !s.optional || p.claim == nil || t.names(false, func(c *claim) bool { return c == p.claim }) {
+			if !p.own {
 				continue
 			}
-			if first == nil {
-				first = p.claim
+			if entity == "" {
+				entity = p.claim.entity()
 			}
-			if p.claim != first {
+			if p.claim.entity() != entity {
 				return true
 			}
 		}
@@ -190,11 +215,12 @@ func (t *subject) alternatives(i int) (labels []string) {
 func (t *subject) append(dst []byte, f *facts) ([]byte, error) {
 	for i := range t.segments {
 		s := &t.segments[i]
-		if c := s.unknown(f); c != nil {
-			if s.optional {
-				continue
-			}
-			return nil, &ScopeError{c.field, "is unknown, and the profile's subject demands it"}
+		out, err := s.leftOut(f)
+		if err != nil {
+			return nil, err
+		}
+		if out {
+			continue
 		}
 		for i := range s.parts {
 			p := &s.parts[i]
@@ -203,8 +229,11 @@ func (t *subject) append(dst []byte, f *facts) ([]byte, error) {
 				continue
 			}
 			v := p.claim.value(f)
-			if len(v) > maxText { // no format takes it: the field is at fault, not the template
-				return nil, &ScopeError{p.claim.field, p.claim.format.check(v)}
+			// What is refused later, too, is checked here only if it is long.
+			if p.claim.format.audit || len(v) > maxText {
+				if reason := p.claim.format.check(v); reason != "" {
+					return nil, &ScopeError{p.claim.field, reason}
+				}
 			}
 			dst = appendPercent(dst, v)
 		}
@@ -212,13 +241,31 @@ func (t *subject) append(dst []byte, f *facts) ([]byte, error) {
 	return dst, nil
 }
 
-// unknown is the first claim of s that f does not know.
-func (s *segment) unknown(f *facts) *claim {
+// leftOut reports whether s is in brackets and f knows none of its claims. It
+// fails if f does not know a claim that has to be known: one that is named
+// outside brackets, or beside a known claim of the same entity.
+func (s *segment) leftOut(f *facts) (bool, error) {
+	var missing *part
+	var known *claim
 	for i := range s.parts {
 		p := &s.parts[i]
-		if p.claim != nil && p.claim.value(f) == "" {
-			return p.claim
+		switch {
+		case p.claim == nil:
+		case p.claim.value(f) == "":
+			if missing == nil {
+				missing = p
+			}
+		case p.own:
+			known = p.claim
 		}
 	}
-	return nil
+	switch {
+	case missing == nil:
+		return false, nil
+	case !missing.own:
+		return false, &ScopeError{missing.claim.field, "is unknown, and the profile's subject demands it"}
+	case known != nil:
+		return false, &ScopeError{missing.claim.field, "is unknown, and the profile's subject names it beside " + quoteName(known.name) + ", which is known"}
+	}
+	return true, nil
 }

@@ -61,7 +61,7 @@ const (
 	ambiguous   = "has a claim that is not followed by a label which begins with a delimiter, such as : or /"
 	alike       = "has brackets that cannot be told from what follows them"
 	noLabel     = "has brackets that do not hold a label and then a claim"
-	twoClaims   = "has brackets with two claims: a scope that knows one of them would lose it"
+	twoClaims   = "has brackets with claims of two entities: a scope that knows one of them would lose it"
 	noAccount   = "does not name {account_id} or {account_uid} outside brackets: accounts would share subjects"
 	outOfPlace  = "has a bracket out of place"
 	badInLabel  = "has a character that a label cannot have"

@@ -53,8 +53,8 @@ type Claims struct {
 	beyond          []byte // members beyond the table, as JSON, each with a comma before it
 }
 
-// Get returns the claim of that name, one of the table or "iss", "sub" and
-// "aud"; false if it is unknown.
+// Get returns the claim of that name: one of the table, one of Scope.Extra, or
+// "iss", "sub" or "aud". It returns false if the claim is unknown or omitted.
 func (c *Claims) Get(name string) (value string, known bool) {
 	switch name {
 	case "iss":
@@ -65,10 +65,25 @@ func (c *Claims) Get(name string) (value string, known bool) {
 		value = c.audience
 	default:
 		if row := rowOf[name]; row != nil {
-			value = row.value(&c.facts)
+			value = row.of(&c.facts)
+		} else {
+			value = c.facts.extra[name]
 		}
 	}
 	return value, value != ""
+}
+
+// Omitted returns the names of the claims for audit that the Scope has and the
+// token does not, because their values are longer than 1024 bytes, are not UTF-8
+// or have control characters. The slice is the caller's.
+func (c *Claims) Omitted() (names []string) {
+	for i := range table {
+		row := &table[i]
+		if row.format.audit && row.value(&c.facts) != row.of(&c.facts) {
+			names = append(names, row.name)
+		}
+	}
+	return names
 }
 
 // MarshalJSON returns the claims as the payload of a token has them, in the

@@ -86,7 +86,7 @@ func ExampleCache_Lease() {
 	})
 	fmt.Println(err)
 	// Output:
-	// oidctoken: scope: Account.ID is not an identifier, ^[A-Za-z_][0-9A-Za-z_]{0,127}$
+	// oidctoken: scope: Account.ID is not an identifier: 1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or ..
 }
 
 func ExampleLease_Get() {

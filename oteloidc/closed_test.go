@@ -26,7 +26,7 @@ import (
 // not here: there are 16 of them, and other.
 var closed = map[attribute.Key][]string{
 	"oidctoken.outcome":            {"ok", "denied", "scope", "no_key", "signer", "bad_signature", "canceled", "refused", "unavailable", "error"},
-	"oidctoken.stage.type":         {"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "none", "other"},
+	"oidctoken.stage.type":         {"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline", "none", "other"},
 	"oidctoken.cloud":              {"gcp", "aws", "azure", "none", "other"},
 	"oidctoken.rule":               {"Accounts", "Organizations", "Projects", "Pipelines", "StageTypes", "Environments", "Untrusted", "audience", "no_connector", "placeholder", "endpoint", "reference", "other"},
 	"oidctoken.exchange.kind":      {"exchanged", "refreshed"},
@@ -39,7 +39,7 @@ var closed = map[attribute.Key][]string{
 
 // most is the largest number of series of each instrument.
 var most = map[string]int{
-	"oidctoken.mints":               10 * 9,
+	"oidctoken.mints":               10 * 10,
 	"oidctoken.mint.duration":       10,
 	"oidctoken.broker.refusals":     13,
 	"oidctoken.exchange.duration":   5 * 2 * 10,

@@ -22,7 +22,7 @@ var (
 		"ok", "denied", "scope", "no_key", "signer", "bad_signature", "canceled", "refused", "unavailable", "error",
 	}}
 	stages = set{"oidctoken.stage.type", []string{
-		"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "none", "other",
+		"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline", "none", "other",
 	}}
 	clouds = set{"oidctoken.cloud", []string{"gcp", "aws", "azure", "none", "other"}}
 	rules  = set{"oidctoken.rule", []string{

@@ -46,6 +46,8 @@ func stageType(s oidctoken.Stage) string {
 		return "SecurityTests"
 	case oidctoken.FeatureFlag:
 		return "FeatureFlag"
+	case oidctoken.PipelineStage:
+		return "Pipeline"
 	}
 	return other
 }

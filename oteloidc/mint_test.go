@@ -120,6 +120,7 @@ func TestMintDuration(t *testing.T) {
 var stages = []oidctoken.Stage{
 	oidctoken.CI{ID: "s"}, oidctoken.Deployment{ID: "s"}, oidctoken.Custom{ID: "s"}, oidctoken.Approval{ID: "s"},
 	oidctoken.IACM{ID: "s"}, oidctoken.SecurityTests{ID: "s"}, oidctoken.FeatureFlag{ID: "s"},
+	oidctoken.PipelineStage{ID: "s"},
 }
 
 // The label says what the claim says.
@@ -129,6 +130,7 @@ func TestStageTypes(t *testing.T) {
 	want := map[string]any{
 		"mints{outcome=ok,stage.type=none}":     1,
 		"mints{outcome=scope,stage.type=other}": 2, // of which a token cannot be made
+		"mints{outcome=ok,stage.type=other}":    1, // a kind that the host names is no label
 	}
 	s := scope()
 	for _, s.Stage = range stages {
@@ -137,7 +139,7 @@ func TestStageTypes(t *testing.T) {
 		want["mints{outcome=ok,stage.type="+kind+"}"] = 1
 	}
 	embedded := struct{ oidctoken.CI }{oidctoken.CI{ID: "s"}}
-	for _, s.Stage = range append(slices.Clip(stages), nil, &oidctoken.CI{ID: "s"}, embedded) {
+	for _, s.Stage = range append(slices.Clip(stages), nil, oidctoken.OpenStage{Kind: "Train"}, &oidctoken.CI{ID: "s"}, embedded) {
 		issuer.Mint(t.Context(), s) // how it ends is what the labels say
 	}
 	if diff := cmp.Diff(want, o.series("oidctoken.mints")); diff != "" {
