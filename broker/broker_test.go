@@ -207,6 +207,14 @@ func TestParseRef(t *testing.T) {
 		{"c", broker.Ref{Level: oidctoken.ProjectLevel, ID: "c"}},
 		{"org.c", broker.Ref{Level: oidctoken.OrganizationLevel, ID: "c"}},
 		{"account.C_1", broker.Ref{Level: oidctoken.AccountLevel, ID: "C_1"}},
+		{"1c", broker.Ref{Level: oidctoken.ProjectLevel, ID: "1c"}},
+		{"42", broker.Ref{Level: oidctoken.ProjectLevel, ID: "42"}},
+		{"-x", broker.Ref{Level: oidctoken.ProjectLevel, ID: "-x"}},
+		{"org.a$b", broker.Ref{Level: oidctoken.OrganizationLevel, ID: "a$b"}},
+		{"account.6_vXHzo9Qeu9fXvj-AabCQ", broker.Ref{Level: oidctoken.AccountLevel, ID: "6_vXHzo9Qeu9fXvj-AabCQ"}},
+		{"org.3f2504e0-4f89-11d3-9a0c-0305e82c3301", broker.Ref{Level: oidctoken.OrganizationLevel, ID: "3f2504e0-4f89-11d3-9a0c-0305e82c3301"}},
+		{"account", broker.Ref{Level: oidctoken.ProjectLevel, ID: "account"}},
+		{"account." + strings.Repeat("a", 128), broker.Ref{Level: oidctoken.AccountLevel, ID: strings.Repeat("a", 128)}},
 	} {
 		got, err := broker.ParseRef(tt.text)
 		if err != nil || got != tt.want || got.String() != tt.text {
@@ -215,7 +223,7 @@ func TestParseRef(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", ".", ".x", "org.", "account.", "project.c", "Account.c", "org.account.c", "account.a.b", "a b", " c", "c ",
-		"1c", "a/b", "..", "../c", "a\x00", "é", "а", "account.c\n", strings.Repeat("a", 129),
+		"a/b", "..", "a.b", "account..", "account...", "org..x", ".account.c", "ACCOUNT.c", "aCcount.c", "account.a/b", "a@b", "a~b", "a%20b", "$ a", "../c", "a\x00", "é", "а", "account.c\n", strings.Repeat("a", 129), "account." + strings.Repeat("a", 129),
 	} {
 		var wrong *broker.RefError
 		if got, err := broker.ParseRef(text); !errors.As(err, &wrong) {
@@ -227,9 +235,15 @@ func TestParseRef(t *testing.T) {
 func FuzzParseRef(f *testing.F) {
 	f.Add("account.gcp_prod")
 	f.Add("org.x")
+	f.Add("account.6_vXHzo9Qeu9fXvj-AabCQ")
+	f.Add("account.a.b")
 	f.Fuzz(func(t *testing.T, text string) {
-		if ref, err := broker.ParseRef(text); err == nil && ref.String() != text {
+		ref, err := broker.ParseRef(text)
+		if err == nil && ref.String() != text {
 			t.Errorf("ParseRef(%q).String() = %q", text, ref.String())
+		}
+		if err == nil && strings.Trim(ref.ID, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-$") != "" {
+			t.Errorf("ParseRef(%q) takes the id %q", text, ref.ID)
 		}
 	})
 }

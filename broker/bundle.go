@@ -14,11 +14,18 @@ import (
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
-// fileName is a name that tells connectors, and their audiences, apart, also
-// where file names that differ in case are one.
+// fileName returns a name that differs for every connector and audience, also
+// where file names that differ in letter case are the same. It has letters,
+// digits, _ and - only, and begins with neither a dot nor a hyphen, so that no
+// shell and no tool reads it as something else.
 func fileName(g *grant) string {
-	sum := sha256.Sum256([]byte(g.ref.String() + " " + g.audience))
-	return strings.ReplaceAll(g.ref.String(), ".", "-") + "-" + hex.EncodeToString(sum[:8])
+	ref := g.ref.String()
+	sum := sha256.Sum256([]byte(ref + " " + g.audience))
+	readable := strings.NewReplacer(".", "-", "$", "_").Replace(ref)
+	if readable[0] == '-' {
+		readable = "_" + readable[1:]
+	}
+	return readable + "-" + hex.EncodeToString(sum[:16])
 }
 
 // tokenName is where the grant's JWT is, below the step's directory.

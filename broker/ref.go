@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/ident"
 )
 
 // Ref is a reference to a connector as the author of a pipeline writes it:
@@ -24,8 +25,8 @@ func ParseRef(s string) (Ref, error) {
 			return Ref{}, &RefError{"begins with something else than account. or org."}
 		}
 	}
-	if !isIdentifier(r.ID) {
-		return Ref{}, &RefError{"has an id that does not match ^[A-Za-z_][0-9A-Za-z_]{0,127}$"}
+	if reason := ident.CheckConnector(r.ID); reason != "" {
+		return Ref{}, &RefError{"has an id that " + reason}
 	}
 	return r, nil
 }
@@ -46,15 +47,3 @@ type RefError struct {
 
 // Error says what is wrong.
 func (e *RefError) Error() string { return "broker: the connector reference " + e.Reason }
-
-func isIdentifier(s string) bool {
-	if s == "" || len(s) > 128 || '0' <= s[0] && s[0] <= '9' {
-		return false
-	}
-	for i := range len(s) {
-		if b := s[i]; b != '_' && (b < '0' || b > '9') && (b < 'A' || b > 'Z') && (b < 'a' || b > 'z') {
-			return false
-		}
-	}
-	return true
-}

@@ -92,13 +92,33 @@ func (c *Cache) Lease(ctx context.Context, t Target) (*Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("exchange: Target.Scope: %w", err)
 	}
-	parts := []string{string(claims), string(scope), t.SessionName}
+	// JSON replaces what is not UTF-8, which a Scope may have in a value that its
+	// token leaves out.
+	exact := digest(texts(nil, reflect.ValueOf(t.Scope)))
+	parts := []string{string(claims), string(scope), string(exact[:]), t.SessionName}
 	if t.Scopes != nil {
 		parts = append(append(parts, "scopes"), t.Scopes...)
 	}
 	key.rest = digest(parts)
 	t.Scopes = slices.Clone(t.Scopes)
 	return &Lease{cache: c, key: key, mint: mint, target: t}, nil
+}
+
+// texts appends all strings in v, but those in maps and slices.
+func texts(all []string, v reflect.Value) []string {
+	switch v.Kind() {
+	case reflect.String:
+		all = append(all, v.String())
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			all = texts(all, v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			all = texts(all, v.Field(i))
+		}
+	}
+	return all
 }
 
 // digest is over parts, and where one ends and the next begins.
