@@ -56,6 +56,9 @@ func (e *Exchanger) claims(c *oidctoken.Claims) (map[string]any, error) {
 	t := tags{Principal: make(map[string][1]string)}
 	for _, name := range e.config.SessionTags {
 		value, known := c.Get(name)
+		if !known && slices.Contains(c.Omitted(), name) {
+			return nil, fmt.Errorf("aws: session tag %s: the claim's value %s", name, omitted)
+		}
 		if !known {
 			continue
 		}
@@ -73,7 +76,11 @@ func (e *Exchanger) claims(c *oidctoken.Claims) (map[string]any, error) {
 		made[claimTags] = t
 	}
 	if name := e.config.SourceIdentity; name != "" {
-		if value, known := c.Get(name); known {
+		value, known := c.Get(name)
+		if !known && slices.Contains(c.Omitted(), name) {
+			return nil, fmt.Errorf("aws: source identity %s: the claim's value %s", name, omitted)
+		}
+		if known {
 			if !isName(value) {
 				return nil, fmt.Errorf("aws: source identity %s: the claim's value is not of 2 to 64 letters, digits and _+=,.@-", name)
 			}
@@ -82,6 +89,10 @@ func (e *Exchanger) claims(c *oidctoken.Claims) (map[string]any, error) {
 	}
 	return made, nil
 }
+
+// omitted continues "the claim's value" for one that stands in no token: left out
+// of the session, it would look like an unknown one.
+const omitted = "is longer than 1024 bytes, or is not UTF-8, or has control characters"
 
 // checkTagValue continues "the claim's value". It does not repeat it.
 func checkTagValue(s string) (reason string) {

@@ -130,6 +130,10 @@ func TestClaimsRefuse(t *testing.T) {
 			"failed: aws: source identity triggered_by_id: the claim's value is not of 2 to 64 letters, digits and _+=,.@-"},
 		{"long source identity", aws.Config{SourceIdentity: "triggered_by_id"}, func(s *oidctoken.Scope) { s.Trigger.ByID = strings.Repeat("u", 65) },
 			"failed: aws: source identity triggered_by_id: the claim's value is not of 2 to 64 letters, digits and _+=,.@-"},
+		{"tag that no token can have", aws.Config{SessionTags: []string{"head_ref"}}, func(s *oidctoken.Scope) { s.Source = &oidctoken.Source{HeadRef: strings.Repeat("x", 1025)} },
+			"failed: aws: session tag head_ref: the claim's value is longer than 1024 bytes, or is not UTF-8, or has control characters"},
+		{"source identity that no token can have", aws.Config{SourceIdentity: "trigger_by_email"}, func(s *oidctoken.Scope) { s.Trigger.ByEmail = "a\xff" },
+			"failed: aws: source identity trigger_by_email: the claim's value is longer than 1024 bytes, or is not UTF-8, or has control characters"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := scope(newExchanger(t, nil, tt.config))

@@ -81,7 +81,7 @@ func ExampleCache_Lease() {
 	defer cache.Close()
 	_, err := cache.Lease(context.Background(), exchange.Target{
 		Issuer:    exampleIssuer(),
-		Scope:     oidctoken.Scope{Account: oidctoken.Entity{ID: "42"}},
+		Scope:     oidctoken.Scope{Account: oidctoken.Entity{ID: "acme/prod"}},
 		Exchanger: &till{},
 	})
 	fmt.Println(err)

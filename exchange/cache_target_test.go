@@ -51,8 +51,12 @@ func TestTargetsThatDiffer(t *testing.T) {
 		"no UTF-8":           func(t *exchange.Target) { t.Scope.Trigger = &oidctoken.Trigger{ByName: "a\xff"} },
 		"other, no UTF-8":    func(t *exchange.Target) { t.Scope.Trigger = &oidctoken.Trigger{ByName: "a\xfe"} },
 		"no UTF-8 elsewhere": func(t *exchange.Target) { t.Scope.Trigger = &oidctoken.Trigger{ByEmail: "a\xff"} },
-		"artifact, no UTF-8": func(t *exchange.Target) { t.Scope.Stage = oidctoken.CI{ID: "build", Artifact: &oidctoken.Artifact{Name: "\xff"}} },
-		"other artifact":     func(t *exchange.Target) { t.Scope.Stage = oidctoken.CI{ID: "build", Artifact: &oidctoken.Artifact{Name: "\xfe"}} },
+		"artifact, no UTF-8": func(t *exchange.Target) {
+			t.Scope.Stage = oidctoken.CI{ID: "build", Artifact: &oidctoken.Artifact{Name: "\xff"}}
+		},
+		"other artifact": func(t *exchange.Target) {
+			t.Scope.Stage = oidctoken.CI{ID: "build", Artifact: &oidctoken.Artifact{Name: "\xfe"}}
+		},
 		"extra":              func(t *exchange.Target) { t.Scope.Extra = map[string]string{"x_a": "1"} },
 		"profile's lifetime": func(t *exchange.Target) { p := b.Profile(); p.Lifetime = 60e9; t.Scope.Profile = &p },
 		"profile's subject":  func(t *exchange.Target) { p := b.Profile(); p.MaxSubject = 200; t.Scope.Profile = &p },
