@@ -133,6 +133,28 @@ func TestOrderOfClaims(t *testing.T) {
 	}
 }
 
+// Claims has what the host defines, for session tags of AWS.
+func TestExtraInClaims(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
+	s := minimal()
+	s.Extra = map[string]string{"acme_cell": "7"}
+	var hooked string
+	s.Profile = &oidctoken.Profile{Algorithms: []string{"EdDSA"}, Claims: func(c *oidctoken.Claims) (map[string]any, error) {
+		hooked, _ = c.Get("acme_cell")
+		return nil, nil
+	}}
+	claims, err := issuer.Preview(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Extra["acme_cell"], s.Extra["acme_zone"] = "8", "a" // the claims are a copy
+	got, known := claims.Get("acme_cell")
+	_, other := claims.Get("acme_zone")
+	if got != "7" || hooked != "7" || !known || other {
+		t.Errorf("Get(acme_cell) = %q, %t; in the hook %q; Get(acme_zone) is known: %t", got, known, hooked, other)
+	}
+}
+
 // The hook sees what the token says, Extra too, and keeps a copy of its own.
 func TestProfileClaimsHook(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})

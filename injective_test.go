@@ -14,7 +14,10 @@ type knowledge map[string]string
 
 var (
 	identifiers = []string{"account_id", "organization_id", "project_id"}
-	texts       = []string{"account_uid", "ref", "sha", "service_name", "execution_id", "runner_id"}
+	texts       = []string{"account_uid", "organization_uid", "project_uid", "ref", "sha", "service_name", "execution_id", "runner_id", "acme_cell", "acme_zone"}
+
+	// pairs are claims of one entity, as brackets may hold them.
+	pairs = []string{"{organization_id}@{organization_uid}", "{project_uid}@{project_id}", "{ref}@{sha}", "{organization_id}/{organization_uid}@{account_id}"}
 )
 
 // tricky are values that look like the template around them, or like each
@@ -30,13 +33,25 @@ func (k knowledge) scope(template string) oidctoken.Scope {
 		Audience:     "sts.example.com",
 		Profile:      withSubject(template),
 		Account:      oidctoken.Entity{ID: k["account_id"], UID: k["account_uid"]},
-		Organization: oidctoken.Entity{ID: k["organization_id"]},
-		Project:      oidctoken.Entity{ID: k["project_id"]},
+		Organization: oidctoken.Entity{ID: k["organization_id"], UID: k["organization_uid"]},
+		Project:      oidctoken.Entity{ID: k["project_id"], UID: k["project_uid"]},
 		Source:       &oidctoken.Source{Ref: k["ref"], SHA: k["sha"]},
 		Execution:    &oidctoken.Execution{ID: k["execution_id"]},
 		Runner:       &oidctoken.Runner{ID: k["runner_id"]},
 		Stage:        oidctoken.Deployment{Service: &oidctoken.Entity{ID: "service", Name: k["service_name"]}},
+		Extra:        k.extra(),
 	}
+}
+
+// extra has the host-defined claims that k knows.
+func (k knowledge) extra() map[string]string {
+	extra := make(map[string]string)
+	for _, name := range []string{"acme_cell", "acme_zone"} {
+		if k[name] != "" {
+			extra[name] = k[name]
+		}
+	}
+	return extra
 }
 
 // named is k without what the template does not name.
@@ -51,9 +66,9 @@ func (k knowledge) named(template string) string {
 }
 
 func drawKnowledge(t *rapid.T) knowledge {
-	k := knowledge{"account_id": rapid.SampledFrom([]string{"a", "b", "aa"}).Draw(t, "account_id")}
+	k := knowledge{"account_id": rapid.SampledFrom([]string{"a", "b", "aa", "$", "a$", "-", "a.b", "_", "24"}).Draw(t, "account_id")}
 	for _, name := range identifiers[1:] {
-		k[name] = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, name)
+		k[name] = rapid.SampledFrom([]string{"", "a", "b", "$", "24", "a-b", ".a", "a."}).Draw(t, name)
 	}
 	plain := rapid.SampledFrom([]string{"", "a", "aa", "b"})
 	for _, name := range texts {
@@ -78,6 +93,9 @@ func drawTemplate(t *rapid.T) string {
 		if rapid.IntRange(0, 5).Draw(t, "more") == 0 {
 			inside += label.Draw(t, "label") + claim.Draw(t, "claim")
 		}
+		if rapid.IntRange(0, 3).Draw(t, "pair") == 0 {
+			inside = label.Draw(t, "label") + rapid.SampledFrom(pairs).Draw(t, "pair")
+		}
 		if rapid.IntRange(0, 3).Draw(t, "closed") == 0 {
 			inside += label.Draw(t, "closing label")
 		}
@@ -91,7 +109,7 @@ func drawTemplate(t *rapid.T) string {
 
 // T11, T17
 func TestSubjectIsInjective(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{})
+	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
 	drawn, accepted, rendered := 0, 0, 0
 	property := func(rt *rapid.T) {
 		template := drawTemplate(rt)
@@ -132,17 +150,18 @@ func TestSubjectIsInjective(t *testing.T) {
 
 // T11, T17
 func FuzzSubject(f *testing.F) {
-	issuer := newIssuer(f, oidctoken.Config{})
+	issuer := newIssuer(f, oidctoken.Config{ExtraPrefix: "acme_"})
 	f.Add("", "a", "b", "", "a:b", "", "")
 	f.Add("{account_id}:{ref}:{sha}", "a", "a", "x:y", "x", "z", "y:z")
 	f.Add("{account_id}[:r/{ref}][/s/{sha}]", "a", "a", "%2F", "/", "а", "a")
 	f.Add("{account_uid}[:{ref}:{sha}]", "a", "b", "\xff", "\ufffd", `"`, " ")
+	f.Add("{account_id}[:{ref}@{sha}][/{acme_cell}]", "$", "24", "a", "%24", "-", ".")
 	f.Fuzz(func(t *testing.T, template, account1, account2, ref1, ref2, sha1, sha2 string) {
 		if template == "" {
 			template = oidctoken.DefaultSubject
 		}
-		one := knowledge{"account_id": account1, "account_uid": account1, "ref": ref1, "sha": sha1, "organization_id": ref1}
-		two := knowledge{"account_id": account2, "account_uid": account2, "ref": ref2, "sha": sha2, "organization_id": ref2}
+		one := knowledge{"account_id": account1, "account_uid": account1, "ref": ref1, "sha": sha1, "organization_id": ref1, "organization_uid": sha1, "acme_cell": sha1}
+		two := knowledge{"account_id": account2, "account_uid": account2, "ref": ref2, "sha": sha2, "organization_id": ref2, "organization_uid": sha2, "acme_cell": sha2}
 		first, err1 := subjectOf(t.Context(), issuer, one.scope(template))
 		second, err2 := subjectOf(t.Context(), issuer, two.scope(template))
 		for _, v := range []struct {

@@ -87,6 +87,14 @@ func TestSubjectTemplateRefused(t *testing.T) {
 		{"brackets without a label", "{account_id}[{ref}]", noLabel},
 		{"brackets without a claim", "{account_id}[:x]", noLabel},
 		{"empty brackets", "{account_id}[]", noLabel},
+		{"an entity's claim beside another's", "{account_id}[:{organization_id}@{project_uid}]", twoClaims},
+		{"a pair and another entity's claim", "{account_id}[:{organization_id}@{organization_uid}:{project_id}]", twoClaims},
+		{"a stage beside its service", "{account_id}[:{stage_id}:{service_id}]", twoClaims},
+		{"two templates", "{account_id}[:{template_id}:{pipeline_template_id}]", twoClaims},
+		{"a step beside its database", "{account_id}[:{step_id}:{db_schema_id}]", twoClaims},
+		{"a host-defined claim without a prefix", "{account_id}:{acme_cell}", "names {acme_cell}, which is no claim of the table"},
+		{"a pair without a delimiter", "{account_id}[:{organization_id}{organization_uid}]", ambiguous},
+		{"a pair with a letter between", "{account_id}[:{organization_id}x{organization_uid}]", ambiguous},
 		{"two claims in brackets", "{account_id}[:{organization_id}:{project_id}]", twoClaims},
 		{"no account", "org/{organization_id}", noAccount},
 		{"an account in brackets alone", "{organization_id}[:{account_id}]", noAccount},
@@ -190,6 +198,132 @@ func TestSubjectLength(t *testing.T) {
 				t.Errorf("Mint (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Claims of one entity in brackets stand or fall together.
+func TestSubjectOfEntity(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	const immutable = "account/{account_id}@{account_uid}[:org/{organization_id}@{organization_uid}][:project/{project_id}@{project_uid}]"
+	change := func(f func(*oidctoken.Scope)) oidctoken.Scope {
+		s := inStage("deployment")
+		f(&s)
+		return s
+	}
+	beside := func(field, claim string) *oidctoken.ScopeError {
+		return &oidctoken.ScopeError{Field: field, Reason: "is unknown, and the profile's subject names it beside {" + claim + "}, which is known"}
+	}
+	for _, tt := range []struct {
+		name, template string
+		scope          oidctoken.Scope
+		want           string
+		err            *oidctoken.ScopeError
+	}{
+		{"all known", immutable, full(), "account/acme@acc-0001:org/payments@org-0002:project/ledger@prj-0003", nil},
+		{"no project", immutable, change(func(s *oidctoken.Scope) { s.Project = oidctoken.Entity{} }), "account/acme@acc-0001:org/payments@org-0002", nil},
+		{"neither", immutable, change(func(s *oidctoken.Scope) { s.Organization, s.Project = oidctoken.Entity{}, oidctoken.Entity{} }), "account/acme@acc-0001", nil},
+		{"no uid", immutable, change(func(s *oidctoken.Scope) { s.Project.UID = "" }), "", beside("Project.UID", "project_id")},
+		{"no uid of the first", immutable, change(func(s *oidctoken.Scope) { s.Organization.UID = "" }), "", beside("Organization.UID", "organization_id")},
+		{"no uid outside brackets", immutable, change(func(s *oidctoken.Scope) { s.Account.UID = "" }), "",
+			&oidctoken.ScopeError{Field: "Account.UID", Reason: "is unknown, and the profile's subject demands it"}},
+		{"the first of three is unknown", "{account_id}[:{ref_type}/{ref}@{sha}]", change(func(s *oidctoken.Scope) { s.Source.RefType = "" }), "", beside("Source.RefType", "sha")},
+		{"the last of three is unknown", "{account_id}[:{ref_type}/{ref}@{sha}]", change(func(s *oidctoken.Scope) { s.Source.SHA = "" }), "", beside("Source.SHA", "ref")},
+		{"an entity that is not there", "{account_id}[:{ref_type}/{ref}@{sha}]", change(func(s *oidctoken.Scope) { s.Source = nil }), "acme", nil},
+		{"of a stage's entity", "{account_id}[:env/{environment_id}@{environment_uid}]", inStage("deployment"), "acme:env/prod@env-0011", nil},
+		{"of a stage's entity that is not there", "{account_id}[:env/{environment_id}@{environment_uid}]", inStage("ci"), "acme", nil},
+		{"of a stage", "{account_id}[:{stage_type}/{stage_id}]", inStage("ci"), "acme:CI/build", nil},
+		{"of no stage", "{account_id}[:{stage_type}/{stage_id}]", full(), "acme", nil},
+		{"beside a claim from outside", "{account_id}[/{organization_id}@{organization_uid}/{account_id}]", change(func(s *oidctoken.Scope) { s.Organization.UID = "" }), "", beside("Organization.UID", "organization_id")},
+		{"left out beside a claim from outside", "{account_id}[/{organization_id}@{organization_uid}/{account_id}]",
+			change(func(s *oidctoken.Scope) { s.Organization = oidctoken.Entity{} }), "acme", nil},
+		{"a claim from outside that is unknown", "{account_id}[/{organization_id}/{account_uid}]:{account_uid}", change(func(s *oidctoken.Scope) { s.Account.UID = "" }), "",
+			&oidctoken.ScopeError{Field: "Account.UID", Reason: "is unknown, and the profile's subject demands it"}},
+		{"a uid with the separator", immutable, change(func(s *oidctoken.Scope) { s.Account.UID = "x@y" }), "account/acme@x%40y:org/payments@org-0002:project/ledger@prj-0003", nil},
+		{"an identifier with a dollar", "{account_id}", change(func(s *oidctoken.Scope) { s.Account.ID = "$a.b-c" }), "%24a.b-c", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.scope.Profile = withSubject(tt.template)
+			got, err := subjectOf(t.Context(), issuer, tt.scope)
+			if diff := cmp.Diff(tt.err, scopeError(err)); diff != "" {
+				t.Errorf("Preview: %v (-want +got):\n%s", err, diff)
+			}
+			if got != tt.want {
+				t.Errorf("sub = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A host-defined claim stands in a subject as one of the table does.
+func TestSubjectOfExtra(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_", Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}, Subject: "{account_id}[:cell/{acme_cell}]"}})
+	const cell = `Extra["acme_cell"]`
+	const none = ", which is no claim of the table"
+	long := strings.Repeat("x", 1025)
+	for _, tt := range []struct {
+		name, template string
+		extra          map[string]string
+		want           string
+		field, reason  string
+	}{
+		{"outside brackets", "{account_id}:{acme_cell}", map[string]string{"acme_cell": "eu:7"}, "acme:eu%3A7", "", ""},
+		{"in brackets", "{account_id}[:cell/{acme_cell}]", map[string]string{"acme_cell": "7"}, "acme:cell/7", "", ""},
+		{"of the issuer's profile", "", map[string]string{"acme_cell": "7"}, "acme:cell/7", "", ""},
+		{"left out", "{account_id}[:cell/{acme_cell}][/{acme_zone}]", map[string]string{"acme_zone": "a"}, "acme/a", "", ""},
+		{"a name with dots", "{account_id}[/{acme_a.b}][:{acme_a.c}]", map[string]string{"acme_a.b": "1", "acme_a.c": "2"}, "acme/1:2", "", ""},
+		{"twice", "{account_id}:{acme_cell}[/{acme_cell}]", map[string]string{"acme_cell": "7"}, "acme:7/7", "", ""},
+		{"unknown", "{account_id}:{acme_cell}", nil, "", cell, "is unknown, and the profile's subject demands it"},
+		{"known in another letter case", "{account_id}:{acme_cell}", map[string]string{"acme_Cell": "7"}, "", cell, "is unknown, and the profile's subject demands it"},
+		{"empty", "{account_id}[:{acme_cell}]", map[string]string{"acme_cell": ""}, "", cell, "is empty"},
+		{"long", "{account_id}[:{acme_cell}]", map[string]string{"acme_cell": long}, "", cell, "is longer than 1024 bytes"},
+		{"no UTF-8", "{account_id}:{acme_cell}", map[string]string{"acme_cell": "a\xff"}, "", cell, "is not valid UTF-8"},
+		{"two in brackets", "{account_id}[:{acme_cell}/{acme_zone}]", nil, "", "Profile.Subject", twoClaims},
+		{"two with dots in brackets", "{account_id}[:{acme_a.b}/{acme_a.c}]", nil, "", "Profile.Subject", twoClaims},
+		{"beside a claim of the table", "{account_id}[:{organization_id}/{acme_zone}]", nil, "", "Profile.Subject", twoClaims},
+		{"instead of an account", "{acme_cell}", nil, "", "Profile.Subject", noAccount},
+		{"another prefix", "{account_id}:{beta_cell}", nil, "", "Profile.Subject", "names {beta_cell}" + none},
+		{"the prefix in another letter case", "{account_id}:{Acme_cell}", nil, "", "Profile.Subject", "names {Acme_cell}" + none},
+		{"the prefix's beginning", "{account_id}:{acme}", nil, "", "Profile.Subject", "names {acme}" + none},
+		{"a name that is none", "{account_id}:{acme_é}", nil, "", "Profile.Subject", "names {...}" + none},
+		{"an empty name", "{account_id}:{}", nil, "", "Profile.Subject", "names {}" + none},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := minimal()
+			s.Extra = tt.extra
+			if tt.template != "" {
+				s.Profile = withSubject(tt.template)
+			}
+			got, err := subjectOf(t.Context(), issuer, s)
+			var want *oidctoken.ScopeError
+			if tt.field != "" {
+				want = &oidctoken.ScopeError{Field: tt.field, Reason: tt.reason}
+			}
+			if diff := cmp.Diff(want, scopeError(err)); diff != "" || got != tt.want {
+				t.Errorf("sub = %q, %v; want %q (-want +got):\n%s", got, err, tt.want, diff)
+			}
+		})
+	}
+}
+
+// No prefix lets a template name a claim of ours in another letter case, or a
+// registered one.
+func TestSubjectOfShadow(t *testing.T) {
+	for _, tt := range []struct{ prefix, name string }{
+		{"project", "project_ID"}, {"Project", "Project_id"}, {"s", "sub"}, {"S", "Sub"}, {"j", "jti"}, {"A", "ACCOUNT_ID"}, {"pipeline_t", "pipeline_template_Id"},
+	} {
+		s := full()
+		s.Profile = withSubject("{account_id}:{" + tt.name + "}")
+		_, err := newIssuer(t, oidctoken.Config{ExtraPrefix: tt.prefix}).Mint(t.Context(), s)
+		want := &oidctoken.ScopeError{Field: "Profile.Subject", Reason: "names {" + tt.name + "}, which is no claim of the table"}
+		if diff := cmp.Diff(want, scopeError(err)); diff != "" {
+			t.Errorf("prefix %s (-want +got):\n%s", tt.prefix, diff)
+		}
+	}
+	s := full()
+	s.Profile = withSubject("{account_id}:{project_id}")
+	got, err := subjectOf(t.Context(), newIssuer(t, oidctoken.Config{ExtraPrefix: "project"}), s)
+	if err != nil || got != "acme:ledger" {
+		t.Errorf("sub = %q, %v; want the table's project_id", got, err)
 	}
 }
 
