@@ -2,8 +2,21 @@
 
 package atomicfile
 
-import "os"
+import (
+	"errors"
+	"fmt"
+	"os"
+)
 
 // There is no flock: every temporary file counts as a leftover.
 func lock(*os.File) error            { return nil }
 func tryLock(*os.File) (bool, error) { return true, nil }
+
+const locksDirs = false
+
+// Every directory counts as in use.
+func lockDir(*os.File) error { return nil }
+
+func tryLockDir(*os.File) (bool, error) {
+	return false, fmt.Errorf("flock: %w", errors.ErrUnsupported)
+}
