@@ -8,6 +8,7 @@ import (
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/eventlog"
 )
 
 // Event is what [Config.Audit] is told. It holds no secret. Tokens that are
@@ -25,8 +26,13 @@ type Event struct {
 	// Audience is that of the token, or that was asked for; empty if the
 	// connector's own was meant and is not known.
 	Audience string
+	// TokenID and KeyID are the "jti" and the "kid" of the JWT that was exchanged
+	// or delivered, as in the ID and KeyID of oidctoken.Event; of the last one, if
+	// an exchange had several tries. Empty if there was no JWT.
+	TokenID, KeyID string
 	// File is the path of a file that was written, below the step's Dir; empty
-	// for what was delivered in another way.
+	// for what was delivered in another way. A file that was made from several
+	// tokens or credentials has an event for each.
 	File string
 	// Expires is when what was had ends; zero if nothing was.
 	Expires time.Time
@@ -52,9 +58,39 @@ const (
 	Delivered EventKind = "delivered" // a connector's environment, a file or an answer of the endpoint was given to the step
 )
 
-// delivered is that a grant's token or credential was given to the step.
-func (g *grant) delivered(expires time.Time) Event {
-	return Event{Kind: Delivered, Connector: g.ref.String(), Cloud: g.connector.cloud(), Audience: g.audience, Expires: expires}
+func (e Event) record() (r eventlog.Record) {
+	r.Time("Time", e.Time)
+	r.Text("Kind", string(e.Kind))
+	r.JSON("Scope", e.Scope)
+	r.Text("Connector", e.Connector)
+	r.Text("Cloud", e.Cloud)
+	r.Text("Audience", e.Audience)
+	r.Text("TokenID", e.TokenID)
+	r.Text("KeyID", e.KeyID)
+	r.Text("File", e.File)
+	r.Time("Expires", e.Expires)
+	r.Duration("Took", e.Took)
+	r.Duration("Late", e.Late)
+	r.Uint("Missed", uint64(e.Missed))
+	r.Err("Err", e.Err)
+	return r
+}
+
+// LogValue returns the event as a group, with Err as text and durations as "1.5s".
+// It leaves out zero values.
+func (e Event) LogValue() slog.Value { return e.record().LogValue() }
+
+// MarshalJSON returns the members of LogValue as an object.
+func (e Event) MarshalJSON() ([]byte, error) { return e.record().MarshalJSON() }
+
+// delivered is that a grant's token, or without one its credential or environment,
+// was given to the step.
+func (g *grant) delivered(expires time.Time, token *oidctoken.Token) Event {
+	e := Event{Kind: Delivered, Connector: g.ref.String(), Cloud: g.connector.cloud(), Audience: g.audience, Expires: expires}
+	if token != nil {
+		e.TokenID, e.KeyID = token.ID(), token.KeyID()
+	}
+	return e
 }
 
 // audit tells Config.Audit what happened to a step.
@@ -81,6 +117,8 @@ func (b *Broker) observe(ctx context.Context, told exchange.CacheEvent) {
 		Connector: ref,
 		Cloud:     cloudOf(told.Target.Exchanger),
 		Audience:  scope.Audience,
+		TokenID:   told.TokenID,
+		KeyID:     told.KeyID,
 		Expires:   told.Expires,
 		Took:      told.Took,
 		Late:      told.Late,

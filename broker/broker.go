@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oidctoken/oidctoken"
@@ -30,9 +31,12 @@ type Config struct {
 	// Connectors has the connectors that steps may refer to. Required.
 	Connectors Connectors
 
-	// Dir is an absolute directory, of this broker alone, for the private
-	// directories of steps. It is made if it is missing; what a process that
-	// crashed left in it is removed, or logged if that cannot be. Optional:
+	// Dir is an absolute directory for the private directories of steps. New
+	// makes it if it does not exist, and removes from it what crashed processes
+	// left. Several brokers may share it, of one process or of several on one
+	// machine: New leaves the directories of living steps alone. It recognizes
+	// them by their locks (flock). On a file system or an operating system
+	// without such locks, New removes nothing and logs what is there. Optional:
 	// without it, a step cannot be given files.
 	Dir string
 
@@ -67,13 +71,18 @@ type Broker struct {
 	tokens      *oidctoken.Cache
 	credentials *exchange.Cache
 
-	mu    sync.Mutex
-	steps map[*Step]struct{} // that were not closed
+	exchangers exchangers
+	warned     warned
+
+	closed atomic.Bool // set with mu held
+	mu     sync.Mutex
+	steps  map[*Step]struct{} // that were not closed
 }
 
 // New checks c, and makes or sweeps c.Dir. It fails when a required field is
-// missing, and when Dir is not absolute or not private: a directory that is
-// there is of this user, and closed to all others (mode 0700).
+// missing, when a connector of a ConnectorMap cannot work (a *[ConnectorError]), and
+// when Dir is not absolute or not private: a directory that is there is of this
+// user, and closed to all others (mode 0700).
 func New(c Config) (*Broker, error) {
 	switch {
 	case c.Issuer == nil:
@@ -82,16 +91,6 @@ func New(c Config) (*Broker, error) {
 		return nil, errors.New("broker: Config.Connectors is required")
 	case c.Dir != "" && !filepath.IsAbs(c.Dir):
 		return nil, errors.New("broker: Config.Dir is not absolute")
-	}
-	if connectors, ok := c.Connectors.(ConnectorMap); ok {
-		for home, connector := range connectors {
-			if connector == nil {
-				continue // it does not exist
-			}
-			if err := connector.check(home); err != nil {
-				return nil, fmt.Errorf("broker: Config.Connectors[%s]: %w", home.ID, err)
-			}
-		}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -106,12 +105,15 @@ func New(c Config) (*Broker, error) {
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = defaultBytes
 	}
+	b := &Broker{config: c, steps: make(map[*Step]struct{})}
+	if err := b.checkAll(); err != nil {
+		return nil, err
+	}
 	if c.Dir != "" {
 		if err := sweep(c.Dir, c.Logger); err != nil {
 			return nil, fmt.Errorf("broker: Config.Dir: %w", err)
 		}
 	}
-	b := &Broker{config: c, steps: make(map[*Step]struct{})}
 	b.tokens = oidctoken.NewCache(c.Issuer, oidctoken.CacheConfig{MaxEntries: c.MaxEntries})
 	b.credentials = exchange.NewCache(exchange.CacheConfig{MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes, Now: now, Observe: b.observe})
 	return b, nil
@@ -123,7 +125,9 @@ func New(c Config) (*Broker, error) {
 // Config.Connectors has no longer, or whose Rules refuse the step, are removed.
 // Without Purge, that is noticed within a minute, and by an endpoint at once.
 // What a step has read, and what a cloud has issued, lives until it expires.
+// After Close, Purge does nothing.
 func (b *Broker) Purge(home Home) {
+	b.exchangers.forget(home)
 	b.credentials.Purge(home.name())
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -138,21 +142,25 @@ type Stats struct {
 	Credentials exchange.CacheStats
 }
 
-// Stats says what is kept now.
+// Stats returns what is kept now; after Close, nothing.
 func (b *Broker) Stats() Stats { return Stats{b.tokens.Stats(), b.credentials.Stats()} }
 
-// Close ends the exchanges that are under way, and forgets all that was kept.
-// The steps are closed before. To close it again is no error.
+// Close ends the exchanges that are under way, and drops all tokens and
+// credentials. Close the steps before: after it, NewStep and all that a step mints,
+// exchanges or writes fail with ErrClosed. Close may be called more than once.
 func (b *Broker) Close() {
+	b.mu.Lock()
+	b.closed.Store(true)
+	b.mu.Unlock()
 	b.credentials.Close()
 	b.tokens.Close()
 }
 
 const stepDirPrefix = "step-"
 
-// sweep makes dir, or removes the steps' directories that are left in it. What
-// cannot be removed, as if a step has mounted something there, is no reason not
-// to serve others.
+// sweep makes dir, or removes the directories of steps whose processes have ended.
+// A directory that cannot be removed, such as one where a step has mounted
+// something, does not keep the broker from serving others.
 func sweep(dir string, logger *slog.Logger) error {
 	if err := atomicfile.MkdirPrivate(dir); err != nil {
 		return err
@@ -163,7 +171,7 @@ func sweep(dir string, logger *slog.Logger) error {
 	}
 	for _, e := range entries {
 		if e.IsDir() && strings.HasPrefix(e.Name(), stepDirPrefix) {
-			if err := atomicfile.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			if _, err := atomicfile.RemoveUnlocked(filepath.Join(dir, e.Name())); err != nil {
 				logger.Warn("what a step has left cannot be removed", slog.String("dir", e.Name()), slog.Any("error", err))
 			}
 		}

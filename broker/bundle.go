@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/oidctoken/oidctoken/exchange"
-	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
 // fileName returns a name that differs for every connector and audience, also
@@ -43,9 +42,6 @@ func (s *Step) tokenFile(ctx context.Context, g *grant) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := s.subdir(privateDir); err != nil {
-		return "", err
-	}
 	ref, audience := g.ref.String(), g.audience
 	err = s.keep(ctx, &keptFile{path: tokenName(g), source: "the token of " + ref + " for " + audience, render: func(ctx context.Context, u *usage) (string, error) {
 		g, err := s.grant(ctx, ref, audience) // which may have been revoked
@@ -57,8 +53,8 @@ func (s *Step) tokenFile(ctx context.Context, g *grant) (string, error) {
 	return filepath.Join(dir, tokenName(g)), err
 }
 
-// bundle writes what the tools of the grant's cloud need, once for a step, and
-// returns the variables that lead to it.
+// bundle writes what the tools of the grant's cloud need, and returns the variables
+// that lead to it: the same for a step each time. Files that are there stay.
 func (s *Step) bundle(ctx context.Context, g *grant) (map[string]string, error) {
 	end, err := s.begin()
 	if err != nil {
@@ -66,17 +62,15 @@ func (s *Step) bundle(ctx context.Context, g *grant) (map[string]string, error) 
 	}
 	defer end()
 	name := fileName(g)
-	s.mu.Lock()
-	env := s.bundles[name]
-	s.mu.Unlock()
-	if env != nil {
-		return env, nil
-	}
-	if env, err = s.makeBundle(ctx, g, name); err != nil {
+	env, err := s.makeBundle(ctx, g, name)
+	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if first := s.bundles[name]; first != nil {
+		return first, nil
+	}
 	s.bundles[name] = env
 	return env, nil
 }
@@ -94,7 +88,7 @@ func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[strin
 			return nil, err
 		}
 		token := filepath.Join(dir, tokenName(g))
-		err = s.writeBundle(env, within, func(dir string) (*exchange.Bundle, error) {
+		err = s.writeBundle(ctx, env, within, func(dir string) (*exchange.Bundle, error) {
 			if named, ok := files.(exchange.SessionBundler); ok {
 				return s.sessionBundle(named, g, dir, token)
 			}
@@ -111,7 +105,7 @@ func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[strin
 		if err != nil {
 			return nil, err
 		}
-		err = s.writeBundle(env, filepath.Join(within, "endpoint"), func(dir string) (*exchange.Bundle, error) {
+		err = s.writeBundle(ctx, env, filepath.Join(within, "endpoint"), func(dir string) (*exchange.Bundle, error) {
 			return ex.EndpointBundle(dir, e.of(g))
 		})
 		if err != nil {
@@ -139,26 +133,25 @@ func (s *Step) sessionBundle(ex exchange.SessionBundler, g *grant, dir, token st
 
 // writeBundle writes a bundle's directories and files below within, in the
 // step's directory, and adds the variables that env does not have yet.
-func (s *Step) writeBundle(env map[string]string, within string, make func(dir string) (*exchange.Bundle, error)) error {
-	dir, err := s.subdir(within)
+func (s *Step) writeBundle(ctx context.Context, env map[string]string, within string, make func(dir string) (*exchange.Bundle, error)) error {
+	dir, err := s.Dir()
 	if err != nil {
 		return err
 	}
-	b, err := make(dir)
+	if err := s.keepDir(ctx, within); err != nil {
+		return err
+	}
+	b, err := make(filepath.Join(dir, within))
 	if err != nil {
 		return err
 	}
 	for _, name := range b.Dirs {
-		if err := s.root.MkdirAll(filepath.Join(within, filepath.FromSlash(name)), 0o700); err != nil {
+		if err := s.keepDir(ctx, filepath.Join(within, filepath.FromSlash(name))); err != nil {
 			return err
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Files)) {
-		path := filepath.Join(within, filepath.FromSlash(name))
-		if err := s.root.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		if err := atomicfile.WriteIn(s.root, path, b.Files[name]); err != nil {
+		if err := s.keepFixed(ctx, filepath.Join(within, filepath.FromSlash(name)), string(b.Files[name])); err != nil {
 			return err
 		}
 	}

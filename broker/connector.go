@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
@@ -19,6 +20,14 @@ var ErrNoConnector = errors.New("no such connector")
 // is reached. It is the host's, and not changed after its first use.
 type Connector struct {
 	UID, Name string // claims connector_uid and connector_name. Optional.
+
+	// Version names this state of the connector, such as its row's version or
+	// time of change. It is for Connectors that make a new Exchanger for each
+	// lookup: while Version stays the same, the broker goes on with the first
+	// Exchanger and its credentials. It must change whenever the Exchanger's
+	// configuration does. Optional. Without it, two Exchangers are the same if
+	// they are equal, or if they are exchange.Configured and say so.
+	Version string
 
 	// Exchanger trades the token at a cloud. Nil for a connector whose relying
 	// party takes the token itself.
@@ -52,6 +61,18 @@ type Home struct {
 	ID                             string
 }
 
+// place names the level that h is at, and where: "project acme/payments/ledger".
+func (h Home) place() string {
+	level, ids := "account", []string{h.Account}
+	if h.Organization != "" {
+		level, ids = "organization", append(ids, h.Organization)
+	}
+	if h.Project != "" {
+		level, ids = "project", append(ids, h.Project)
+	}
+	return level + " " + strings.Join(ids, "/")
+}
+
 // name is for nobody to read: no two homes have the same.
 func (h Home) name() string {
 	return fmt.Sprintf("%q", []string{h.Account, h.Organization, h.Project, h.ID})
@@ -60,8 +81,9 @@ func (h Home) name() string {
 // Connectors has a host's connectors. It is safe for concurrent use.
 type Connectors interface {
 	// Connector returns the connector of that home and no other, or an error
-	// that wraps ErrNoConnector. It has the same Exchanger each time, until it is
-	// changed: what came of another's is not given to a step.
+	// that wraps ErrNoConnector. It is called at each use of a connector. It may
+	// return a new value each time, with a new Exchanger: see Connector.Version.
+	// A step is given no credential of an Exchanger that was replaced.
 	Connector(ctx context.Context, home Home) (*Connector, error)
 }
 
@@ -101,26 +123,42 @@ type ConnectorError struct {
 	Home   Home   // where it is defined
 	Field  string // such as "Profile.Algorithms"
 	Reason string // continues the field's name
+	Err    error  // the cause; nil if there is no other than Reason
 }
 
 // Error names the field.
-func (e *ConnectorError) Error() string { return "broker: the connector's " + e.Field + " " + e.Reason }
+func (e *ConnectorError) Error() string {
+	text := "broker: the connector's " + e.Field + " " + e.Reason
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns Err.
+func (e *ConnectorError) Unwrap() error { return e.Err }
 
 // check finds a connector that could never work, whose Profile would let out
-// what its cloud must not be sent, or whose Rules admit more than they seem to.
+// what its cloud must not be sent, or whose Rules admit more or less than they seem
+// to.
 func (c *Connector) check(home Home) error {
 	if err := c.Rules.check(home); err != nil {
 		return err
 	}
+	for _, audience := range c.Audiences {
+		if printable(audience) == "" {
+			return &ConnectorError{Home: home, Field: "Audiences", Reason: "has an entry that is not 1 to 600 printable ASCII characters without spaces"}
+		}
+	}
 	if _, ok := c.Exchanger.(exchange.EndpointSourced); c.ByEndpoint && !ok {
-		return &ConnectorError{home, "ByEndpoint", "is set, and the Exchanger's tools cannot ask an endpoint"}
+		return &ConnectorError{Home: home, Field: "ByEndpoint", Reason: "is set, and the Exchanger's tools cannot ask an endpoint"}
 	}
 	if v := reflect.ValueOf(c.Exchanger); v.Kind() == reflect.Pointer && v.IsNil() {
-		return &ConnectorError{home, "Exchanger", "is a nil " + v.Type().String()}
+		return &ConnectorError{Home: home, Field: "Exchanger", Reason: "is a nil " + v.Type().String()}
 	}
 	if c.Exchanger == nil {
 		if len(c.Audiences) == 0 {
-			return &ConnectorError{home, "Audiences", "is empty, and there is no Exchanger"}
+			return &ConnectorError{Home: home, Field: "Audiences", Reason: "is empty, and there is no Exchanger"}
 		}
 		return nil
 	}
@@ -130,11 +168,11 @@ func (c *Connector) check(home Home) error {
 	accepted := c.Exchanger.Profile()
 	for _, alg := range algorithms(*c.Profile) {
 		if !slices.Contains(algorithms(accepted), alg) {
-			return &ConnectorError{home, "Profile.Algorithms", fmt.Sprintf("has %.16q, which the Exchanger's cloud does not take, but %q", alg, algorithms(accepted))}
+			return &ConnectorError{Home: home, Field: "Profile.Algorithms", Reason: fmt.Sprintf("has %.16q, which the Exchanger's cloud does not take, but %q", alg, algorithms(accepted))}
 		}
 	}
 	if most := accepted.MaxSubject; most != 0 && (c.Profile.MaxSubject == 0 || c.Profile.MaxSubject > most) {
-		return &ConnectorError{home, "Profile.MaxSubject", fmt.Sprintf("is more than the %d bytes that the Exchanger's cloud takes", most)}
+		return &ConnectorError{Home: home, Field: "Profile.MaxSubject", Reason: fmt.Sprintf("is more than the %d bytes that the Exchanger's cloud takes", most)}
 	}
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/oidctoken/oidctoken/exchange"
-	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
 const (
@@ -78,24 +77,24 @@ func (s *Step) listen() (*endpoint, error) {
 // endpointEnv starts the step's endpoint and returns the variables that lead to
 // it. The header of a request is in a file, which curl takes as -H @file: a
 // secret in an argument can be seen by every process.
-func (s *Step) endpointEnv() (map[string]string, error) {
+func (s *Step) endpointEnv(ctx context.Context) (map[string]string, error) {
 	e, err := s.listen()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := s.subdir(privateDir)
+	dir, err := s.Dir()
 	if err != nil {
 		return nil, err
 	}
-	const name = "endpoint.header"
-	if err := atomicfile.WriteIn(s.root, filepath.Join(privateDir, name), []byte("Authorization: "+e.authorization())); err != nil {
-		return nil, fmt.Errorf("broker: %w", err)
+	header := filepath.Join(privateDir, "endpoint.header")
+	if err := s.keepFixed(ctx, header, "Authorization: "+e.authorization()); err != nil {
+		return nil, err
 	}
 	return map[string]string{
 		"ACTIONS_ID_TOKEN_REQUEST_URL":   e.url(tokenPath) + "?v=1", // clients append &audience=
 		"ACTIONS_ID_TOKEN_REQUEST_TOKEN": e.secret(),
 		"OIDCTOKEN_URL":                  e.url(tokenPath),
-		"OIDCTOKEN_HEADER_FILE":          filepath.Join(dir, name),
+		"OIDCTOKEN_HEADER_FILE":          filepath.Join(dir, header),
 	}, nil
 }
 

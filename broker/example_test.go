@@ -130,7 +130,7 @@ func ExampleStep_Expand() {
 	fmt.Println(err, errors.Is(err, broker.ErrNoConnector))
 	// Output:
 	// account/acme:org/payments:project/ledger to https://vault.example.com
-	// expr: line 1, column 3: secrets.getJWT: failed: broker: connector account.valut: no such connector true
+	// expr: line 1, column 3: secrets.getJWT: failed: broker: connector account.valut: no such connector in account acme; was account.vault meant? true
 }
 
 // A manager shows what a step's tokens would say, and to whom, before the step

@@ -23,36 +23,51 @@ const (
 	retryDelay = 10 * time.Second
 )
 
-// keptFile is a file that is kept fresh: it is written again when what it was
-// made from is renewed, and removed when that has expired, or when the step may
-// have it no longer, so that no reader sees an expired token. One goroutine does
-// so for each file, so that a cloud that hangs holds up no other file.
+// keptFile is a file, or a directory, that is kept while the step lives: it is
+// written again when its tokens and credentials are renewed, and when it has
+// vanished. It is removed when they have expired, or when the step may no longer
+// have it, so that no reader sees an expired token. Each file has a goroutine of its
+// own, so that a cloud that hangs delays no other file.
 type keptFile struct {
 	path   string // relative to the step's Dir
 	source string // what it is made from: a path has one source
 	render func(ctx context.Context, u *usage) (string, error)
+	isDir  bool
+	quiet  bool // it is a part of a delivery, and has no event of its own
 
-	tried chan struct{} // closed after the first try
-	wake  chan struct{} // of one: look now
+	tried chan struct{}      // closed after the first try
+	wake  chan struct{}      // of one: look now
+	ask   chan chan struct{} // look now, and close the channel
 	mu    sync.Mutex
 	err   error // why the file is not there; nil while it is
 
 	// Of the file's goroutine.
 	text   string
-	there  bool
+	there  bool // it was written, and not removed by us since
 	usage  usage
 	failed bool
 }
 
+// keepDir keeps an empty directory.
+func (s *Step) keepDir(ctx context.Context, path string) error {
+	return s.keep(ctx, &keptFile{path: path, isDir: true, quiet: true, render: func(context.Context, *usage) (string, error) { return "", nil }})
+}
+
+// keepFixed keeps a file whose text does not change.
+func (s *Step) keepFixed(ctx context.Context, path, text string) error {
+	return s.keep(ctx, &keptFile{path: path, quiet: true, render: func(context.Context, *usage) (string, error) { return text, nil }})
+}
+
 // keep writes a file, and keeps it fresh until the step is closed. What could
 // not be written at all is not kept. Callers with the same source share the
-// first try, and each may leave.
+// first try, and each may leave. If a kept file has vanished, keep waits until it
+// was written again.
 func (s *Step) keep(ctx context.Context, f *keptFile) error {
-	f.tried, f.wake = make(chan struct{}), make(chan struct{}, 1)
+	f.tried, f.wake, f.ask = make(chan struct{}), make(chan struct{}, 1), make(chan chan struct{})
 	s.mu.Lock()
-	if s.closed {
+	if err := s.whenClosed(); err != nil {
 		s.mu.Unlock()
-		return ErrClosed
+		return err
 	}
 	if kept := s.files[f.path]; kept != nil {
 		f, kept = kept, f
@@ -66,11 +81,32 @@ func (s *Step) keep(ctx context.Context, f *keptFile) error {
 	}
 	s.mu.Unlock()
 
+	ctx, done := s.during(ctx)
+	defer done()
 	select {
 	case <-f.tried:
 	case <-ctx.Done():
-		return ctx.Err()
+		return s.ended(ctx.Err())
 	}
+	if err := f.failure(); err != nil || s.has(f.path) {
+		return err
+	}
+	looked := make(chan struct{})
+	select {
+	case f.ask <- looked:
+	case <-ctx.Done():
+		return s.ended(ctx.Err())
+	}
+	select {
+	case <-looked:
+	case <-ctx.Done():
+		return s.ended(ctx.Err())
+	}
+	return f.failure()
+}
+
+// failure returns why f is not there; nil if it is.
+func (f *keptFile) failure() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
@@ -85,21 +121,26 @@ func (s *Step) keepFresh(ctx context.Context, f *keptFile) {
 		s.mu.Unlock()
 	}
 	close(f.tried)
-	if err != nil || f.usage.expires.IsZero() {
-		return // nothing in it will expire
+	if err != nil {
+		return
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		timer.Reset(s.untilLook(f))
+		var asked chan struct{}
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case <-f.wake:
+		case asked = <-f.ask:
 		}
 		if err := s.refresh(ctx, f); err != nil && ctx.Err() == nil {
 			s.warn(ctx, "a step's file could not be renewed", err, slog.String("file", filepath.Base(f.path)))
+		}
+		if asked != nil {
+			close(asked)
 		}
 	}
 }
@@ -107,8 +148,11 @@ func (s *Step) keepFresh(ctx context.Context, f *keptFile) {
 // untilLook is how long f is left alone: not beyond its end, at which it is
 // removed.
 func (s *Step) untilLook(f *keptFile) time.Duration {
+	next := lookAgain
 	left := f.usage.expires.Sub(s.now())
-	next := min(lookAgain, max(left/looks, time.Second))
+	if !f.fixed() {
+		next = min(next, max(left/looks, time.Second))
+	}
 	if f.failed {
 		next = retryDelay
 	}
@@ -118,8 +162,12 @@ func (s *Step) untilLook(f *keptFile) time.Duration {
 	return next
 }
 
+// fixed reports whether nothing in f expires. Its text is then rendered once.
+func (f *keptFile) fixed() bool { return f.usage.expires.IsZero() }
+
 // refresh looks at f and writes it anew if what it was made from is another
-// now. If that fails, what is there serves until it expires.
+// now, or if the file has vanished. If that fails, what is there serves until it
+// expires.
 func (s *Step) refresh(ctx context.Context, f *keptFile) error {
 	err := s.removeExpired(f) // also while the new one is waited for
 	if err == nil {
@@ -128,13 +176,13 @@ func (s *Step) refresh(ctx context.Context, f *keptFile) error {
 	if ends(err) {
 		err = errors.Join(err, s.remove(f, err))
 	} else if err != nil {
-		err = errors.Join(err, s.removeExpired(f))
+		err = errors.Join(err, s.removeExpired(f), s.restore(ctx, f))
 	}
 	f.failed = err != nil
 	if err != nil && ctx.Err() != nil {
 		err = ErrClosed // rather than a cancellation, which the caller would take for its own
 	}
-	if f.there {
+	if f.there && s.has(f.path) {
 		f.report(nil)
 	} else {
 		f.report(err)
@@ -159,6 +207,9 @@ func (s *Step) look() {
 func ends(err error) bool {
 	_, connector := errors.AsType[*ConnectorError](err)
 	_, scope := errors.AsType[*oidctoken.ScopeError](err)
+	if errors.Is(err, oidctoken.ErrNoKey) { // which may come back
+		return false
+	}
 	return connector || scope || errors.Is(err, oidctoken.ErrDenied) || errors.Is(err, ErrNoConnector)
 }
 
@@ -182,7 +233,7 @@ func (s *Step) remove(f *keptFile, why error) error {
 	if !f.there {
 		return nil
 	}
-	if err := s.root.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.root().Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("broker: %w", err)
 	}
 	f.there = false
@@ -192,7 +243,10 @@ func (s *Step) remove(f *keptFile, why error) error {
 
 // write renders f and writes it, unless that takes until what is there expires.
 func (s *Step) write(ctx context.Context, f *keptFile) error {
-	if f.there && !f.usage.expires.IsZero() {
+	if f.there && f.fixed() {
+		return s.restore(ctx, f)
+	}
+	if f.there {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, f.usage.expires.Sub(s.now()))
 		defer cancel()
@@ -202,21 +256,64 @@ func (s *Step) write(ctx context.Context, f *keptFile) error {
 	if err != nil {
 		return err
 	}
-	if !f.there || text != f.text {
-		if err := atomicfile.WriteIn(s.root, f.path, []byte(text)); err != nil {
-			return fmt.Errorf("broker: %w", err)
-		}
-		s.audit(ctx, Event{Kind: Delivered, File: filepath.ToSlash(f.path), Expires: u.expires})
+	if f.there && text == f.text && s.has(f.path) {
+		f.usage = u
+		return nil
+	}
+	return s.put(ctx, f, text, u)
+}
+
+// restore writes f again as it was, if it has vanished.
+func (s *Step) restore(ctx context.Context, f *keptFile) error {
+	if !f.there || s.has(f.path) {
+		return nil
+	}
+	return s.put(ctx, f, f.text, f.usage)
+}
+
+// put writes text to f, below directories that may have vanished with it.
+func (s *Step) put(ctx context.Context, f *keptFile, text string, u usage) error {
+	_, root, err := s.open()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(f.path)
+	if f.isDir {
+		dir = f.path
+	}
+	err = root.MkdirAll(dir, 0o700)
+	if err == nil && !f.isDir {
+		err = atomicfile.WriteIn(root, f.path, []byte(text))
+	}
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
 	}
 	f.text, f.there, f.usage = text, true, u
+	if !f.quiet {
+		s.auditFile(ctx, f)
+	}
 	return nil
+}
+
+// auditFile tells of a file that was written, for each of the connectors that it
+// has something of.
+func (s *Step) auditFile(ctx context.Context, f *keptFile) {
+	given := f.usage.given
+	if len(given) == 0 {
+		given = []Event{{Kind: Delivered}}
+	}
+	for _, e := range given {
+		e.File = filepath.ToSlash(f.path)
+		s.audit(ctx, e)
+	}
 }
 
 // WriteFile resolves text and writes it to the file of that slash-separated
 // path below Dir, mode 0600, without adding a newline. The file is written
 // anew, at once and whole, before a token in it expires; it is removed if no
 // new one is to be had by then, and comes back with the next. It returns the
-// file's absolute path.
+// file's absolute path. A file that has vanished comes back within a minute, and
+// when WriteFile is called again, before it returns.
 //
 // The name is neither Dir itself nor in .oidctoken, which is the broker's. A
 // file has one text: to write it again with the same is no error, with another
@@ -238,15 +335,15 @@ func (s *Step) writeFile(ctx context.Context, name, source string, render func(c
 		return "", err
 	}
 	defer end()
-	parent, base := filepath.Split(filepath.FromSlash(name))
-	dir, err := s.subdir(parent)
+	dir, err := s.Dir()
 	if err != nil {
 		return "", err
 	}
-	if err := s.keep(ctx, &keptFile{path: filepath.Join(parent, base), source: source, render: render}); err != nil {
+	local := filepath.FromSlash(name)
+	if err := s.keep(ctx, &keptFile{path: local, source: source, render: render}); err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, base), nil
+	return filepath.Join(dir, local), nil
 }
 
 // privateDir holds what a step's connectors need, below the step's Dir.

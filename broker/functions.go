@@ -65,12 +65,23 @@ func (f *function) signature() expr.Func {
 	return expr.Func{MinArgs: 1, MaxArgs: f.maxArgs, Fields: f.fields, Secret: f.secret}
 }
 
-// usage is when the first of what an evaluation used expires. Zero: never.
-type usage struct{ expires time.Time }
+// usage is what an evaluation used.
+type usage struct {
+	expires time.Time // the first of it; zero: never
+	given   []Event   // a delivery for each token and each credential
+}
 
-func (u *usage) add(expires time.Time) {
+// add adds what a grant gave: a token, or a credential if there is no token.
+func (u *usage) add(g *grant, expires time.Time, token *oidctoken.Token) {
 	if u.expires.IsZero() || expires.Before(u.expires) {
 		u.expires = expires
+	}
+	e := g.delivered(expires, token)
+	same := func(o Event) bool {
+		return o.Connector == e.Connector && o.Audience == e.Audience && o.TokenID == e.TokenID && o.Expires.Equal(e.Expires)
+	}
+	if !slices.ContainsFunc(u.given, same) {
+		u.given = append(u.given, e)
 	}
 }
 
@@ -176,11 +187,12 @@ type Use struct {
 }
 
 // Preview returns the tokens that Expand would mint for text, in the order of
-// their expressions, and mints none. What can be refused without asking policy,
-// the connectors' Rules, a key or a cloud is refused as Expand does.
+// their expressions, and mints none. It refuses what Expand refuses, as far as that
+// is known without policy, a key or a cloud: the connectors' Rules are asked, and
+// the error is then a *[DeniedError]. A refusal is not audited.
 func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 	var uses []Use
-	_, err := expr.Expand(ctx, text, s.env(s.resolve, func(ctx context.Context, _ *function, c call) (string, error) {
+	_, err := expr.Expand(ctx, text, s.env(s.permit, func(ctx context.Context, _ *function, c call) (string, error) {
 		uses = append(uses, c.grant.use())
 		return "", nil
 	}))
@@ -193,7 +205,7 @@ func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 // PreviewConnector is Preview for a connector that Deliver would deliver, as
 // the step's only one.
 func (s *Step) PreviewConnector(ctx context.Context, ref string) (Use, error) {
-	g, err := s.resolve(ctx, ref, "")
+	g, err := s.permit(ctx, ref, "")
 	if err != nil {
 		return Use{}, err
 	}
@@ -207,7 +219,7 @@ func jwt(ctx context.Context, c call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c.usage.add(token.Expires())
+	c.usage.add(c.grant, token.Expires(), token)
 	return token.JWT(), nil
 }
 
@@ -222,7 +234,7 @@ func credentialValue(variable string) func(context.Context, call) (string, error
 		if err != nil {
 			return "", err
 		}
-		c.usage.add(credential.Expires())
+		c.usage.add(c.grant, credential.Expires(), nil)
 		value := credential.Value(variable)
 		if value == "" {
 			return "", fmt.Errorf("broker: connector %s: its credential has no %s", c.grant.ref, variable)

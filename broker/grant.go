@@ -20,22 +20,17 @@ type grant struct {
 	claims    *oidctoken.Claims // of its tokens
 }
 
-// granter is grant or resolve.
+// granter is grant or permit.
 type granter func(ctx context.Context, ref, audience string) (*grant, error)
 
 // grant is what the step may use: of the connector that a reference leads to,
 // for an audience, of which the empty one is the connector's default. What is
 // refused is audited.
 func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) {
-	g, err := s.resolve(ctx, ref, audience)
-	if err == nil {
-		if err = g.connector.Rules.admit(&g.scope, g.claims); err != nil {
-			err = fmt.Errorf("broker: connector %s: %w", g.ref, err)
-		}
-	}
+	g, err := s.permit(ctx, ref, audience)
 	if err != nil {
-		if ended := s.ended(err); ended == ErrClosed {
-			return nil, ended
+		if err = s.ended(err); errors.Is(err, ErrClosed) {
+			return nil, err
 		}
 		e := Event{Kind: Refused, Audience: printable(audience), Err: err}
 		if r, bad := ParseRef(ref); bad == nil { // else it may be anything
@@ -43,6 +38,18 @@ func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) 
 		}
 		s.audit(ctx, e)
 		return nil, err
+	}
+	return g, nil
+}
+
+// permit is grant without the audit.
+func (s *Step) permit(ctx context.Context, ref, audience string) (*grant, error) {
+	g, err := s.resolve(ctx, ref, audience)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.connector.Rules.admit(&g.scope, g.claims); err != nil {
+		return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
 	}
 	return g, nil
 }
@@ -68,13 +75,11 @@ func (s *Step) resolve(ctx context.Context, ref, audience string) (*grant, error
 	return g, nil
 }
 
-// find is the grant that leads to r's connector.
-func (s *Step) find(ctx context.Context, r Ref, audience string) (*grant, error) {
-	s.mu.Lock()
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
-		return nil, ErrClosed
+// lookup returns the grant for r's connector, whether its Rules admit the step or
+// not.
+func (s *Step) lookup(ctx context.Context, r Ref, audience string) (*grant, error) {
+	if err := s.ended(nil); err != nil {
+		return nil, err
 	}
 	home, err := r.home(&s.config.Scope)
 	if err != nil {
@@ -89,7 +94,7 @@ func (s *Step) find(ctx context.Context, r Ref, audience string) (*grant, error)
 	if c == nil {
 		return nil, ErrNoConnector
 	}
-	if err := c.check(home); err != nil {
+	if c, err = s.broker.current(ctx, home, c); err != nil {
 		return nil, err
 	}
 	g := &grant{ref: r, home: home, connector: c, scope: s.config.Scope}
@@ -139,7 +144,7 @@ func (s *Step) credential(ctx context.Context, g *grant, scopes string) (*exchan
 		if err != nil {
 			return nil, err
 		}
-		if now.connector.Exchanger == g.connector.Exchanger && now.connector.UID == g.connector.UID {
+		if now.connector.Exchanger == g.connector.Exchanger && now.connector.Version == g.connector.Version && now.connector.UID == g.connector.UID {
 			return c, nil
 		}
 		g = now

@@ -347,10 +347,10 @@ func TestAudit(t *testing.T) {
 		}
 		want := []string{
 			"exchanged account.gcp_prod gcp  err=false",
-			"delivered   access err=false",
+			"delivered account.gcp_prod gcp access err=false",
 			"refused theirs   err=true",
 			"refreshed account.gcp_prod gcp  err=false",
-			"delivered   access err=false",
+			"delivered account.gcp_prod gcp access err=false",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)

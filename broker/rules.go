@@ -1,26 +1,36 @@
 package broker
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/ident"
 )
 
 // Rules say which steps may use a connector. A list that is empty admits every
-// step; one that is not admits those that it names, and no step for which the
-// host does not know the answer. A step has to be admitted by all of them.
+// step. Any other list admits the steps that it names, and no step for which the
+// host does not know the answer. A step has to be admitted by all lists.
 //
 // Lists hold identifiers, an Entity's ID. A project's is unique only in its
 // organization, and a pipeline's in its project: a connector that is defined
 // above has one of Organizations beside Projects, and one of Projects beside
 // Pipelines. Environments are those of any project that is admitted.
+//
+// An entry that can never admit a step is refused with a *[ConnectorError]: an
+// empty one, one that is no identifier, and an account, organization or project
+// that is not the connector's own.
 type Rules struct {
 	Accounts      []string
 	Organizations []string
 	Projects      []string
 	Pipelines     []string
-	StageTypes    []string // as the claim stage_type has them: "CI", "Deployment", ...
-	Environments  []string
+	// StageTypes are as in the claim stage_type: "CI", "Deployment", ... A type
+	// that is not one of package oidctoken's may be one of the host's own. It is
+	// logged as a warning, with the nearest of these, once for each connector.
+	StageTypes   []string
+	Environments []string
 
 	// Untrusted admits executions that are marked untrusted, such as those of a
 	// fork's code. They still need the consent of the issuer's policy.
@@ -58,7 +68,11 @@ func (r *Rules) lists() []rule {
 	}
 }
 
-// admit refuses a step whose tokens would say claims.
+// Admit returns nil if r admits the step of s, and else a *[DeniedError] that names
+// the rule. It mints nothing and is not audited: a host can ask before it offers a
+// connector. The claims are those of s, from [oidctoken.Issuer.Preview].
+func (r Rules) Admit(s oidctoken.Scope, claims *oidctoken.Claims) error { return r.admit(&s, claims) }
+
 func (r *Rules) admit(s *oidctoken.Scope, claims *oidctoken.Claims) error {
 	for _, list := range r.lists() {
 		value, known := claims.Get(list.claim)
@@ -74,14 +88,64 @@ func (r *Rules) admit(s *oidctoken.Scope, claims *oidctoken.Claims) error {
 	return nil
 }
 
-// check finds rules of a connector of that home that would admit another
-// project or pipeline of the same name.
+// check finds rules of a connector of that home that would admit another project or
+// pipeline of the same name, and entries that can never admit a step.
 func (r *Rules) check(home Home) error {
 	switch {
 	case len(r.Projects) != 0 && len(r.Organizations) != 1 && home.Organization == "":
-		return &ConnectorError{home, "Rules.Projects", "would admit projects of that name in several organizations: name one of Organizations, too"}
+		return &ConnectorError{Home: home, Field: "Rules.Projects", Reason: "would admit projects of that name in several organizations: name one of Organizations, too"}
 	case len(r.Pipelines) != 0 && len(r.Projects) != 1 && home.Project == "":
-		return &ConnectorError{home, "Rules.Pipelines", "would admit pipelines of that name in several projects: name one of Projects, too"}
+		return &ConnectorError{Home: home, Field: "Rules.Pipelines", Reason: "would admit pipelines of that name in several projects: name one of Projects, too"}
+	}
+	own := map[string]string{"Accounts": home.Account, "Organizations": home.Organization, "Projects": home.Project}
+	for _, list := range r.lists() {
+		for _, entry := range list.admitted {
+			if reason := impossible(list.name, entry, own[list.name]); reason != "" {
+				return &ConnectorError{Home: home, Field: "Rules." + list.name, Reason: reason}
+			}
+		}
 	}
 	return nil
+}
+
+// impossible says why no step can have entry in a list, "" if one can. The
+// connector's own is what all its steps have, "" if they differ.
+func impossible(list, entry, own string) string {
+	if entry == "" {
+		return "has an empty entry, which admits no step"
+	}
+	if list == "StageTypes" {
+		return impossibleStageType(entry)
+	}
+	if reason := ident.Check(entry); reason != "" {
+		return fmt.Sprintf("has %.64q, which %s", entry, reason)
+	}
+	if own != "" && entry != own {
+		return fmt.Sprintf("has %q, and only steps of %q can refer to the connector", entry, own)
+	}
+	return ""
+}
+
+// stageTypes are the values of the claim stage_type that package oidctoken has
+// types for.
+var stageTypes = []string{"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline"}
+
+const maxStageType = 64 // bytes
+
+// impossibleStageType says why no stage has that type, "" if one can.
+func impossibleStageType(s string) string {
+	letter := func(b byte) bool { return 'a' <= b|0x20 && b|0x20 <= 'z' }
+	form := len(s) <= maxStageType && letter(s[0])
+	for i := range len(s) {
+		form = form && (letter(s[i]) || '0' <= s[i] && s[i] <= '9' || s[i] == '_')
+	}
+	if !form {
+		return fmt.Sprintf("has %.64q, which is not of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$", s)
+	}
+	for _, known := range stageTypes {
+		if s != known && strings.EqualFold(s, known) {
+			return fmt.Sprintf("has %q, which differs from %q in letter case", s, known)
+		}
+	}
+	return ""
 }

@@ -33,7 +33,6 @@ func TestRules(t *testing.T) {
 	}{
 		{"none", ci, broker.Rules{}, ""},
 		{"account", ci, broker.Rules{Accounts: []string{"acme"}}, ""},
-		{"another account", ci, broker.Rules{Accounts: []string{"rival"}}, "Accounts"},
 		{"organization", ci, broker.Rules{Organizations: []string{"risk", "payments"}}, ""},
 		{"another organization", ci, broker.Rules{Organizations: []string{"Payments", "payment"}}, "Organizations"},
 		{"no organization", above, broker.Rules{Organizations: payments}, "Organizations"},
@@ -47,7 +46,6 @@ func TestRules(t *testing.T) {
 		{"environment", prod, broker.Rules{Environments: []string{"prod"}}, ""},
 		{"another environment", prod, broker.Rules{Environments: []string{"staging"}}, "Environments"},
 		{"no environment", ci, broker.Rules{Environments: []string{"prod"}}, "Environments"},
-		{"an empty name admits nobody", above, broker.Rules{Organizations: []string{""}}, "Organizations"},
 		{"fork", forked, broker.Rules{}, "Untrusted"},
 		{"untrusted", marked, broker.Rules{}, "Untrusted"},
 		{"fork that is admitted", forked, broker.Rules{Untrusted: true}, ""},

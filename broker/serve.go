@@ -214,7 +214,7 @@ func (s *Step) answerToken(ctx context.Context, audience string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	s.audit(ctx, g.delivered(token.Expires()))
+	s.audit(ctx, g.delivered(token.Expires(), token))
 	return json.Marshal(struct {
 		Count     int       `json:"count"`
 		Value     string    `json:"value"`
@@ -273,14 +273,7 @@ func (s *Step) grants(ctx context.Context) (grants []*grant, gone []error) {
 // admitted is a grant of what the step was given, if the Rules still admit it.
 // The endpoint tells of the refusal, no oftener than of others.
 func (s *Step) admitted(ctx context.Context, ref Ref, audience string) (*grant, error) {
-	g, err := s.resolve(ctx, ref.String(), audience)
-	if err == nil {
-		err = g.connector.Rules.admit(&g.scope, g.claims)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", ref, err)
-	}
-	return g, nil
+	return s.permit(ctx, ref.String(), audience)
 }
 
 // answerCredentials is the credential of the step's connector whose cloud has a
@@ -300,7 +293,7 @@ func (s *Step) answerCredentials(ctx context.Context) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.audit(ctx, g.delivered(credential.Expires()))
+		s.audit(ctx, g.delivered(credential.Expires(), nil))
 		return form.ContainerCredentials(credential)
 	}
 	if len(gone) != 0 {

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -20,13 +20,19 @@ import (
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
-// ErrClosed means that the step was closed.
+// ErrClosed means that the step, or its broker, was closed.
 var ErrClosed = errors.New("broker: the step is closed")
+
+// brokerClosedError is an ErrClosed, and says that the broker was closed.
+type brokerClosedError struct{}
+
+func (brokerClosedError) Error() string        { return "broker: the broker is closed" }
+func (brokerClosedError) Is(target error) bool { return target == ErrClosed }
 
 var (
 	errExpired = errors.New("broker: what was fetched has expired")
 
-	errChanging   = errors.New("the connector has another Exchanger each time: Connectors returns the same until it is changed")
+	errChanging   = errors.New("each lookup of the connector returned another Exchanger; set Connector.Version, or return the same Exchanger")
 	errUnmaskable = errors.New("its credential has a secret that is too short to be masked")
 )
 
@@ -73,7 +79,7 @@ type Step struct {
 	mu        sync.Mutex
 	closed    bool
 	dir       string                       // made when the first file is
-	root      *os.Root                     // dir, from before the step could put links into it
+	own       *atomicfile.LockedDir        // dir, from before the step could put links into it
 	delivered map[string]Ref               // by cloud
 	bundles   map[string]map[string]string // variables by fileName
 	environ   map[string]string
@@ -83,7 +89,8 @@ type Step struct {
 }
 
 // NewStep returns a step of that configuration. Nothing is minted, checked with
-// policy or written yet. Close has to be called in the end.
+// policy or written yet. The caller closes the step in the end. NewStep fails with
+// ErrClosed after Broker.Close.
 func (b *Broker) NewStep(c StepConfig) (*Step, error) {
 	if c.Scope.Account.ID == "" {
 		return nil, errors.New("broker: StepConfig.Scope.Account is required")
@@ -109,6 +116,10 @@ func (b *Broker) NewStep(c StepConfig) (*Step, error) {
 	s.stop = stop
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.closed.Load() {
+		stop()
+		return nil, brokerClosedError{}
+	}
 	b.steps[s] = struct{}{}
 	return s, nil
 }
@@ -149,8 +160,8 @@ func (s *Step) during(ctx context.Context) (_ context.Context, done func()) {
 func (s *Step) begin() (end func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return nil, ErrClosed
+	if err := s.whenClosed(); err != nil {
+		return nil, err
 	}
 	s.tasks.Add(1)
 	return s.tasks.Done, nil
@@ -171,14 +182,14 @@ func (s *Step) begin() (end func(), err error) {
 // An audience leads to the step's one connector that allows it; without one,
 // the step's only connector is meant.
 //
-// Of one cloud, a step can be given one connector; to deliver it again is no
-// error. What fails delivers nothing.
+// Of one cloud, a step can be given one connector. It may be delivered again, which
+// brings back the files that the step has removed. What fails delivers nothing.
 func (s *Step) Deliver(ctx context.Context, ref string) error {
 	g, err := s.deliver(ctx, ref)
 	if err != nil {
 		return err
 	}
-	s.audit(ctx, g.delivered(time.Time{}))
+	s.audit(ctx, g.delivered(time.Time{}, nil))
 	return nil
 }
 
@@ -209,7 +220,7 @@ func (s *Step) deliver(ctx context.Context, ref string) (*grant, error) {
 	if taken && other != g.ref {
 		return nil, fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", g.ref, other)
 	}
-	endpoint, err := s.endpointEnv()
+	endpoint, err := s.endpointEnv(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -228,15 +239,27 @@ func (s *Step) deliver(ctx context.Context, ref string) (*grant, error) {
 	return g, nil
 }
 
-// ended is an error, or that the step was closed, which a caller would take for
-// the end of his own ctx.
+// ended returns err, or ErrClosed if the step or its broker was closed: a caller
+// would take that for the end of its own ctx.
 func (s *Step) ended(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return ErrClosed
+	if closed := s.whenClosed(); closed != nil {
+		return closed
 	}
 	return err
+}
+
+// whenClosed returns an ErrClosed if the step or its broker was closed. The caller
+// holds s.mu.
+func (s *Step) whenClosed() error {
+	switch {
+	case s.closed:
+		return ErrClosed
+	case s.broker.closed.Load():
+		return brokerClosedError{}
+	}
+	return nil
 }
 
 // Environ returns the variables of what was delivered, as "name=value", sorted
@@ -259,45 +282,74 @@ func (s *Step) Environ() []string {
 // outlives the step.
 func (s *Step) Mask(w io.Writer) io.WriteCloser { return s.masks.Writer(w) }
 
-// Dir returns the step's private directory, mode 0700, and makes it if need
-// be. Close removes it with all that is in it.
+// Dir returns the step's private directory, mode 0700, and makes it if it does not
+// exist. Close removes it with all that is in it.
 func (s *Step) Dir() (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return "", ErrClosed
-	case s.dir != "":
-		return s.dir, nil
-	case s.broker.config.Dir == "":
-		return "", errors.New("broker: Config.Dir is needed for files")
-	}
-	dir, err := os.MkdirTemp(s.broker.config.Dir, stepDirPrefix)
-	if err != nil {
-		return "", fmt.Errorf("broker: %w", err)
-	}
-	// MkdirTemp asks for 0700, and a umask can only take from that.
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return "", fmt.Errorf("broker: %w", err)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return "", fmt.Errorf("broker: %w", err)
-	}
-	s.dir, s.root = dir, root
-	return dir, nil
+	dir, _, err := s.open()
+	return dir, err
 }
 
-// subdir makes a private directory in the step's.
-func (s *Step) subdir(name string) (string, error) {
-	dir, err := s.Dir()
+// open returns the step's directory. It makes the directory if it does not exist:
+// the first time, and again if the step has removed it. It takes over a directory
+// that the step has made in its place. If the step has put a link there, root is
+// still the directory that was made.
+func (s *Step) open() (dir string, root *os.Root, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.whenClosed(); err != nil {
+		return "", nil, err
+	}
+	if s.dir == "" {
+		if s.broker.config.Dir == "" {
+			return "", nil, errors.New("broker: Config.Dir is needed for files")
+		}
+		if s.dir, s.own, err = atomicfile.MkdirTempLocked(s.broker.config.Dir, stepDirPrefix); err != nil {
+			s.dir = ""
+			return "", nil, fmt.Errorf("broker: %w", err)
+		}
+		return s.dir, s.own.Root, nil
+	}
+	there, err := os.Lstat(s.dir)
+	renew := atomicfile.LockDir
+	switch isOwn, ownErr := s.own.IsAt(s.dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		renew = atomicfile.MkdirLocked
+	case err != nil || ownErr != nil:
+		return "", nil, fmt.Errorf("broker: %w", errors.Join(err, ownErr))
+	case isOwn || !there.IsDir():
+		return s.dir, s.own.Root, nil
+	}
+	own, err := renew(s.dir)
 	if err != nil {
-		return "", err
+		return "", nil, fmt.Errorf("broker: %w", err)
 	}
-	if err := s.root.MkdirAll(filepath.Clean(name), 0o700); err != nil {
-		return "", fmt.Errorf("broker: %w", err)
+	old := s.own
+	s.own = own
+	if err := old.Close(); err != nil {
+		return "", nil, fmt.Errorf("broker: %w", err)
 	}
-	return filepath.Join(dir, name), nil
+	return s.dir, s.own.Root, nil
+}
+
+// has reports whether the step's directory is the one that was opened, or a link,
+// and there is something at path below it.
+func (s *Step) has(path string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if isOwn, err := s.own.IsAt(s.dir); err != nil || !isOwn {
+		if there, err := os.Lstat(s.dir); err != nil || there.IsDir() {
+			return false
+		}
+	}
+	_, err := s.own.Root.Lstat(path)
+	return err == nil
+}
+
+// root returns the step's directory, which was opened.
+func (s *Step) root() *os.Root {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own.Root
 }
 
 // Close ends the step's endpoint and what keeps its files fresh, and removes its directory, with
@@ -307,17 +359,19 @@ func (s *Step) subdir(name string) (string, error) {
 func (s *Step) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	dir := s.dir
 	s.mu.Unlock()
 	s.stop()
 	s.tasks.Wait()
 	s.broker.mu.Lock()
 	delete(s.broker.steps, s)
 	s.broker.mu.Unlock()
+	s.mu.Lock()
+	dir, own := s.dir, s.own
+	s.mu.Unlock()
 	if dir == "" {
 		return nil
 	}
-	if err := errors.Join(s.root.Close(), atomicfile.RemoveAll(dir)); err != nil {
+	if err := own.Remove(dir); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	return nil

@@ -53,6 +53,10 @@ type CacheEvent struct {
 	Took    time.Duration // from the mint to the end
 	Err     error         // why there is no new credential; nil if there is
 	Expires time.Time     // of the credential that is served now, the last one after a failure; zero if there is none
+
+	// TokenID and KeyID are the "jti" and the "kid" of the JWT that was exchanged:
+	// the last one, if there were several tries. They are empty if none was minted.
+	TokenID, KeyID string
 }
 
 // CacheStats is what a cache holds now, and its lookups so far.
@@ -200,7 +204,7 @@ func (l *Lease) Get(ctx context.Context) (*Credential, error) {
 func (l *Lease) flight() lease.Fetch[loan] {
 	observe, now := l.cache.store.config.Observe, l.cache.store.config.Now
 	if observe == nil {
-		return l.exchange
+		return func(ctx context.Context) (loan, error) { return l.exchange(ctx, func(*oidctoken.Token) {}) }
 	}
 	e := CacheEvent{Target: l.target}
 	begun := now()
@@ -208,7 +212,7 @@ func (l *Lease) flight() lease.Fetch[loan] {
 		e.Renewal, e.Expires, e.Late = true, last.expires, max(0, begun.Sub(last.renew))
 	}
 	return func(ctx context.Context) (loan, error) {
-		got, err := l.exchange(ctx)
+		got, err := l.exchange(ctx, func(t *oidctoken.Token) { e.TokenID, e.KeyID = t.ID(), t.KeyID() })
 		if ctx.Err() == context.Canceled {
 			return got, err // by Purge or Close
 		}
@@ -221,13 +225,20 @@ func (l *Lease) flight() lease.Fetch[loan] {
 	}
 }
 
-// exchange makes a new credential.
-func (l *Lease) exchange(ctx context.Context) (loan, error) {
+// exchange makes a new credential. It calls minted for each token, one at a time,
+// and no more once it has returned.
+func (l *Lease) exchange(ctx context.Context, minted func(*oidctoken.Token)) (loan, error) {
 	begun := l.cache.store.config.Now()
 	var (
-		mu   sync.Mutex // two at a time may mint
-		kids []string
+		mu    sync.Mutex // two at a time may mint
+		kids  []string
+		ended bool
 	)
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		ended = true
+	}()
 	c, err := l.key.exchanger.Exchange(ctx, Request{
 		Subject: func(ctx context.Context, audience string) (string, error) {
 			if audience != l.key.audience {
@@ -239,6 +250,9 @@ func (l *Lease) exchange(ctx context.Context) (loan, error) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			if !ended {
+				minted(t)
+			}
 			if !slices.Contains(kids, t.KeyID()) {
 				kids = append(kids, t.KeyID())
 			}

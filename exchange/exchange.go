@@ -70,6 +70,16 @@ type CloudNamed interface {
 	Cloud() string
 }
 
+// Configured is an [Exchanger] that compares its configuration with another's. A
+// broker uses it to recognize a connector whose Exchanger the host makes anew for
+// each lookup.
+type Configured interface {
+	// SameConfig reports whether other has the same type and configuration: for
+	// the same JWT, both get a credential of the same identity with the same
+	// rights, from the same place. In doubt it reports false.
+	SameConfig(other Exchanger) bool
+}
+
 // FileSourced is an [Exchanger] whose cloud's own tools can trade the JWT
 // themselves, from a file that is kept fresh.
 type FileSourced interface {

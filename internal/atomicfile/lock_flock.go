@@ -37,37 +37,21 @@ func flock(f *os.File, how int) error {
 
 const locksDirs = true
 
-// lockDir marks the directory d as being in use. It waits for a RemoveUnlocked
-// that has it.
-func lockDir(d *os.File) error {
-	err := flockDir(d, syscall.LOCK_EX)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil // RemoveUnlocked has no locks either, and removes nothing
-	}
-	return err
-}
-
-// tryLockDir says whether nobody uses the directory d. In doubt it fails.
+// tryLockDir marks the directory d as being in use, and reports whether nobody did
+// before. The error wraps errors.ErrUnsupported if the file system has no locks.
 func tryLockDir(d *os.File) (bool, error) {
-	err := flockDir(d, syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// flockDir is flock for a directory: its error wraps errors.ErrUnsupported if the
-// file system has no locks. NFS has none for what is not open for writing.
-func flockDir(d *os.File, how int) error {
 	for {
-		err := syscall.Flock(int(d.Fd()), how)
+		err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
 		case err == nil:
-			return nil
-		case errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EBADF), errors.Is(err, syscall.EINVAL):
-			return fmt.Errorf("flock: %w", errors.ErrUnsupported)
+			return true, nil
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return false, nil
+		case errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EINVAL),
+			errors.Is(err, syscall.EBADF): // NFS, for what is not open for writing
+			return false, fmt.Errorf("flock: %w", errors.ErrUnsupported)
 		case !errors.Is(err, syscall.EINTR):
-			return os.NewSyscallError("flock", err)
+			return false, os.NewSyscallError("flock", err)
 		}
 	}
 }

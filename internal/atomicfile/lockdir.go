@@ -16,62 +16,67 @@ type LockedDir struct {
 	self *os.File // the directory itself, which has the lock
 }
 
+// errTaken means that somebody else has the lock of a new directory, or has taken
+// the directory away: RemoveUnlocked came before the lock.
+var errTaken = errors.New("somebody else has locked or removed it")
+
 // MkdirTempLocked makes a directory in parent with a new name that begins with
 // prefix, for its owner alone (mode 0700 whatever the umask), and locks it.
 func MkdirTempLocked(parent, prefix string) (path string, d *LockedDir, err error) {
-	for {
+	for range 100 {
 		path, err = os.MkdirTemp(parent, prefix)
 		if err != nil {
 			return "", nil, fmt.Errorf("atomicfile: make locked directory: %w", err)
 		}
-		if d, err = lockNewDir(path); d != nil || err != nil {
+		if d, err = lockNewDir(path); !errors.Is(err, errTaken) {
 			return path, d, err
 		}
 	}
+	return "", nil, err
 }
 
 // MkdirLocked is [MkdirTempLocked] for a path that does not exist. Its error wraps
 // fs.ErrExist if something does.
 func MkdirLocked(path string) (*LockedDir, error) {
-	for {
-		if err := os.Mkdir(path, 0o700); err != nil {
-			return nil, fmt.Errorf("atomicfile: make locked directory: %w", err)
-		}
-		if d, err := lockNewDir(path); d != nil || err != nil {
-			return d, err
-		}
-	}
-}
-
-// lockNewDir locks the directory path, which was just made. It returns nil if
-// RemoveUnlocked came before the lock and took the directory away.
-func lockNewDir(path string) (*LockedDir, error) {
-	d, err := openNewDir(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err := os.Mkdir(path, 0o700); err != nil {
 		return nil, fmt.Errorf("atomicfile: make locked directory: %w", err)
 	}
-	err = lockDir(d.self)
-	if err == nil {
-		var there bool
-		if there, err = d.IsAt(path); there {
-			return d, nil
-		}
-	}
-	if err = errors.Join(err, d.Close()); err != nil {
-		return nil, fmt.Errorf("atomicfile: lock %s: %w", path, err)
-	}
-	return nil, nil
+	return lockNewDir(path)
 }
 
-func openNewDir(path string) (*LockedDir, error) {
+// lockNewDir locks the directory path, which was just made.
+func lockNewDir(path string) (*LockedDir, error) {
 	// Mkdir asks for 0700, and a umask can only take from that.
-	if err := os.Chmod(path, 0o700); err != nil {
+	err := os.Chmod(path, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errTaken
+	}
+	if err != nil {
+		return nil, fmt.Errorf("atomicfile: lock %s: %w", path, err)
+	}
+	return LockDir(path)
+}
+
+// LockDir locks a directory that somebody else made. It does not wait for a lock that
+// another has. A link is refused with a [*RefusedError].
+func LockDir(path string) (*LockedDir, error) {
+	d, err := openLocked(path)
+	if err != nil {
+		return nil, fmt.Errorf("atomicfile: lock %s: %w", path, err)
+	}
+	return d, nil
+}
+
+func openLocked(path string) (*LockedDir, error) {
+	parent, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(path)
+	defer parent.Close()
+	root, err := openAny(parent, filepath.Base(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errTaken
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +84,30 @@ func openNewDir(path string) (*LockedDir, error) {
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	return &LockedDir{root, self}, nil
+	d := &LockedDir{root, self}
+	if err := d.lock(path); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// lock locks d, if that is still what is at path.
+func (d *LockedDir) lock(path string) error {
+	if free, err := tryLockDir(d.self); errors.Is(err, errors.ErrUnsupported) {
+		// RemoveUnlocked has no locks either, and removes nothing.
+	} else if err != nil {
+		return err
+	} else if !free {
+		return errTaken
+	}
+	there, err := d.IsAt(path)
+	if err != nil || there {
+		return err
+	}
+	if info, err := os.Lstat(path); err == nil && !info.IsDir() {
+		return &RefusedError{Path: path, Reason: "is not a directory"}
+	}
+	return errTaken
 }
 
 // IsAt reports whether path is d, and not a link to it.
@@ -95,8 +123,14 @@ func (d *LockedDir) IsAt(path string) (bool, error) {
 	return err == nil && os.SameFile(there, opened), err
 }
 
-// Close gives up the lock. It removes nothing.
-func (d *LockedDir) Close() error { return errors.Join(d.Root.Close(), d.self.Close()) }
+// Close gives up the lock. It removes nothing, and may be called more than once.
+func (d *LockedDir) Close() error {
+	err := d.self.Close()
+	if errors.Is(err, os.ErrClosed) {
+		err = nil
+	}
+	return errors.Join(d.Root.Close(), err)
+}
 
 // Remove removes d, which is at path, with all that is in it, as [RemoveAll] does,
 // and gives up the lock.

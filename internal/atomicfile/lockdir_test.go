@@ -85,6 +85,26 @@ func TestMkdirLocked(t *testing.T) {
 	if got := lstat(t, path).Mode(); got != fs.ModeDir|0o700 {
 		t.Errorf("mode %v", got)
 	}
+	if _, err := atomicfile.LockDir(path); err == nil {
+		t.Error("it is locked twice")
+	}
+	var refused *atomicfile.RefusedError
+	link := filepath.Join(t.TempDir(), "link")
+	if err := errors.Join(again.Close(), os.Symlink(filepath.Base(path), filepath.Join(parent, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := atomicfile.LockDir(filepath.Join(parent, "link")); !errors.As(err, &refused) {
+		t.Errorf("a link to it: %v", err)
+	}
+	if _, err := atomicfile.LockDir(link); err == nil {
+		t.Error("nothing is locked")
+	}
+	if err := os.Remove(filepath.Join(parent, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if again, err = atomicfile.LockDir(path); err != nil {
+		t.Fatal(err)
+	}
 	if err := again.Remove(path); err != nil {
 		t.Fatal(err)
 	}

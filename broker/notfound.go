@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/near"
+)
+
+// mostAsked is how many connectors are tried for one that was not found.
+const mostAsked = 3
+
+// notFound returns err, which wraps ErrNoConnector, with the level that was
+// searched and the nearest connector that the step may use. Others are not named:
+// what a step learns of them would be theirs.
+func (s *Step) notFound(ctx context.Context, r Ref, err error) error {
+	if home, missing := r.home(&s.config.Scope); missing == nil {
+		err = fmt.Errorf("%w in %s", err, home.place())
+	}
+	for _, other := range s.candidates(r) {
+		g, notUsable := s.lookup(ctx, other, "")
+		if notUsable != nil || g.connector.Rules.admit(&g.scope, g.claims) != nil {
+			continue
+		}
+		if other.ID == r.ID || near.Misspelled(r.ID, []string{other.ID}) != "" {
+			return fmt.Errorf("%w; was %s meant?", err, other)
+		}
+		return fmt.Errorf("%w; the nearest is %s", err, other)
+	}
+	return err
+}
+
+// candidates returns the references that r may have been meant to be, the nearest
+// first: the same id at the step's other levels, and with a ConnectorMap also
+// other ids at the step's levels.
+func (s *Step) candidates(r Ref) []Ref {
+	ids := []string{r.ID}
+	connectors, listed := s.broker.config.Connectors.(ConnectorMap)
+	var found []Ref
+	for _, level := range []oidctoken.Level{oidctoken.ProjectLevel, oidctoken.OrganizationLevel, oidctoken.AccountLevel} {
+		searched, err := Ref{level, r.ID}.home(&s.config.Scope)
+		if err != nil {
+			continue
+		}
+		if listed {
+			ids = ids[:0]
+			for home, c := range connectors {
+				if id := home.ID; c != nil {
+					if home.ID = searched.ID; home == searched {
+						ids = append(ids, id)
+					}
+				}
+			}
+		}
+		for _, id := range ids {
+			if other := (Ref{level, id}); other != r {
+				found = append(found, other)
+			}
+		}
+	}
+	distance := make(map[string]int, len(found))
+	for _, other := range found {
+		distance[other.ID] = near.Distance(r.ID, other.ID)
+	}
+	slices.SortStableFunc(found, func(a, b Ref) int {
+		return cmp.Or(
+			cmp.Compare(distance[a.ID], distance[b.ID]),
+			cmp.Compare(a.away(r), b.away(r)),
+			strings.Compare(a.String(), b.String()),
+		)
+	})
+	return found[:min(len(found), mostAsked)]
+}
+
+// away is 0 for a reference at the level of r, and 1 for others.
+func (a Ref) away(r Ref) int {
+	if a.Level == r.Level {
+		return 0
+	}
+	return 1
+}
+
+// find is lookup, with an error that helps if the connector was not found.
+func (s *Step) find(ctx context.Context, r Ref, audience string) (*grant, error) {
+	g, err := s.lookup(ctx, r, audience)
+	if errors.Is(err, ErrNoConnector) {
+		return nil, s.notFound(ctx, r, err)
+	}
+	return g, err
+}
