@@ -41,6 +41,10 @@ type Profile struct {
 	// default (or the issuer's MaxLifetime, where that is less).
 	Lifetime time.Duration
 
+	// ShortenLifetime uses the issuer's MaxLifetime, in whole seconds, where
+	// Lifetime is longer. By default, such a Lifetime is refused.
+	ShortenLifetime bool
+
 	// Algorithms are the values of "alg" (RFC 7518, section 3.1; RFC 8037)
 	// that the relying party accepts, preferred first. Optional, RS256 by
 	// default.
@@ -97,6 +101,9 @@ func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
 	}
 	if s.lifetime == 0 {
 		s.lifetime = min(defaultLifetime, iss.config.MaxLifetime).Truncate(time.Second)
+	}
+	if p.ShortenLifetime && s.lifetime > iss.config.MaxLifetime {
+		s.lifetime = iss.config.MaxLifetime.Truncate(time.Second)
 	}
 	if s.algorithms == nil {
 		s.algorithms = defaultAlgorithms

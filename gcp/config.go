@@ -41,12 +41,34 @@ type Config struct {
 	// Lifetime is that of the service account's access token, in whole seconds,
 	// 10 minutes to 12 hours; more than 1 hour needs the organization policy
 	// constraints/iam.allowServiceAccountCredentialLifetimeExtension. Optional,
-	// 1 hour by default. Without ServiceAccount it is checked and has no
-	// effect, because a federated token's lifetime cannot be asked for.
+	// 1 hour by default. Without ServiceAccount it is the JWT's lifetime, because
+	// Google's federated token never outlives the JWT; the issuer's MaxLifetime,
+	// 1 hour by default, shortens it.
 	Lifetime time.Duration
 
+	// Project is the id of the project that gcloud and client libraries work
+	// in, unless a command names another. [Exchanger.Bundle] and the Credential
+	// give it as CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT. Optional.
+	Project string
+
+	// QuotaProject is the id of the project whose quota requests use and which is
+	// billed for them. The identity needs serviceusage.services.use there.
+	// [Exchanger.Bundle] and the Credential give it as
+	// CLOUDSDK_BILLING_QUOTA_PROJECT and GOOGLE_CLOUD_QUOTA_PROJECT, and a
+	// credential file as quota_project_id. Optional.
+	QuotaProject string
+
+	// UniverseDomain is the domain of the cloud's APIs. Optional; by default it
+	// is what follows "sts." in the host of TokenURL, or googleapis.com if the
+	// host does not begin so, is Google's own or is on loopback. It is the
+	// universe_domain of a credential file. [Exchanger.Bundle] gives one that is
+	// not googleapis.com as CLOUDSDK_CORE_UNIVERSE_DOMAIN and
+	// GOOGLE_CLOUD_UNIVERSE_DOMAIN, since clients refuse a credential of another
+	// universe than theirs.
+	UniverseDomain string
+
 	// TokenURL is the whole address of the STS token endpoint, https, or http
-	// for a loopback host. Optional, https://sts.googleapis.com/v1/token by
+	// for a loopback host. Optional, https://sts.UNIVERSE_DOMAIN/v1/token by
 	// default.
 	TokenURL string
 
@@ -56,7 +78,7 @@ type Config struct {
 	TokenInfoURL string
 
 	// ImpersonationURL is the base of the IAM Credentials API, before "/v1/".
-	// Optional, https://iamcredentials.googleapis.com by default.
+	// Optional, https://iamcredentials.UNIVERSE_DOMAIN by default.
 	ImpersonationURL string
 
 	// Subject is the template of the JWT's "sub", for [Exchanger.Profile].
@@ -77,13 +99,12 @@ type Config struct {
 }
 
 const (
-	defaultTokenURL         = "https://sts.googleapis.com/v1/token"
-	defaultImpersonationURL = "https://iamcredentials.googleapis.com"
-	cloudPlatform           = "https://www.googleapis.com/auth/cloud-platform"
+	cloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
 
-	maxAudience = 256 // characters, per allowed audience of a provider
-	minLifetime = 10 * time.Minute
-	maxLifetime = 12 * time.Hour
+	maxAudience     = 256 // characters, per allowed audience of a provider
+	defaultLifetime = time.Hour
+	minLifetime     = 10 * time.Minute
+	maxLifetime     = 12 * time.Hour
 )
 
 // check reports the first rule that c breaks.
@@ -106,6 +127,9 @@ func (c *Config) check() error {
 		return &ConfigError{"Lifetime", "is not between 10 minutes and 12 hours"}
 	case c.Timeout < 0:
 		return &ConfigError{"Timeout", "is negative"}
+	}
+	if err := c.checkProjects(); err != nil {
+		return err
 	}
 	for i, d := range c.Delegates {
 		if !isEmail(d) {
@@ -139,15 +163,18 @@ func (c Config) withDefaults() Config {
 	if len(c.Scopes) == 0 {
 		c.Scopes = []string{cloudPlatform}
 	}
+	if c.UniverseDomain == "" {
+		c.UniverseDomain = universeOf(c.TokenURL)
+	}
 	if c.TokenURL == "" {
-		c.TokenURL = defaultTokenURL
+		c.TokenURL = "https://sts." + c.UniverseDomain + "/v1/token"
 	}
 	if c.TokenInfoURL == "" {
 		u, _ := url.Parse(c.TokenURL) // it was checked
 		c.TokenInfoURL = u.Scheme + "://" + u.Host + "/v1/introspect"
 	}
 	if c.ImpersonationURL == "" {
-		c.ImpersonationURL = defaultImpersonationURL
+		c.ImpersonationURL = "https://iamcredentials." + c.UniverseDomain
 	}
 	c.ImpersonationURL = strings.TrimSuffix(c.ImpersonationURL, "/")
 	if c.Now == nil {

@@ -138,7 +138,7 @@ func TestDefaults(t *testing.T) {
 		{
 			"all", gcp.Config{Provider: provider},
 			gcp.Config{
-				Provider: provider, Audience: audience, Scopes: cloudPlatform,
+				Provider: provider, Audience: audience, Scopes: cloudPlatform, UniverseDomain: "googleapis.com",
 				TokenURL: "https://sts.googleapis.com/v1/token", TokenInfoURL: "https://sts.googleapis.com/v1/introspect",
 				ImpersonationURL: "https://iamcredentials.googleapis.com",
 			},
@@ -146,7 +146,7 @@ func TestDefaults(t *testing.T) {
 		{
 			"endpoints", gcp.Config{Provider: provider, TokenURL: "http://127.0.0.1:8080/sts/v1/token", ImpersonationURL: "http://127.0.0.1:8081/iam/", Scopes: []string{}},
 			gcp.Config{
-				Provider: provider, Audience: audience, Scopes: cloudPlatform,
+				Provider: provider, Audience: audience, Scopes: cloudPlatform, UniverseDomain: "googleapis.com",
 				TokenURL: "http://127.0.0.1:8080/sts/v1/token", TokenInfoURL: "http://127.0.0.1:8080/v1/introspect",
 				ImpersonationURL: "http://127.0.0.1:8081/iam",
 			},
@@ -158,6 +158,7 @@ func TestDefaults(t *testing.T) {
 			},
 			gcp.Config{
 				Provider: provider, Audience: "a", ServiceAccount: serviceAccount, Delegates: []string{"d@acme"}, Scopes: []string{"s"}, Lifetime: time.Hour,
+				UniverseDomain: "googleapis.com",
 				TokenURL: "https://t.example/t", TokenInfoURL: "https://i.example/i", ImpersonationURL: "https://c.example", Subject: "{account_id}", Timeout: time.Second,
 			},
 		},
@@ -205,7 +206,10 @@ func TestProfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := oidctoken.Profile{Subject: "{account_id}", MaxSubject: 127, Algorithms: []string{"ES256", "RS256"}}
+	want := oidctoken.Profile{
+		Subject: "{account_id}", MaxSubject: 127, Algorithms: []string{"ES256", "RS256"},
+		Lifetime: time.Hour, ShortenLifetime: true,
+	}
 	if diff := cmp.Diff(want, e.Profile(), cmp.FilterPath(func(p cmp.Path) bool { return p.Last().Type().Kind() == reflect.Func }, cmp.Ignore())); diff != "" {
 		t.Errorf("Profile (-want +got):\n%s", diff)
 	}

@@ -1,9 +1,12 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,16 +58,23 @@ func New(c Config) (*Exchanger, error) {
 // Lifetime of zero stays zero. The caller owns it.
 func (e *Exchanger) Config() Config { return e.config.clone() }
 
-// Profile is how the JWT must look for Google: signed with ES256 or RS256, and
-// with a "sub" of at most 127 bytes, the limit of google.subject. In direct
-// mode the JWT's lifetime, which is left to the default, bounds the access
-// token's.
+// Profile describes the JWT that Google takes: signed with ES256 or RS256, and
+// with a "sub" of at most 127 bytes, the limit of google.subject.
+//
+// Without ServiceAccount the JWT lives for Config.Lifetime, 1 hour by default,
+// because Google's access token never outlives it. An issuer whose MaxLifetime is
+// shorter shortens it. With ServiceAccount, the JWT has the issuer's default
+// lifetime.
 func (e *Exchanger) Profile() oidctoken.Profile {
-	return oidctoken.Profile{
+	p := oidctoken.Profile{
 		Subject:    e.config.Subject,
 		MaxSubject: maxSubject,
 		Algorithms: []string{"ES256", "RS256"}, // ES256 first: it is signed many times faster
 	}
+	if e.config.ServiceAccount == "" {
+		p.Lifetime, p.ShortenLifetime = cmp.Or(e.config.Lifetime, defaultLifetime), true
+	}
+	return p
 }
 
 // Audience is the "aud" of the JWT. The "audience" of the token request is
@@ -81,7 +91,9 @@ func (e *Exchanger) resource() string { return "//iam.googleapis.com/" + e.confi
 // is one (RFC 8693; projects.serviceAccounts.generateAccessToken of the IAM
 // Credentials API). The credential's variables are CLOUDSDK_AUTH_ACCESS_TOKEN,
 // which gcloud reads, and GOOGLE_OAUTH_ACCESS_TOKEN, which Terraform's google
-// provider reads; their value is the same. Its expiry is what Google said.
+// provider reads; their value is the same. With Config.Project and
+// Config.QuotaProject it has their variables too, which are not secret. Its expiry
+// is what Google said.
 //
 // A network error and the statuses 408, 429, 500, 502, 503 and 504 are
 // retried, each time with a new JWT from r.Subject. r.SessionName is not used.
@@ -94,10 +106,10 @@ func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange
 	if err != nil {
 		return nil, err
 	}
-	return exchange.NewCredential(t.expires, map[string]string{
-		envAccessToken:          t.value,
-		envTerraformAccessToken: t.value,
-	}), nil
+	env := e.config.projectEnv()
+	plain := slices.Collect(maps.Keys(env))
+	env[envAccessToken], env[envTerraformAccessToken] = t.value, t.value
+	return exchange.NewCredential(t.expires, env, plain...), nil
 }
 
 const (

@@ -69,6 +69,7 @@ type credentialFile struct {
 	ImpersonationURL string           `json:"service_account_impersonation_url,omitempty"`
 	Impersonation    *impersonation   `json:"service_account_impersonation,omitempty"`
 	TokenInfoURL     string           `json:"token_info_url,omitempty"`
+	QuotaProject     string           `json:"quota_project_id,omitempty"`
 }
 
 type impersonation struct {
@@ -113,12 +114,13 @@ func (e *Exchanger) CredentialFile(s Source) ([]byte, error) {
 		return nil, err
 	}
 	f := credentialFile{
-		UniverseDomain:   "googleapis.com",
+		UniverseDomain:   e.config.UniverseDomain,
 		Type:             "external_account",
 		Audience:         e.resource(),
 		SubjectTokenType: tokenTypeJWT,
 		TokenURL:         e.config.TokenURL,
 		CredentialSource: source,
+		QuotaProject:     e.config.QuotaProject,
 	}
 	if e.config.ServiceAccount == "" {
 		f.TokenInfoURL = e.config.TokenInfoURL
@@ -158,6 +160,9 @@ const (
 // shared directory one pipeline would be served another's token. The file that
 // KUBECONFIG names does not exist until a program writes it.
 //
+// With Config.Project, Config.QuotaProject and a Config.UniverseDomain that is not
+// googleapis.com, Bundle returns their variables too.
+//
 // Bundle fails with a [*ConfigError].
 func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 	return e.bundle(dir, FileSource{Path: tokenFile})
@@ -185,19 +190,23 @@ func (e *Exchanger) bundle(dir string, source Source) (*exchange.Bundle, error) 
 		return nil, err
 	}
 	path := filepath.Join(dir, credentialsName)
+	env := e.config.projectEnv()
+	env["CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"] = path
+	env["GOOGLE_APPLICATION_CREDENTIALS"] = path
+	env["BOTO_CONFIG"] = filepath.Join(dir, botoName)
+	env["CLOUDSDK_CONFIG"] = filepath.Join(dir, gcloudDir)
+	env["KUBECONFIG"] = filepath.Join(dir, kubeDir, "config")
+	if universe := e.config.UniverseDomain; universe != googleUniverse {
+		env["CLOUDSDK_CORE_UNIVERSE_DOMAIN"] = universe
+		env["GOOGLE_CLOUD_UNIVERSE_DOMAIN"] = universe
+	}
 	return &exchange.Bundle{
 		Files: map[string][]byte{
 			credentialsName: file,
 			botoName:        botoConfig(path, filepath.Join(dir, gsutilDir)),
 		},
 		Dirs: []string{gcloudDir, gsutilDir, kubeDir},
-		Env: map[string]string{
-			"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": path,
-			"GOOGLE_APPLICATION_CREDENTIALS":         path,
-			"BOTO_CONFIG":                            filepath.Join(dir, botoName),
-			"CLOUDSDK_CONFIG":                        filepath.Join(dir, gcloudDir),
-			"KUBECONFIG":                             filepath.Join(dir, kubeDir, "config"),
-		},
+		Env:  env,
 	}, nil
 }
 

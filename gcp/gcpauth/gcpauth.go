@@ -28,14 +28,24 @@ const leastLifetime = 225 * time.Second
 // Credentials returns credentials whose access tokens e gets for r. They are
 // cached, refreshed 225 seconds before their end, and serve as an
 // [auth.TokenProvider], too. A refresh in the background does not end with the
-// ctx of a call.
+// ctx of a call. The project, the quota project and the universe domain are those
+// of e's configuration.
 //
 // Token fails as [gcp.Exchanger.Exchange] does, and with an [*exchange.Error]
 // when Google gives a token that lives for 225 seconds or less.
 func Credentials(e *gcp.Exchanger, r exchange.Request) *auth.Credentials {
+	c := e.Config()
 	return auth.NewCredentials(&auth.CredentialsOptions{
-		TokenProvider: auth.NewCachedTokenProvider(provider{e, r}, nil),
+		TokenProvider:          auth.NewCachedTokenProvider(provider{e, r}, nil),
+		ProjectIDProvider:      always(c.Project),
+		QuotaProjectIDProvider: always(c.QuotaProject),
+		UniverseDomainProvider: always(c.UniverseDomain),
 	})
+}
+
+// always provides the same value to each caller.
+func always(value string) auth.CredentialsPropertyProvider {
+	return auth.CredentialsPropertyFunc(func(context.Context) (string, error) { return value, nil })
 }
 
 type provider struct {
@@ -90,6 +100,8 @@ func Options(e *gcp.Exchanger, subject exchange.SubjectToken) (*externalaccount.
 		SubjectTokenType:     "urn:ietf:params:oauth:token-type:jwt",
 		TokenURL:             c.TokenURL,
 		Scopes:               c.Scopes,
+		QuotaProjectID:       c.QuotaProject,
+		UniverseDomain:       c.UniverseDomain,
 		SubjectTokenProvider: SubjectTokenProvider(e, subject),
 		Client:               client(c),
 		Logger:               slog.New(slog.DiscardHandler),

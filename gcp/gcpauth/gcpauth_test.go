@@ -127,6 +127,41 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// A client finds the projects and the universe of the configuration.
+func TestCredentialsProperties(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config gcp.Config
+		want   [3]string // project, quota project, universe
+	}{
+		{"default", gcp.Config{}, [3]string{"", "", "googleapis.com"}},
+		{"configured", gcp.Config{Project: "acme-prod", QuotaProject: "acme-quota", TokenURL: "https://sts.apis-acme.example/v1/token"},
+			[3]string{"acme-prod", "acme-quota", "apis-acme.example"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := newExchanger(t, &google{seconds: 600}, tt.config)
+			creds := gcpauth.Credentials(e, exchange.Request{Subject: subject})
+			var got [3]string
+			for i, property := range []func(context.Context) (string, error){creds.ProjectID, creds.QuotaProjectID, creds.UniverseDomain} {
+				var err error
+				if got[i], err = property(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("Credentials (-want +got):\n%s", diff)
+			}
+			o, err := gcpauth.Options(e, subject)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want[1:], []string{o.QuotaProjectID, o.UniverseDomain}); diff != "" {
+				t.Errorf("Options (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // A token that cloud.google.com/go/auth takes for expired is refused, not
 // exchanged anew at every call.
 func TestCredentialsTooShort(t *testing.T) {
@@ -194,9 +229,11 @@ func TestOptions(t *testing.T) {
 		{"direct", gcp.Config{Scopes: []string{"a"}}, &externalaccount.Options{
 			Audience: "//iam.googleapis.com/" + provider, SubjectTokenType: jwtType, Scopes: []string{"a"},
 			TokenURL: "https://sts.googleapis.com/v1/token", TokenInfoURL: "https://sts.googleapis.com/v1/introspect",
+			UniverseDomain: "googleapis.com",
 		}, "ya29.federated-1"},
 		{"impersonated", gcp.Config{ServiceAccount: serviceAccount, Lifetime: 10 * time.Minute}, &externalaccount.Options{
 			Audience: "//iam.googleapis.com/" + provider, SubjectTokenType: jwtType, Scopes: []string{"https://www.googleapis.com/auth/cloud-platform"},
+			UniverseDomain:                 "googleapis.com",
 			TokenURL:                       "https://sts.googleapis.com/v1/token",
 			ServiceAccountImpersonationURL: "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/" + serviceAccount + ":generateAccessToken",
 			ServiceAccountImpersonationLifetimeSeconds: 600,
