@@ -3,6 +3,8 @@ package aws
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -10,7 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
@@ -49,24 +50,31 @@ type Config struct {
 	// down to, at most 10, of the role's account or of AWS. Optional.
 	PolicyARNs []string
 
-	// SessionTags are claims of the table, by name, that become session tags
-	// of the same key, at most 50. One that is unknown to an execution is left
-	// out. A value that no session tag can have makes the JWT's Mint fail: git
-	// refs and names of people may have one. The role's trust policy must
-	// allow sts:TagSession, or every exchange is refused. Optional.
+	// SessionTags are claims that become session tags of the same key, at most
+	// 50: claims of the table, "sub", or the host's own (Scope.Extra), by name. A
+	// claim that an execution does not have is left out. The role's trust policy
+	// must allow sts:TagSession, or every exchange is refused. Optional.
 	SessionTags []string
+
+	// UnfitTags says what happens to a tag of SessionTags whose value no session
+	// tag can have, by claim. Git refs and names of people may have one. Optional;
+	// a claim that it does not name is UnfitFail.
+	UnfitTags map[string]Unfit
 
 	// TransitiveTagKeys are those of SessionTags that stay with the session
 	// when it assumes further roles. Optional.
 	TransitiveTagKeys []string
 
-	// SourceIdentity is a claim of the table, by name, that becomes the
-	// session's source identity; it is left out where the claim is unknown. Its
-	// value must have 2 to 64 bytes of letters, digits and _+=,.@-, or Mint
-	// fails. The role's trust policy must allow sts:SetSourceIdentity. It is
-	// logged in CloudTrail, also of roles that the session goes on to.
-	// Optional.
+	// SourceIdentity is a claim, as in SessionTags, that becomes the session's
+	// source identity. It is left out where the execution does not have the claim.
+	// A source identity has 2 to 64 characters of letters, digits and _+=,.@- . The
+	// role's trust policy must allow sts:SetSourceIdentity. It is logged in
+	// CloudTrail, also of roles that the session goes on to. Optional.
 	SourceIdentity string
+
+	// UnfitSourceIdentity says what happens to a value that no source identity
+	// can have. Optional, UnfitFail by default.
+	UnfitSourceIdentity Unfit
 
 	// InsecureAnyRole leaves out the claim that pins the JWT to RoleARN. Who
 	// gets hold of the JWT can then assume every role that trusts its subject.
@@ -103,7 +111,6 @@ const (
 	maxPolicy      = 2048
 	maxPolicyARNs  = 10
 	maxSessionTags = 50
-	maxTagKey      = 128
 )
 
 // check reports the first rule that c breaks.
@@ -164,11 +171,26 @@ func (c *Config) checkClaims() error {
 		return &ConfigError{"SessionTags", "has more than 50"}
 	}
 	for i, name := range c.SessionTags {
+		reason := checkClaim(name)
+		for _, before := range c.SessionTags[:i] {
+			switch {
+			case before == name:
+				reason = "is named before"
+			case strings.EqualFold(before, name):
+				reason = "differs from another in letter case only, and AWS takes the two for one"
+			}
+		}
+		if reason != "" {
+			return &ConfigError{indexed("SessionTags", i), reason}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.UnfitTags)) {
+		field := fmt.Sprintf("UnfitTags[%.128q]", name)
 		switch {
-		case !isClaim(name):
-			return &ConfigError{indexed("SessionTags", i), "is not the name of a claim"}
-		case slices.Contains(c.SessionTags[:i], name):
-			return &ConfigError{indexed("SessionTags", i), "is named before"}
+		case !slices.Contains(c.SessionTags, name):
+			return &ConfigError{field, "is not one of SessionTags"}
+		case c.UnfitTags[name] > UnfitEncode:
+			return &ConfigError{field, notUnfit}
 		}
 	}
 	for i, key := range c.TransitiveTagKeys {
@@ -179,8 +201,13 @@ func (c *Config) checkClaims() error {
 			return &ConfigError{indexed("TransitiveTagKeys", i), "is named before"}
 		}
 	}
-	if c.SourceIdentity != "" && !isClaim(c.SourceIdentity) {
-		return &ConfigError{"SourceIdentity", "is not the name of a claim"}
+	if c.SourceIdentity != "" {
+		if reason := checkClaim(c.SourceIdentity); reason != "" {
+			return &ConfigError{"SourceIdentity", reason}
+		}
+	}
+	if c.UnfitSourceIdentity > UnfitEncode {
+		return &ConfigError{"UnfitSourceIdentity", notUnfit}
 	}
 	return nil
 }
@@ -199,6 +226,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.PolicyARNs = slices.Clone(c.PolicyARNs)
 	c.SessionTags = slices.Clone(c.SessionTags)
+	c.UnfitTags = maps.Clone(c.UnfitTags)
 	c.TransitiveTagKeys = slices.Clone(c.TransitiveTagKeys)
 	return c
 }
@@ -316,11 +344,6 @@ func checkPolicy(s string) (reason string) {
 		return "is not a JSON object"
 	}
 	return ""
-}
-
-// isClaim reports whether name is "sub" or a claim of the table.
-func isClaim(name string) bool {
-	return name == "sub" || slices.Contains(oidctoken.ClaimNames(), name)
 }
 
 func consists(s string, of func(byte) bool) bool {

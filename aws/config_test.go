@@ -95,7 +95,21 @@ func TestNewRefuses(t *testing.T) {
 
 		{"many tags", tags(many(51)...), aws.ConfigError{"SessionTags", "has more than 50"}},
 		{"empty tag", tags("project_id", ""), aws.ConfigError{"SessionTags[1]", notClaim}},
-		{"tag in capitals", tags("Project"), aws.ConfigError{"SessionTags[0]", notClaim}},
+		{"claim of the table in capitals", tags("Project_ID"), aws.ConfigError{"SessionTags[0]", notClaim}},
+		{"claim of the table, misspelled", tags("projct_id"), aws.ConfigError{"SessionTags[0]", notClaim + ": did you mean project_id?"}},
+		{"registered claim", tags("iss"), aws.ConfigError{"SessionTags[0]", notClaim}},
+		{"registered claim in capitals", tags("SUB"), aws.ConfigError{"SessionTags[0]", notClaim}},
+		{"tag with a character that no key has", tags("acme_team#1"), aws.ConfigError{"SessionTags[0]", notClaim}},
+		{"tag with a space", tags("acme team"), aws.ConfigError{"SessionTags[0]", notClaim}},
+		{"reserved tag in capitals", tags("AWS:acme"), aws.ConfigError{"SessionTags[0]", notClaim}},
+		{"tags that differ in case", tags("acme_team", "acme_Team"), aws.ConfigError{"SessionTags[1]", "differs from another in letter case only, and AWS takes the two for one"}},
+		{"unfit tag of no tag", func(c *aws.Config) { c.UnfitTags = map[string]aws.Unfit{"ref": aws.UnfitOmit} },
+			aws.ConfigError{`UnfitTags["ref"]`, "is not one of SessionTags"}},
+		{"unknown unfit tag", func(c *aws.Config) {
+			c.SessionTags, c.UnfitTags = []string{"ref"}, map[string]aws.Unfit{"ref": aws.UnfitEncode + 1}
+		}, aws.ConfigError{`UnfitTags["ref"]`, "is not one of UnfitFail, UnfitOmit and UnfitEncode"}},
+		{"unknown unfit source identity", func(c *aws.Config) { c.UnfitSourceIdentity = aws.UnfitEncode + 1 },
+			aws.ConfigError{"UnfitSourceIdentity", "is not one of UnfitFail, UnfitOmit and UnfitEncode"}},
 		{"reserved tag", tags("aws:project"), aws.ConfigError{"SessionTags[0]", notClaim}},
 		{"long tag", tags(strings.Repeat("a", 129)), aws.ConfigError{"SessionTags[0]", notClaim}},
 		{"tag twice", tags("project_id", "account_id", "project_id"), aws.ConfigError{"SessionTags[2]", "is named before"}},

@@ -182,6 +182,16 @@ func ExampleExchanger_Profile() {
 	// {"principal_tags":{"project_id":["ledger"]},"transitive_tag_keys":["project_id"]}
 }
 
+// A tag of a claim that AWS does not take as it is, and the claim again.
+func ExampleDecodeTag() {
+	value, err := aws.DecodeTag("dependabot=5Bbot=5D")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(value)
+	// Output: dependabot[bot]
+}
+
 func ExampleExchanger_Audience() {
 	e, err := aws.New(aws.Config{RoleARN: "arn:aws:iam::123456789012:role/deployer", Region: "eu-west-1"})
 	if err != nil {

@@ -114,3 +114,23 @@ func FuzzNew(f *testing.F) {
 		}
 	})
 }
+
+// S03: what DecodeTag takes is what a claim's value is encoded as, or a text in
+// which more is encoded than has to be.
+func FuzzDecodeTag(f *testing.F) {
+	for _, s := range []string{"", "refs/heads/main", "fix/=2346", "=5B=5D", "=", "=5", "=5b", "==", "é=C3=A9"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		value, err := aws.DecodeTag(s)
+		if err != nil {
+			if !strings.Contains(s, "=") || value != "" {
+				t.Errorf("DecodeTag(%q) = %q, %v", s, value, err)
+			}
+			return
+		}
+		if len(value)+2*strings.Count(s, "=") != len(s) {
+			t.Errorf("DecodeTag(%q) = %q", s, value)
+		}
+	})
+}

@@ -1,11 +1,7 @@
 package aws
 
 import (
-	"fmt"
 	"slices"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/oidctoken/oidctoken"
 )
@@ -21,19 +17,14 @@ const (
 // that every issuer has first. EdDSA is none of them.
 var algorithms = []string{"ES256", "RS256", "ES384", "ES512", "RS384", "RS512"}
 
-const (
-	maxTagValue = 256 // characters
-	minName     = 2   // bytes of a session's name and of a source identity
-	maxName     = 64
-)
-
 // Profile is how the JWT must look for AWS: signed with ES256, RS256 or a
 // longer one of their kind, and with the claims that pin it to the role, carry
 // the session tags and set the source identity, as configured. Its lifetime is
 // left to the default; the session's does not depend on it.
 //
-// The profile's Claims, and so Mint, fail when the value of a session tag or of
-// the source identity is one that AWS refuses. The error names the claim.
+// The profile's Claims, and so Mint, fail when AWS refuses the value of a session
+// tag or of the source identity, unless Config.UnfitTags or
+// Config.UnfitSourceIdentity say otherwise. The error names the claim.
 func (e *Exchanger) Profile() oidctoken.Profile {
 	return oidctoken.Profile{
 		Subject:    e.config.Subject,
@@ -55,17 +46,13 @@ func (e *Exchanger) claims(c *oidctoken.Claims) (map[string]any, error) {
 	}
 	t := tags{Principal: make(map[string][1]string)}
 	for _, name := range e.config.SessionTags {
-		value, known := c.Get(name)
-		if !known && slices.Contains(c.Omitted(), name) {
-			return nil, fmt.Errorf("aws: session tag %s: the claim's value %s", name, omitted)
+		value, ok, err := tagShape.value(c, name, e.config.UnfitTags[name])
+		if err != nil {
+			return nil, err
 		}
-		if !known {
-			continue
+		if ok {
+			t.Principal[name] = [1]string{value}
 		}
-		if reason := checkTagValue(value); reason != "" {
-			return nil, fmt.Errorf("aws: session tag %s: the claim's value %s", name, reason)
-		}
-		t.Principal[name] = [1]string{value}
 	}
 	for _, key := range e.config.TransitiveTagKeys {
 		if _, known := t.Principal[key]; known {
@@ -76,37 +63,13 @@ func (e *Exchanger) claims(c *oidctoken.Claims) (map[string]any, error) {
 		made[claimTags] = t
 	}
 	if name := e.config.SourceIdentity; name != "" {
-		value, known := c.Get(name)
-		if !known && slices.Contains(c.Omitted(), name) {
-			return nil, fmt.Errorf("aws: source identity %s: the claim's value %s", name, omitted)
+		value, ok, err := sourceShape.value(c, name, e.config.UnfitSourceIdentity)
+		if err != nil {
+			return nil, err
 		}
-		if known {
-			if !isName(value) {
-				return nil, fmt.Errorf("aws: source identity %s: the claim's value is not of 2 to 64 letters, digits and _+=,.@-", name)
-			}
+		if ok {
 			made[claimSourceIdentity] = value
 		}
 	}
 	return made, nil
 }
-
-// omitted continues "the claim's value" for one that stands in no token: left out
-// of the session, it would look like an unknown one.
-const omitted = "is longer than 1024 bytes, or is not UTF-8, or has control characters"
-
-// checkTagValue continues "the claim's value". It does not repeat it.
-func checkTagValue(s string) (reason string) {
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !tagRune(r) }) {
-		return "has a character other than letters, digits, spaces and _.:/=+-@"
-	}
-	if utf8.RuneCountInString(s) > maxTagValue {
-		return "is longer than 256 characters"
-	}
-	return ""
-}
-
-func tagRune(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.Z, unicode.N) || strings.ContainsRune("_.:/=+-@", r)
-}
-
-func isName(s string) bool { return len(s) >= minName && len(s) <= maxName && consists(s, nameByte) }

@@ -121,19 +121,19 @@ func TestClaimsRefuse(t *testing.T) {
 		want   string
 	}{
 		{"tag value", aws.Config{SessionTags: []string{"triggered_by_name"}}, func(*oidctoken.Scope) {},
-			"failed: aws: session tag triggered_by_name: the claim's value has a character other than letters, digits, spaces and _.:/=+-@"},
+			"failed: aws: session tag triggered_by_name: the claim's value has a character other than letters, digits, spaces and _.:/=+-@: set Config.UnfitTags to UnfitOmit or UnfitEncode"},
 		{"branch", aws.Config{SessionTags: []string{"ref"}}, func(s *oidctoken.Scope) { s.Source = &oidctoken.Source{Ref: "refs/heads/fix#1"} },
-			"failed: aws: session tag ref: the claim's value has a character other than letters, digits, spaces and _.:/=+-@"},
+			"failed: aws: session tag ref: the claim's value has a character other than letters, digits, spaces and _.:/=+-@: set Config.UnfitTags to UnfitOmit or UnfitEncode"},
 		{"source identity", aws.Config{SourceIdentity: "triggered_by_name"}, func(*oidctoken.Scope) {},
-			"failed: aws: source identity triggered_by_name: the claim's value is not of 2 to 64 letters, digits and _+=,.@-"},
+			"failed: aws: source identity triggered_by_name: the claim's value is not of 2 to 64 letters, digits and _+=,.@-: set Config.UnfitSourceIdentity to UnfitOmit or UnfitEncode"},
 		{"short source identity", aws.Config{SourceIdentity: "triggered_by_id"}, func(s *oidctoken.Scope) { s.Trigger.ByID = "u" },
-			"failed: aws: source identity triggered_by_id: the claim's value is not of 2 to 64 letters, digits and _+=,.@-"},
+			"failed: aws: source identity triggered_by_id: the claim's value is not of 2 to 64 letters, digits and _+=,.@-: set Config.UnfitSourceIdentity to UnfitOmit or UnfitEncode"},
 		{"long source identity", aws.Config{SourceIdentity: "triggered_by_id"}, func(s *oidctoken.Scope) { s.Trigger.ByID = strings.Repeat("u", 65) },
-			"failed: aws: source identity triggered_by_id: the claim's value is not of 2 to 64 letters, digits and _+=,.@-"},
+			"failed: aws: source identity triggered_by_id: the claim's value is not of 2 to 64 letters, digits and _+=,.@-: set Config.UnfitSourceIdentity to UnfitOmit or UnfitEncode"},
 		{"tag that no token can have", aws.Config{SessionTags: []string{"head_ref"}}, func(s *oidctoken.Scope) { s.Source = &oidctoken.Source{HeadRef: strings.Repeat("x", 1025)} },
-			"failed: aws: session tag head_ref: the claim's value is longer than 1024 bytes, or is not UTF-8, or has control characters"},
+			"failed: aws: session tag head_ref: the claim's value is longer than 1024 bytes, or is not UTF-8, or has control characters: set Config.UnfitTags to UnfitOmit"},
 		{"source identity that no token can have", aws.Config{SourceIdentity: "trigger_by_email"}, func(s *oidctoken.Scope) { s.Trigger.ByEmail = "a\xff" },
-			"failed: aws: source identity trigger_by_email: the claim's value is longer than 1024 bytes, or is not UTF-8, or has control characters"},
+			"failed: aws: source identity trigger_by_email: the claim's value is longer than 1024 bytes, or is not UTF-8, or has control characters: set Config.UnfitSourceIdentity to UnfitOmit"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := scope(newExchanger(t, nil, tt.config))
