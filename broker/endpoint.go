@@ -23,12 +23,12 @@ const (
 )
 
 // endpoint gives a step's own processes tokens and credentials on demand, for
-// as long as the step lives, on a loopback address. It serves who knows its
-// secret, and nothing but the connectors that the step was given.
+// as long as the step lives, on a loopback address. It serves requests with its
+// secret, and only from the connectors that the step was given.
 //
-//	GET  /token?audience=A       {"count":N,"value":JWT}, as GitHub's runners have it
-//	POST /token {"audience":A}   the same, with "expiresAt"
-//	GET  /credentials            as AWS's containers have it
+//	GET  /token?audience=A       {"count":N,"value":JWT,"expiresAt":T}, as GitHub's runners do
+//	POST /token {"audience":A}   the same
+//	GET  /credentials            as AWS's containers do
 type endpoint struct {
 	step   *Step
 	host   string        // 127.0.0.1:port
@@ -51,6 +51,15 @@ func (s *Step) listen() (*endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: the step's endpoint: %w", err)
 	}
+	s.endpoint = s.serve(listener)
+	return s.endpoint, nil
+}
+
+// connKey is the key of a request's *pooledConn in its context.
+type connKey struct{}
+
+// serve starts an endpoint on a listener, which it closes when the step ends.
+func (s *Step) serve(listener net.Listener) *endpoint {
 	secret := rand.Text()
 	s.masks.Add(secret)
 	e := &endpoint{step: s, host: listener.Addr().String(), secret: func() string { return secret }}
@@ -61,17 +70,18 @@ func (s *Step) listen() (*endpoint, error) {
 		WriteTimeout:      endpointTimeout,
 		IdleTimeout:       10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnState:         func(c net.Conn, state http.ConnState) { c.(*pooledConn).changed(state) },
 	}
 	s.run(func(ctx context.Context) {
 		server.BaseContext = func(net.Listener) context.Context { return ctx }
 		stop := context.AfterFunc(ctx, func() { server.Close() }) // its error is the listener's, which nobody needs any more
 		defer stop()
-		if err := server.Serve(newBounded(listener)); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(newPool(listener)); !errors.Is(err, http.ErrServerClosed) {
 			s.warn(ctx, "a step's endpoint has ended", err)
 		}
 	})
-	s.endpoint = e
-	return e, nil
+	return e
 }
 
 // endpointEnv starts the step's endpoint and returns the variables that lead to
@@ -111,9 +121,10 @@ func (e *endpoint) of(g *grant) exchange.Endpoint {
 	}
 }
 
-// give lets the step ask its endpoint for what a grant's connector has. The
-// caller holds s.mu.
+// give lets the step ask its endpoint for what a grant's connector has, and
+// keeps the step's requests from proxies. The caller holds s.mu.
 func (s *Step) give(g *grant) {
+	s.environ[upperNoProxy], s.environ[lowerNoProxy] = noProxy(s.endpoint.unproxied())
 	if !slices.Contains(s.given, g.ref) {
 		s.given = append(s.given, g.ref)
 	}

@@ -182,8 +182,10 @@ func ExampleStep_Deliver() {
 	// ACTIONS_ID_TOKEN_REQUEST_URL of the endpoint
 	// CLOUDSDK_CONFIG drwx------
 	// GOOGLE_APPLICATION_CREDENTIALS -rw-------
+	// NO_PROXY of the endpoint
 	// OIDCTOKEN_HEADER_FILE -rw-------
 	// OIDCTOKEN_URL of the endpoint
+	// no_proxy of the endpoint
 }
 
 // Environ is what the step's command gets beside its own variables.
@@ -197,7 +199,27 @@ func ExampleStep_Environ() {
 	fmt.Println(len(step.Environ()))
 	// Output:
 	// 0
-	// 6
+	// 8
+}
+
+// A step's own list of hosts without a proxy stays, and has the endpoint's
+// besides.
+func ExampleStep_NoProxy() {
+	step, remove := exampleStep()
+	defer remove()
+	if err := step.Deliver(context.Background(), "account.gcp_prod"); err != nil {
+		log.Fatal(err)
+	}
+	env := []string{"HTTP_PROXY=http://proxy.example.com:3128", "NO_PROXY=.example.com"}
+	for _, variable := range step.NoProxy(append(env, step.Environ()...)) {
+		if strings.Contains(variable, "PROXY") || strings.Contains(variable, "proxy") {
+			fmt.Println(variable)
+		}
+	}
+	// Output:
+	// HTTP_PROXY=http://proxy.example.com:3128
+	// NO_PROXY=.example.com,127.0.0.1,localhost
+	// no_proxy=.example.com,127.0.0.1,localhost
 }
 
 func ExampleStep_WriteFile() {

@@ -2,20 +2,40 @@ package broker
 
 import (
 	"context"
+	"net"
 	"net/http"
 )
+
+const (
+	MaxConns     = maxConns
+	MaxStrangers = maxStrangers
+)
+
+var ParseAudience = parseAudience
 
 // Endpoint is the handler of an endpoint that was given connectors, on no
 // address: what listens keeps the time of a bubble from passing.
 func (s *Step) Endpoint(ctx context.Context, refs ...string) (http.Handler, error) {
+	s.endpoint = &endpoint{step: s, host: "127.0.0.1:1", secret: func() string { return "SECRET" }}
+	return s.endpoint, s.giveAll(ctx, refs)
+}
+
+// ServeEndpoint starts the step's endpoint on a listener, gives it connectors,
+// and returns its secret.
+func (s *Step) ServeEndpoint(ctx context.Context, l net.Listener, refs ...string) (secret string, err error) {
+	s.endpoint = s.serve(l)
+	return s.endpoint.secret(), s.giveAll(ctx, refs)
+}
+
+func (s *Step) giveAll(ctx context.Context, refs []string) error {
 	for _, ref := range refs {
 		g, err := s.grant(ctx, ref, "")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		s.mu.Lock()
-		s.given = append(s.given, g.ref)
+		s.give(g)
 		s.mu.Unlock()
 	}
-	return &endpoint{step: s, host: "127.0.0.1:1", secret: func() string { return "secret" }}, nil
+	return nil
 }

@@ -70,7 +70,7 @@ func (s *Step) resolve(ctx context.Context, ref, audience string) (*grant, error
 	}
 	g, err := s.find(ctx, r, audience)
 	if err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", r, err)
+		return nil, fmt.Errorf("broker: connector %s: %w", r, s.ended(err))
 	}
 	return g, nil
 }

@@ -1,53 +1,150 @@
 package broker
 
 import (
+	"container/list"
 	"net"
+	"net/http"
 	"sync"
 )
 
-// maxConns is how many connections an endpoint has at once: a step must not use
-// up the host's descriptors.
-const maxConns = 32
+// Limits of an endpoint's connections. They bound the descriptors and the
+// memory that a step, or another user of the machine, can take from the host.
+const (
+	maxConns     = 1024 // in all
+	maxStrangers = 512  // that have not shown the step's secret
+)
 
-// bounded is a listener with at most maxConns connections.
-type bounded struct {
+// pool is a listener that bounds an endpoint's connections. A new connection
+// does not wait while another one can be closed in its place: the oldest one
+// that has not shown the secret, else the one with the secret that is idle for
+// longest. So connections without the secret neither delay nor displace those
+// that have it. Accept waits only while all connections answer the step.
+type pool struct {
 	net.Listener
-	slots  chan struct{}
-	closed chan struct{}
-	close  func() error
+
+	mu        sync.Mutex
+	room      sync.Cond // a connection ended or became idle, or the pool was closed
+	strangers list.List // of *pooledConn without the secret, the oldest first
+	idle      list.List // of *pooledConn with the secret, the longest idle first
+	busy      int       // connections with the secret that are not idle
+	closed    bool
 }
 
-func newBounded(l net.Listener) *bounded {
-	b := &bounded{Listener: l, slots: make(chan struct{}, maxConns), closed: make(chan struct{})}
-	b.close = sync.OnceValue(func() error {
-		close(b.closed)
-		return l.Close()
-	})
-	return b
+// pooledConn is a connection of a pool.
+type pooledConn struct {
+	net.Conn
+	pool *pool
+
+	// Guarded by pool.mu. A connection with neither list nor busy has ended.
+	in   *list.List // pool.strangers or pool.idle; nil if it is in none
+	at   *list.Element
+	busy bool
 }
 
-func (b *bounded) Accept() (net.Conn, error) {
-	select {
-	case b.slots <- struct{}{}:
-	case <-b.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := b.Listener.Accept()
+func newPool(l net.Listener) *pool {
+	p := &pool{Listener: l}
+	p.room.L = &p.mu
+	return p
+}
+
+// Accept waits for a connection, and closes others if there are too many.
+func (p *pool) Accept() (net.Conn, error) {
+	conn, err := p.Listener.Accept()
 	if err != nil {
-		<-b.slots
 		return nil, err
 	}
-	return &boundedConn{Conn: conn, release: sync.OnceFunc(func() { <-b.slots })}, nil
+	c := &pooledConn{Conn: conn, pool: p}
+	if !p.admit(c) {
+		conn.Close() // nobody reads its error
+		return nil, net.ErrClosed
+	}
+	return c, nil
 }
 
-func (b *bounded) Close() error { return b.close() }
-
-type boundedConn struct {
-	net.Conn
-	release func()
+// admit makes room for c. It reports whether the pool is still open.
+func (p *pool) admit(c *pooledConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.closed && (p.strangers.Len() >= maxStrangers || p.strangers.Len()+p.idle.Len()+p.busy >= maxConns) {
+		victim := p.strangers.Front()
+		if victim == nil {
+			victim = p.idle.Front()
+		}
+		if victim == nil {
+			p.room.Wait()
+			continue
+		}
+		other := victim.Value.(*pooledConn)
+		other.take()
+		other.Conn.Close() // its server goroutine sees that, and nobody reads the error
+	}
+	if p.closed {
+		return false
+	}
+	c.put(&p.strangers)
+	return true
 }
 
-func (c *boundedConn) Close() error {
-	defer c.release()
+// Close ends Accept.
+func (p *pool) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.room.Broadcast()
+	p.mu.Unlock()
+	return p.Listener.Close()
+}
+
+// put appends c to a list. The caller holds p.mu.
+func (c *pooledConn) put(in *list.List) { c.in, c.at = in, in.PushBack(c) }
+
+// take removes c from where it is, and reports whether it was anywhere. The
+// caller holds p.mu.
+func (c *pooledConn) take() bool {
+	switch {
+	case c.in != nil:
+		c.in.Remove(c.at)
+		c.in, c.at = nil, nil
+	case c.busy:
+		c.busy = false
+		c.pool.busy--
+	default:
+		return false
+	}
+	return true
+}
+
+// authorized records that c has shown the secret in the request that it now
+// sends.
+func (c *pooledConn) authorized() {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	if c.in == &c.pool.strangers && c.take() {
+		c.busy = true
+		c.pool.busy++
+	}
+}
+
+// changed follows the states of a connection (see http.Server.ConnState). A
+// connection without the secret stays where it is.
+func (c *pooledConn) changed(state http.ConnState) {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	switch {
+	case state == http.StateActive && c.in == &c.pool.idle && c.take():
+		c.busy = true
+		c.pool.busy++
+	case state == http.StateIdle && c.busy && c.take():
+		c.put(&c.pool.idle)
+		c.pool.room.Signal()
+	}
+}
+
+// Close removes c from its pool.
+func (c *pooledConn) Close() error {
+	c.pool.mu.Lock()
+	if c.take() {
+		c.pool.room.Signal()
+	}
+	c.pool.mu.Unlock()
 	return c.Conn.Close()
 }

@@ -78,7 +78,7 @@ func longStep(t *testing.T, b *broker.Broker, cloud *cloud, outage time.Duration
 	}
 	call := func(path string) (int, []byte) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:1"+path, nil)
-		r.Header.Set("Authorization", "Bearer secret")
+		r.Header.Set("Authorization", "Bearer SECRET")
 		w := httptest.NewRecorder()
 		endpoint.ServeHTTP(w, r)
 		return w.Code, w.Body.Bytes()

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,10 +15,7 @@ import (
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
-	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
-
-const maxRequest = 4 << 10 // bytes of a request's body
 
 // requestError is a request that the endpoint does not serve.
 type requestError struct {
@@ -45,11 +40,12 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(body) // if it fails, there is nobody left to tell
 		return
 	}
+	err = e.step.ended(err)
 	refusal := e.refuse(r.Context(), err)
 	switch refusal.status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		w.Header().Set("Connection", "close") // which is for who has the secret
+		w.Header().Set("Connection", "close") // only clients with the secret may keep one
 	case http.StatusMisdirectedRequest:
 		w.Header().Set("Connection", "close")
 	}
@@ -129,78 +125,47 @@ func (r *refusals) tell(now time.Time) (missed int, tell bool) {
 	return missed, true
 }
 
-// answer is what a request is answered with.
+// answer returns the body of the response to a request.
 func (e *endpoint) answer(r *http.Request) ([]byte, error) {
 	switch {
 	case r.Host != e.host:
 		// A page in a browser can be made to ask, under a name of its own.
 		return nil, &requestError{http.StatusMisdirectedRequest, "misdirected_request", "it is asked for under another name"}
-	case subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(e.authorization())) != 1:
+	case !e.authorized(r.Header["Authorization"]):
 		return nil, &requestError{http.StatusUnauthorized, "invalid_token", "the Authorization is not the one that this step was given"}
 	}
-	switch r.URL.Path {
-	case tokenPath:
-		audience, err := askedFor(r)
-		if err != nil {
-			return nil, err
-		}
-		return e.step.answerToken(r.Context(), audience)
-	case credentialsPath:
-		if r.Method != http.MethodGet {
-			return nil, &requestError{http.StatusMethodNotAllowed, "invalid_request", "the method is not GET"}
-		}
-		return e.step.answerCredentials(r.Context())
-	}
-	return nil, &requestError{http.StatusNotFound, "invalid_request", "there is nothing at that path"}
-}
-
-// askedFor is the audience that a request names; empty if it names none. What
-// is not understood is refused: the token of another audience would be sent to
-// the one that was meant.
-func askedFor(r *http.Request) (string, error) {
-	bad := func(reason string) (string, error) {
-		return "", &requestError{http.StatusBadRequest, "invalid_request", reason}
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return bad("the query cannot be read")
-	}
-	audiences := query["audience"]
-	for name := range query {
-		if name != "audience" && name != "v" {
-			return bad("the query has another parameter than audience")
-		}
+	if conn, ok := r.Context().Value(connKey{}).(*pooledConn); ok {
+		conn.authorized()
 	}
 	switch {
-	case r.Method == http.MethodGet && len(audiences) == 0:
-		return "", nil
-	case r.Method == http.MethodGet && len(audiences) == 1 && audiences[0] != "":
-		return audiences[0], nil
-	case r.Method == http.MethodGet && len(audiences) == 1:
-		return bad("the audience is empty")
-	case r.Method == http.MethodGet:
-		return bad("the query has more than one audience")
-	case r.Method != http.MethodPost:
-		return "", &requestError{http.StatusMethodNotAllowed, "invalid_request", "the method is neither GET nor POST"}
-	case len(audiences) != 0:
-		return bad("the audience of a POST belongs into its body")
+	case r.URL.Path != tokenPath && r.URL.Path != credentialsPath:
+		return nil, &requestError{http.StatusNotFound, "invalid_request", "there is nothing at that path"}
+	case r.Method == http.MethodGet, r.Method == http.MethodPost && r.URL.Path == tokenPath:
+	default:
+		return nil, &requestError{http.StatusMethodNotAllowed, "invalid_request", "the path does not take that method"}
 	}
-	text, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
-	if err != nil || len(text) > maxRequest {
-		return bad(fmt.Sprintf("the body cannot be read, or is longer than %d bytes", maxRequest))
+	audience, err := requestedAudience(r)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.URL.Path == tokenPath:
+		return e.step.answerToken(r.Context(), audience)
+	case audience != "":
+		return nil, badRequest("credentials have no audience")
 	}
-	if len(text) == 0 {
-		return "", nil
+	return e.step.answerCredentials(r.Context())
+}
+
+// authorized reports whether the values of a request's Authorization are the
+// step's secret alone, as a bearer token (RFC 6750, section 2.1). Case does not
+// matter in the scheme's name (RFC 9110, section 11.1), and does in the secret.
+func (e *endpoint) authorized(values []string) bool {
+	if len(values) != 1 {
+		return false
 	}
-	var body map[string]string
-	if err := tokenhttp.DecodeJSON(text, &body); err != nil {
-		return bad(`the body is not of the form {"audience":"..."}`)
-	}
-	audience := body["audience"]
-	if len(body) != 1 || audience == "" { // null is empty
-		return bad(`the body is not of the form {"audience":"..."}`)
-	}
-	return audience, nil
+	scheme, secret, _ := strings.Cut(values[0], " ")
+	same := subtle.ConstantTimeCompare([]byte(strings.TrimLeft(secret, " ")), []byte(e.secret()))
+	return strings.EqualFold(scheme, "Bearer") && same == 1
 }
 
 // answerToken is the JWT for an audience, of the one connector of the step that

@@ -177,7 +177,9 @@ func (s *Step) begin() (end func(), err error) {
 //     {"count":N,"value":"JWT","expiresAt":"..."}, and OIDCTOKEN_HEADER_FILE, a
 //     file with the Authorization header that it wants, as curl -H @FILE sends it;
 //   - for AWS, AWS_CONTAINER_CREDENTIALS_FULL_URI and
-//     AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.
+//     AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE;
+//   - NO_PROXY and no_proxy, so that no proxy sees the endpoint's secret. Where the
+//     step has these already, NoProxy joins them.
 //
 // An audience leads to the step's one connector that allows it; without one,
 // the step's only connector is meant.

@@ -74,7 +74,7 @@ func (h *host) runStep(ctx context.Context, stage *pipeline.Stage, step *pipelin
 	}
 	stdout, stderr := given.Mask(o.stdout), given.Mask(o.stderr)
 	command := newCommand(ctx, work, path, step.KeepGoing)
-	command.Env = append(environment(dir, work, given), env...)
+	command.Env = given.NoProxy(append(environment(dir, work, given), env...))
 	command.Stdout, command.Stderr = stdout, stderr
 	err = command.Run()
 	if ctx.Err() != nil {
