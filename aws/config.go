@@ -93,6 +93,11 @@ type Config struct {
 	// Timeout bounds one attempt of one request. Optional, 10 s by default.
 	Timeout time.Duration
 
+	// Budget bounds one exchange: all attempts, the waits between them and the
+	// minting of their JWTs. An earlier deadline of the ctx wins, such as the
+	// minute of an exchange.Cache. Optional, 1 minute by default.
+	Budget time.Duration
+
 	// Now is the clock. Optional, time.Now by default.
 	Now func() time.Time
 }
@@ -138,6 +143,8 @@ func (c *Config) check() error {
 		return &ConfigError{"Lifetime", "is not between 15 minutes and 12 hours"}
 	case c.Timeout < 0:
 		return &ConfigError{"Timeout", "is negative"}
+	case c.Budget < 0:
+		return &ConfigError{"Budget", "is negative"}
 	}
 	if err := c.checkPolicies(role); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
@@ -58,9 +59,10 @@ func malformed(err error) *exchange.Error {
 	}
 }
 
-// post makes one request and returns the body of an answer of status 200.
-func (e *Exchanger) post(ctx context.Context, form url.Values, jwt string) ([]byte, error) {
-	answer, err := e.client.Post(ctx, tokenhttp.Request{
+// post makes one request, with the JWT j in it, and returns the body of an
+// answer of status 200.
+func (e *Exchanger) post(ctx context.Context, call *tokenhttp.Call, form url.Values, j *jwt) ([]byte, error) {
+	answer, err := call.Post(ctx, tokenhttp.Request{
 		URL:         e.config.url(),
 		ContentType: "application/x-www-form-urlencoded",
 		Body:        []byte(form.Encode()),
@@ -70,7 +72,7 @@ func (e *Exchanger) post(ctx context.Context, form url.Values, jwt string) ([]by
 		return nil, unanswered(err)
 	}
 	if answer.Status != http.StatusOK {
-		return nil, e.refusal(answer, jwt)
+		return nil, e.refusal(call, answer, j)
 	}
 	return answer.Body, nil
 }
@@ -91,51 +93,85 @@ func unanswered(err error) error {
 }
 
 // refusal is the error for an answer of another status than 200.
-func (e *Exchanger) refusal(answer *tokenhttp.Response, jwt string) *exchange.Error {
+func (e *Exchanger) refusal(call *tokenhttp.Call, answer *tokenhttp.Response, j *jwt) *exchange.Error {
 	code, message := parseRefusal(answer.Body)
-	if tokenhttp.Redact(code, jwt) != code {
-		code = ""
-	}
+	code = call.Code(code)
 	return &exchange.Error{
 		Provider:    provider,
 		Op:          op,
 		Status:      answer.Status,
 		Code:        code,
-		Description: tokenhttp.Redact(message, jwt),
-		Hint:        e.hint(code, message),
+		Description: call.Redact(message),
+		Hint:        e.hint(code, message, j),
 		RetryAfter:  answer.RetryAfter,
-		Retryable:   retryable(answer.Status, code, message),
+		Retryable:   worth(answer.Status, code, message) > 0,
 	}
 }
 
-func retryable(status int, code, message string) bool {
+// again returns what is for tokenhttp.Retry in one call: it counts.
+func again() func(err error) tokenhttp.Again {
+	expired := 0
+	return func(err error) tokenhttp.Again {
+		var e *exchange.Error
+		switch {
+		case !errors.As(err, &e) || e.Provider != provider:
+			return tokenhttp.Again{} // of the host's SubjectToken, or of ctx
+		case e.Code == codeExpired:
+			if expired++; expired > 1 {
+				return tokenhttp.Again{}
+			}
+			return tokenhttp.Again{For: tokenhttp.Always}
+		case !e.Retryable:
+			return tokenhttp.Again{}
+		case e.Code == "" || e.Err != nil:
+			return tokenhttp.Again{For: tokenhttp.Always, After: e.RetryAfter}
+		}
+		return tokenhttp.Again{For: worth(e.Status, e.Code, e.Description), After: e.RetryAfter}
+	}
+}
+
+// worth says how long a refusal is worth another try.
+func worth(status int, code, message string) time.Duration {
 	switch {
-	case code == codeIDPUnreachable, slices.Contains(throttled, code):
-		return true
+	case code == codeIDPUnreachable, slices.Contains(throttled, code), code == codeInvalidToken && says(message, noKey):
+		return tokenhttp.Always
 	case code == codeInvalidToken:
 		// AWS may not know a new key yet. That it knows no such provider, or
-		// another audience, is for somebody to change.
-		return !says(message, "audience") && !says(message, "provider found") && !says(message, "thumbprint")
+		// another audience, or that a clock is wrong, is for somebody to change.
+		for _, words := range append([]string{"audience", "provider found", "thumbprint"}, early...) {
+			if says(message, words) {
+				return 0
+			}
+		}
+		return tokenhttp.Brief
+	case tokenhttp.RetryableStatus(status):
+		return tokenhttp.Always
 	}
-	return tokenhttp.RetryableStatus(status)
+	return 0
 }
+
+// noKey is what AWS says when it could not get the issuer's keys.
+const noKey = "verification key"
+
+// early are words for a JWT that is not valid yet.
+var early = []string{"not valid yet", "not yet valid", "before issued", "in the future"}
 
 func says(message, words string) bool { return strings.Contains(strings.ToLower(message), words) }
 
 // hint says what to change, and where. STS's codes are few, so its words are
 // searched, too; unknown words give the code's hint.
-func (e *Exchanger) hint(code, message string) string {
+func (e *Exchanger) hint(code, message string, j *jwt) string {
 	switch code {
 	case codeInvalidToken:
-		return e.hintInvalidToken(message)
+		return e.hintInvalidToken(message, j)
 	case codeIDPUnreachable:
 		return reachable
 	case codeIDPRejected:
-		return "AWS does not take the claims of the JWT: compare a preview of the token with the IAM OIDC identity provider in account " + e.role.account
+		return "AWS does not take the claims of the JWT, of sub " + shown(j.claims.Sub) + ": compare a preview of the token with the IAM OIDC identity provider in account " + e.role.account
 	case codeExpired:
-		return "the JWT had ended, or is older than 24 hours, when AWS saw it: raise its lifetime (oidctoken.Profile.Lifetime) and check this machine's clock"
+		return "the JWT had ended, or is older than 24 hours, when AWS saw it: raise its lifetime (oidctoken.Profile.Lifetime) and check this machine's clock, which may be behind"
 	case codeDenied:
-		return e.hintDenied()
+		return e.hintDenied(j)
 	case codePackedTooLarge:
 		return "the session policies and tags are too long together: shorten Config.SessionPolicy, or name fewer PolicyARNs or SessionTags"
 	case codeMalformed:
@@ -152,21 +188,31 @@ func (e *Exchanger) hint(code, message string) string {
 
 const reachable = "AWS must reach the issuer's discovery document and JWK Set from the Internet, over https, and get an answer in less than 5 seconds"
 
-func (e *Exchanger) hintInvalidToken(message string) string {
+const clockAhead = "the JWT is not valid yet for AWS: this machine's clock, or that of whoever minted the JWT, runs ahead; set it by NTP"
+
+// shown makes a claim, which is no secret, fit for a hint.
+func shown(claim string) string { return tokenhttp.Printable(claim, 255) }
+
+func (e *Exchanger) hintInvalidToken(message string, j *jwt) string {
 	switch {
 	case says(message, "audience"):
 		return "add " + e.config.Audience + " to the client ids of the IAM OIDC identity provider in account " + e.role.account + ", or change Config.Audience"
 	case says(message, "provider found"):
-		return "create an IAM OIDC identity provider in account " + e.role.account + " whose URL equals the JWT's iss byte for byte, with its path and without a slash more or less"
+		return "create an IAM OIDC identity provider in account " + e.role.account + " whose URL equals the JWT's iss byte for byte, with its path and without a slash more or less: " + shown(j.claims.Iss)
 	case says(message, "thumbprint"):
 		return "remove the thumbprints of the IAM OIDC identity provider, or add that of the issuer's certificate authority"
-	case says(message, "verification key"):
+	case says(message, noKey):
 		return reachable
 	}
-	return "AWS cannot verify the JWT: its key must be in the issuer's JWK Set, which AWS reads from time to time, and " + reachable
+	for _, words := range early {
+		if says(message, words) {
+			return clockAhead
+		}
+	}
+	return "AWS cannot verify the JWT: its key must be in the issuer's JWK Set, which AWS reads from time to time, this machine's clock must not run ahead, and " + reachable
 }
 
-func (e *Exchanger) hintDenied() string {
+func (e *Exchanger) hintDenied(j *jwt) string {
 	actions := "sts:AssumeRoleWithWebIdentity"
 	if len(e.config.SessionTags) > 0 {
 		actions += ", sts:TagSession"
@@ -174,9 +220,10 @@ func (e *Exchanger) hintDenied() string {
 	if e.config.SourceIdentity != "" {
 		actions += ", sts:SetSourceIdentity"
 	}
-	hint := "the trust policy of " + e.config.RoleARN + " must allow " + actions +
-		" to the issuer's OIDC provider, and its conditions must admit this aud (" + e.config.Audience +
-		") and the JWT's sub, as a preview of the token shows it: no other claim is a condition key"
+	// The sub comes first: the error's text is cut at its end.
+	hint := "the JWT's sub is " + shown(j.claims.Sub) + ": the trust policy of " + e.config.RoleARN + " must allow " + actions +
+		" to the issuer's OIDC provider, and its conditions must admit this sub and this aud (" + shown(j.claims.Aud) +
+		"), as a preview of the token shows them: no other claim is a condition key"
 	if !e.config.InsecureAnyRole {
 		hint += "; the JWT's roles claim admits this role alone, so the role must exist under exactly this ARN"
 	}

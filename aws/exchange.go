@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"strconv"
 	"time"
@@ -67,9 +66,11 @@ func (e *Exchanger) Cloud() string { return "aws" }
 // as AWS has none.
 //
 // A network error, the statuses 408, 429, 500, 502, 503 and 504, throttling,
-// IDPCommunicationError, and InvalidIdentityToken unless its words say that the
-// configuration is at fault (a key may be too new for AWS) are retried, each
-// time with a new JWT from r.Subject; ExpiredTokenException is, once.
+// IDPCommunicationError, and InvalidIdentityToken because AWS could not get the
+// issuer's keys are retried until Config.Budget has passed, each time with a new
+// JWT from r.Subject. Other words of InvalidIdentityToken are retried for 17 s,
+// since a key may be too new for AWS, unless they name an error of the
+// configuration or of a clock. ExpiredTokenException is retried once.
 //
 // It fails with a [*ConfigError] when r, or the JWT that r.Subject returned,
 // is one that AWS would refuse; with the error of r.Subject as it is; with one
@@ -86,21 +87,11 @@ func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange
 		return nil, &ConfigError{"Request.Scopes", "is not empty, and AWS has no OAuth scopes: use Config.SessionPolicy"}
 	}
 	var s session
-	expired := 0
-	err := tokenhttp.Retry(ctx, func(ctx context.Context) (err error) {
-		s, err = e.assume(ctx, r)
+	call := e.client.Call()
+	err := tokenhttp.Retry(ctx, e.config.Budget, func(ctx context.Context) (err error) {
+		s, err = e.assume(ctx, call, r)
 		return err
-	}, func(err error) (time.Duration, bool) {
-		var xe *exchange.Error
-		if !errors.As(err, &xe) || xe.Provider != provider {
-			return 0, false // of the host's SubjectToken, or of ctx
-		}
-		if xe.Code == codeExpired {
-			expired++
-			return 0, expired == 1
-		}
-		return xe.RetryAfter, xe.Retryable
-	})
+	}, again())
 	if err != nil {
 		return nil, err
 	}
@@ -115,17 +106,19 @@ func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange
 }
 
 // assume gets a JWT and trades it, once.
-func (e *Exchanger) assume(ctx context.Context, r exchange.Request) (session, error) {
-	jwt, err := r.Subject(ctx, e.config.Audience)
+func (e *Exchanger) assume(ctx context.Context, call *tokenhttp.Call, r exchange.Request) (session, error) {
+	text, err := r.Subject(ctx, e.config.Audience)
 	if err != nil {
 		return session{}, err
 	}
 	// What AWS would refuse is the host's to know at once, and is not sent.
-	if reason := e.checkJWT(jwt); reason != "" {
+	j, reason := e.checkJWT(text)
+	if reason != "" {
 		return session{}, &ConfigError{"Request.Subject", reason}
 	}
+	call.Hide(text)
 	asked := e.config.Now()
-	answer, err := e.post(ctx, e.form(r.SessionName, jwt), jwt)
+	answer, err := e.post(ctx, call, e.form(r.SessionName, text), &j)
 	if err != nil {
 		return session{}, err
 	}

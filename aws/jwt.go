@@ -37,24 +37,24 @@ func decodeJWT(s string) (j jwt, ok bool) {
 // checkJWT says why AWS would refuse the JWT, or why it is not the one that was
 // asked for, in words that continue "Request.Subject"; "" if that needs AWS to
 // be known. The words hold nothing of the JWT.
-func (e *Exchanger) checkJWT(s string) (reason string) {
+func (e *Exchanger) checkJWT(s string) (j jwt, reason string) {
 	if len(s) < minJWT || len(s) > maxJWT {
-		return "returned a JWT that is not of 4 to 20000 bytes"
+		return jwt{}, "returned a JWT that is not of 4 to 20000 bytes"
 	}
 	j, ok := decodeJWT(s)
 	switch {
 	case !ok:
-		return "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat, nbf and exp"
+		return jwt{}, "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat, nbf and exp"
 	case !slices.Contains(algorithms, j.header.Alg):
-		return "returned a JWT that is signed with none of " + strings.Join(algorithms, ", ")
+		return jwt{}, "returned a JWT that is signed with none of " + strings.Join(algorithms, ", ")
 	case j.claims.Iss == "" || j.claims.Sub == "" || j.claims.Iat <= 0 || j.claims.Exp <= 0:
-		return "returned a JWT without iss, sub, iat or exp"
+		return jwt{}, "returned a JWT without iss, sub, iat or exp"
 	case j.claims.Exp <= j.claims.Iat:
-		return "returned a JWT that ends before it begins"
+		return jwt{}, "returned a JWT that ends before it begins"
 	case j.claims.Aud != e.config.Audience:
-		return "returned a JWT for another audience than it was asked for"
+		return jwt{}, "returned a JWT for another audience than it was asked for"
 	}
-	return e.checkRoles(j.claims.Roles)
+	return j, e.checkRoles(j.claims.Roles)
 }
 
 // checkRoles wants the JWT to be pinned to the role: whoever minted it without

@@ -67,10 +67,10 @@ func malformed(err error) *exchange.Error {
 	}
 }
 
-// post makes one request and returns the body of an answer of status 200. No
-// error may repeat j's text.
-func (e *Exchanger) post(ctx context.Context, form url.Values, j *jwt) ([]byte, error) {
-	answer, err := e.client.Post(ctx, tokenhttp.Request{
+// post makes one request, with the JWT j in it, and returns the body of an
+// answer of status 200.
+func (e *Exchanger) post(ctx context.Context, call *tokenhttp.Call, form url.Values, j *jwt) ([]byte, error) {
+	answer, err := call.Post(ctx, tokenhttp.Request{
 		URL:         e.config.AuthorityHost + "/" + e.config.TenantID + "/oauth2/v2.0/token",
 		ContentType: "application/x-www-form-urlencoded",
 		Body:        []byte(form.Encode()),
@@ -80,7 +80,7 @@ func (e *Exchanger) post(ctx context.Context, form url.Values, j *jwt) ([]byte, 
 		return nil, unanswered(err)
 	}
 	if answer.Status != http.StatusOK {
-		return nil, e.refusal(answer, j)
+		return nil, e.refusal(call, answer, j)
 	}
 	return answer.Body, nil
 }
@@ -99,17 +99,15 @@ func unanswered(err error) error {
 }
 
 // refusal is the error for an answer of another status than 200.
-func (e *Exchanger) refusal(answer *tokenhttp.Response, j *jwt) *exchange.Error {
+func (e *Exchanger) refusal(call *tokenhttp.Call, answer *tokenhttp.Response, j *jwt) *exchange.Error {
 	code, description := parseRefusal(answer.Body)
-	if tokenhttp.Redact(code, j.text) != code {
-		code = ""
-	}
+	code = call.Code(code)
 	xe := &exchange.Error{
 		Provider:    provider,
 		Op:          op,
 		Status:      answer.Status,
 		Code:        code,
-		Description: tokenhttp.Redact(description, j.text),
+		Description: call.Redact(description),
 		RetryAfter:  answer.RetryAfter,
 	}
 	xe.Retryable = e.retryable(xe)
@@ -169,6 +167,30 @@ func (e *Exchanger) retryable(xe *exchange.Error) bool {
 	code := codeOf(xe)
 	return code == codeNoKey || slices.Contains(unreachable, code) ||
 		slices.Contains(unmatched, code) && !e.trusted.Load()
+}
+
+// again returns what is for tokenhttp.Retry in one call: it counts.
+func again() func(err error) tokenhttp.Again {
+	expired := 0
+	return func(err error) tokenhttp.Again {
+		var e *exchange.Error
+		if !errors.As(err, &e) || e.Provider != provider {
+			return tokenhttp.Again{} // of the host's SubjectToken, or of ctx
+		}
+		switch code := codeOf(e); {
+		case code == codeExpired:
+			if expired++; expired > 1 {
+				return tokenhttp.Again{}
+			}
+			return tokenhttp.Again{For: tokenhttp.Always}
+		case !e.Retryable:
+			return tokenhttp.Again{}
+		case slices.Contains(unmatched, code) && !tokenhttp.RetryableStatus(e.Status):
+			// It looks like a wrong configuration as much as like a new credential.
+			return tokenhttp.Again{For: tokenhttp.Brief, After: max(e.RetryAfter, propagating)}
+		}
+		return tokenhttp.Again{For: tokenhttp.Always, After: e.RetryAfter}
+	}
 }
 
 // hint says what to change, and where.

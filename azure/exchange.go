@@ -3,9 +3,7 @@ package azure
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -89,13 +87,13 @@ func (e *Exchanger) Cloud() string { return "azure" }
 // The credential's one variable is AZURE_ACCESS_TOKEN. Its expiry is what Entra
 // said.
 //
-// A network error and the statuses 408, 429, 500, 502, 503 and 504 are retried,
-// each time with a new JWT from r.Subject, and so are refusals because Entra
-// could not read the issuer's keys or does not know the JWT's one yet. That no
-// federated credential matches is retried until the Exchanger has succeeded
-// once, 5 seconds apart, since Entra takes minutes to know a new one
-// everywhere: until then the error is temporary, too. That the JWT has expired
-// is retried once.
+// A network error, the statuses 408, 429, 500, 502, 503 and 504, and refusals
+// because Entra could not read the issuer's keys or does not know the JWT's key
+// yet are retried until Config.Budget has passed, each time with a new JWT from
+// r.Subject. That no federated credential matches is retried for 17 seconds, 5
+// seconds apart, until the Exchanger has succeeded once: Entra takes minutes to
+// know a new one everywhere. Until then the error is temporary, too. That the JWT
+// has expired is retried once.
 //
 // r.Scopes, if not nil, is one RESOURCE/.default. r.SessionName is not used.
 //
@@ -116,24 +114,11 @@ func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange
 		return nil, err
 	}
 	var t token
-	expired := 0
-	err := tokenhttp.Retry(ctx, func(ctx context.Context) (err error) {
-		t, err = e.token(ctx, r.Subject, scopes[0])
+	call := e.client.Call()
+	err := tokenhttp.Retry(ctx, e.config.Budget, func(ctx context.Context) (err error) {
+		t, err = e.token(ctx, call, r.Subject, scopes[0])
 		return err
-	}, func(err error) (time.Duration, bool) {
-		var xe *exchange.Error
-		if !errors.As(err, &xe) || xe.Provider != provider {
-			return 0, false // of the host's SubjectToken, or of ctx
-		}
-		switch code := codeOf(xe); {
-		case code == codeExpired:
-			expired++
-			return 0, expired == 1
-		case slices.Contains(unmatched, code):
-			return max(xe.RetryAfter, propagating), xe.Retryable
-		}
-		return xe.RetryAfter, xe.Retryable
-	})
+	}, again())
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +132,7 @@ type token struct {
 }
 
 // token gets a JWT and trades it, once.
-func (e *Exchanger) token(ctx context.Context, subject exchange.SubjectToken, scope string) (token, error) {
+func (e *Exchanger) token(ctx context.Context, call *tokenhttp.Call, subject exchange.SubjectToken, scope string) (token, error) {
 	text, err := subject(ctx, e.config.Audience)
 	if err != nil {
 		return token{}, err
@@ -160,8 +145,9 @@ func (e *Exchanger) token(ctx context.Context, subject exchange.SubjectToken, sc
 	if reason := j.check(e.config.Audience); reason != "" {
 		return token{}, &ConfigError{"Request.Subject", reason}
 	}
+	call.Hide(text)
 	asked := e.config.Now()
-	answer, err := e.post(ctx, url.Values{
+	answer, err := e.post(ctx, call, url.Values{
 		"grant_type":            {"client_credentials"},
 		"client_id":             {e.config.ClientID},
 		"scope":                 {scope},

@@ -58,5 +58,6 @@ func (s subjectTokenSupplier) SubjectToken(ctx context.Context, o externalaccoun
 	case o.SubjectTokenType != tokenTypeJWT && o.SubjectTokenType != tokenTypeID:
 		return "", &ConfigError{"SupplierOptions.SubjectTokenType", "is not that of a JWT"}
 	}
-	return s.e.subjectToken(ctx, s.subject)
+	text, _, err := s.e.subjectToken(ctx, s.subject)
+	return text, err
 }

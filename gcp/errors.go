@@ -46,20 +46,30 @@ func malformed(op string, err error) *exchange.Error {
 	}
 }
 
-// retryable is for tokenhttp.Retry.
-func retryable(err error) (time.Duration, bool) {
+// again is for tokenhttp.Retry.
+func again(err error) tokenhttp.Again {
 	var e *exchange.Error
-	if !errors.As(err, &e) || e.Provider != "gcp" {
-		return 0, false // of the host's SubjectToken, or of ctx
+	if !errors.As(err, &e) || e.Provider != "gcp" || !e.Retryable {
+		return tokenhttp.Again{} // also for errors of the host's SubjectToken, and of ctx
 	}
-	return e.RetryAfter, e.Retryable
+	return tokenhttp.Again{For: tokenhttp.Always, After: e.RetryAfter}
 }
+
+// retryable reports whether the same call may succeed later. That Google could
+// not read the issuer's keys comes with the status and the code of a bad JWT.
+func retryable(op string, status int, code, description string) bool {
+	return tokenhttp.RetryableStatus(status) || op == opToken && code == "invalid_grant" && strings.Contains(description, unreachable)
+}
+
+// unreachable is what the STS says of an issuer whose documents it could not
+// get, and of keys that it does not find there.
+const unreachable = "connecting to the given credential's issuer"
 
 // post makes one request and returns the body of an answer of status 200.
 func (t *trade) post(ctx context.Context, op string, r tokenhttp.Request) ([]byte, error) {
-	answer, err := t.client.Post(ctx, r)
+	answer, err := t.call.Post(ctx, r)
 	if err != nil {
-		return nil, t.unanswered(op, err)
+		return nil, unanswered(op, err)
 	}
 	if answer.Status != http.StatusOK {
 		return nil, t.refusal(op, answer)
@@ -68,18 +78,14 @@ func (t *trade) post(ctx context.Context, op string, r tokenhttp.Request) ([]byt
 }
 
 // unanswered is the error for a request that brought nothing to work with.
-// tokenhttp hides what that one request showed, and not the JWTs of those
-// before it.
-func (t *trade) unanswered(op string, err error) error {
+func unanswered(op string, err error) error {
 	e := &tokenhttp.Error{Reason: "there was no answer"}
 	errors.As(err, &e) // always so, by the contract of Post
-	safe := *e
-	safe.Reason = tokenhttp.Redact(e.Reason, t.shown...)
 	if e.Kind == tokenhttp.Ended {
-		return fmt.Errorf("gcp: %s: %w", op, &safe)
+		return fmt.Errorf("gcp: %s: %w", op, e)
 	}
 	return &exchange.Error{
-		Provider: "gcp", Op: op, Status: e.Status, Err: &safe,
+		Provider: "gcp", Op: op, Status: e.Status, Err: e,
 		RetryAfter: e.RetryAfter, Retryable: e.Temporary(),
 	}
 }
@@ -87,18 +93,16 @@ func (t *trade) unanswered(op string, err error) error {
 // refusal is the error for an answer of another status than 200.
 func (t *trade) refusal(op string, answer *tokenhttp.Response) *exchange.Error {
 	code, description := parseRefusal(answer.Body)
-	if tokenhttp.Redact(code, t.shown...) != code {
-		code = ""
-	}
+	code = t.call.Code(code)
 	return &exchange.Error{
 		Provider:    "gcp",
 		Op:          op,
 		Status:      answer.Status,
 		Code:        code,
-		Description: tokenhttp.Redact(description, t.shown...),
+		Description: t.call.Redact(description),
 		Hint:        t.hint(op, answer.Status, code, description),
 		RetryAfter:  answer.RetryAfter,
-		Retryable:   tokenhttp.RetryableStatus(answer.Status),
+		Retryable:   retryable(op, answer.Status, code, description),
 	}
 }
 
@@ -120,7 +124,7 @@ func parseRefusal(body []byte) (code, description string) {
 	switch {
 	case json.Unmarshal(a.Error, &code) == nil:
 		description = a.Description
-	case json.Unmarshal(a.Error, &status) == nil:
+	case tokenhttp.DecodeJSON(a.Error, &status) == nil:
 		code, description = status.Status, status.Message
 	}
 	if len(code) > 64 || !consists(code, codeByte) {
@@ -135,10 +139,10 @@ const propagation = " (a change takes up to 5 minutes)"
 
 // hint says what to change, and where. Google's codes are few, so its words
 // are searched, too; unknown words give the code's hint.
-func (e *Exchanger) hint(op string, status int, code, description string) string {
+func (t *trade) hint(op string, status int, code, description string) string {
 	says := func(words string) bool { return strings.Contains(description, words) }
 	if op != opToken {
-		return e.hintIAM(op, status, says)
+		return t.hintIAM(op, status, says)
 	}
 	switch {
 	case says("127 bytes"):
@@ -148,31 +152,34 @@ func (e *Exchanger) hint(op string, status int, code, description string) string
 	case says("credential's issuer"):
 		return "Google must reach the issuer's discovery document and JWK Set from the Internet, over https; " +
 			"or upload the JWK Set to the provider"
+	case says("stale to sign-in"):
+		return "the JWT's times are not valid now at Google: this machine's clock runs ahead or behind, or the JWT has expired"
 	case says("attribute condition"), code == "unauthorized_client":
-		return "the provider's attribute condition or mapping does not admit these claims: compare it with a preview of the token" + propagation
+		return "the provider's attribute condition or mapping does not admit the JWT of sub " + shown(t.sent.claims.Sub) +
+			": compare it with a preview of the token" + propagation
 	case code == "invalid_target":
-		return "check that " + e.config.Provider + " exists and is not disabled or deleted, and that Provider has the project's number, not its id" + propagation
+		return "check that " + t.config.Provider + " exists and is not disabled or deleted, and that Provider has the project's number, not its id" + propagation
 	case code == "invalid_request" && says(`"audience"`):
 		return "Provider is not a workload identity pool provider's full name"
 	case code == "invalid_grant":
-		return "the provider does not take the JWT: its issuer must equal the JWT's iss byte for byte, its allowed audiences must hold " +
-			e.config.Audience + ", and the key must be in the issuer's JWK Set" + propagation
+		return "the provider does not take the JWT: its issuer must equal the JWT's iss, " + shown(t.sent.claims.Iss) +
+			", byte for byte, its allowed audiences must hold " + t.config.Audience + ", and the key must be in the issuer's JWK Set" + propagation
 	}
 	return ""
 }
 
-func (e *Exchanger) hintIAM(op string, status int, says func(string) bool) string {
+func (t *trade) hintIAM(op string, status int, says func(string) bool) string {
 	switch {
 	case says("has not been used"):
 		return "enable the IAM Service Account Credentials API, iamcredentials.googleapis.com, in the service account's project" + propagation
-	case status == http.StatusForbidden && len(e.config.Delegates) > 0:
-		return "grant roles/iam.workloadIdentityUser on " + e.config.Delegates[0] + " to " + e.principals() +
-			", and roles/iam.serviceAccountTokenCreator on each next account, up to " + e.config.ServiceAccount + ", to the one before it" + propagation
+	case status == http.StatusForbidden && len(t.config.Delegates) > 0:
+		return "grant roles/iam.workloadIdentityUser on " + t.config.Delegates[0] + " to " + t.principals() +
+			", and roles/iam.serviceAccountTokenCreator on each next account, up to " + t.config.ServiceAccount + ", to the one before it" + propagation
 	case status == http.StatusForbidden:
-		return "grant roles/iam.workloadIdentityUser on " + e.config.ServiceAccount + " to " + e.principals() + propagation
+		return "grant roles/iam.workloadIdentityUser on " + t.config.ServiceAccount + " to " + t.principals() + propagation
 	case status == http.StatusNotFound:
-		return "check that the service account " + e.config.ServiceAccount + " exists"
-	case status == http.StatusBadRequest && op == opAccessToken && e.config.Lifetime > time.Hour:
+		return "check that the service account " + t.config.ServiceAccount + " exists"
+	case status == http.StatusBadRequest && op == opAccessToken && t.config.Lifetime > time.Hour:
 		return "a Lifetime over 1 hour needs the service account in the organization policy " +
 			"constraints/iam.allowServiceAccountCredentialLifetimeExtension"
 	}
@@ -180,7 +187,10 @@ func (e *Exchanger) hintIAM(op string, status int, says func(string) bool) strin
 }
 
 // principals names the pipeline as an IAM policy does.
-func (e *Exchanger) principals() string {
-	pool := "//iam.googleapis.com/" + e.config.pool()
-	return "principal:" + pool + "/subject/SUBJECT or principalSet:" + pool + "/attribute.NAME/VALUE"
+func (t *trade) principals() string {
+	pool := "//iam.googleapis.com/" + t.config.pool()
+	return "principal:" + pool + "/subject/SUBJECT (the JWT's sub is " + shown(t.sent.claims.Sub) + ") or principalSet:" + pool + "/attribute.NAME/VALUE"
 }
+
+// shown makes a claim, which is no secret, fit for a hint.
+func shown(claim string) string { return tokenhttp.Printable(claim, 255) }

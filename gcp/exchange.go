@@ -95,8 +95,9 @@ func (e *Exchanger) resource() string { return "//iam.googleapis.com/" + e.confi
 // Config.QuotaProject it has their variables too, which are not secret. Its expiry
 // is what Google said.
 //
-// A network error and the statuses 408, 429, 500, 502, 503 and 504 are
-// retried, each time with a new JWT from r.Subject. r.SessionName is not used.
+// A network error, the statuses 408, 429, 500, 502, 503 and 504, and the refusal
+// because Google could not read the issuer's keys are retried until Config.Budget
+// has passed, each time with a new JWT from r.Subject. r.SessionName is not used.
 //
 // It fails with a [*ConfigError] when r, or the JWT that r.Subject returned,
 // is one that Google would refuse; with the error of r.Subject as it is; with
@@ -121,7 +122,8 @@ const (
 type trade struct {
 	*Exchanger
 	subject exchange.SubjectToken
-	shown   []string // what Google has seen so far, in any attempt: no error may repeat it
+	call    *tokenhttp.Call
+	sent    jwt // the last one
 }
 
 // token is a secret with its end. It never leaves this package as it is.
@@ -144,26 +146,27 @@ func (e *Exchanger) accessToken(ctx context.Context, r exchange.Request) (t toke
 	if err := checkScopes("Request.Scopes", scopes); err != nil {
 		return token{}, err
 	}
-	tr := &trade{Exchanger: e, subject: r.Subject}
+	tr := &trade{Exchanger: e, subject: r.Subject, call: e.client.Call()}
 	if e.config.ServiceAccount != "" {
 		return tr.impersonate(ctx, func(ctx context.Context, federated token) (token, error) {
 			return tr.generateAccessToken(ctx, federated, scopes)
 		})
 	}
-	err = tokenhttp.Retry(ctx, func(ctx context.Context) error {
+	err = tokenhttp.Retry(ctx, e.config.Budget, func(ctx context.Context) error {
 		t, err = tr.federate(ctx, scopes)
 		return err
-	}, retryable)
+	}, again)
 	return t, err
 }
 
 // federate gets a JWT and trades it, once.
 func (t *trade) federate(ctx context.Context, scopes []string) (token, error) {
-	jwt, err := t.subjectToken(ctx, t.subject)
+	jwt, j, err := t.subjectToken(ctx, t.subject)
 	if err != nil {
 		return token{}, err
 	}
-	t.shown = append(t.shown, jwt)
+	t.call.Hide(jwt)
+	t.sent = j
 	form := url.Values{
 		"grant_type":           {grantType},
 		"audience":             {t.resource()},
@@ -183,21 +186,22 @@ func (t *trade) federate(ctx context.Context, scopes []string) (token, error) {
 		return token{}, err
 	}
 	federated, err := parseFederated(answer, asked)
-	t.shown = append(t.shown, federated.value)
+	t.call.Hide(federated.value)
 	return federated, err
 }
 
 // subjectToken gets a JWT from the host and checks it: what Google would
 // refuse is the host's to know at once, and is not sent.
-func (e *Exchanger) subjectToken(ctx context.Context, subject exchange.SubjectToken) (string, error) {
-	jwt, err := subject(ctx, e.config.Audience)
+func (e *Exchanger) subjectToken(ctx context.Context, subject exchange.SubjectToken) (string, jwt, error) {
+	text, err := subject(ctx, e.config.Audience)
 	if err != nil {
-		return "", err
+		return "", jwt{}, err
 	}
-	if reason := checkJWT(jwt, e.config.Audience); reason != "" {
-		return "", &ConfigError{"SubjectToken", reason}
+	j, reason := checkJWT(text, e.config.Audience)
+	if reason != "" {
+		return "", jwt{}, &ConfigError{"SubjectToken", reason}
 	}
-	return jwt, nil
+	return text, j, nil
 }
 
 // parseFederated reads the answer of RFC 8693, section 2.2.1. The expiry

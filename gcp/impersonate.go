@@ -39,7 +39,7 @@ func (e *Exchanger) IDToken(ctx context.Context, r IDTokenRequest) (*exchange.Cr
 	case r.Audience == "" || !consists(r.Audience, visible):
 		return nil, &ConfigError{"IDTokenRequest.Audience", "is required, in printable ASCII without spaces"}
 	}
-	t := &trade{Exchanger: e, subject: r.Subject}
+	t := &trade{Exchanger: e, subject: r.Subject, call: e.client.Call()}
 	id, err := t.impersonate(ctx, func(ctx context.Context, federated token) (token, error) {
 		return t.generateIDToken(ctx, federated, r.Audience, r.IncludeEmail)
 	})
@@ -50,11 +50,11 @@ func (e *Exchanger) IDToken(ctx context.Context, r IDTokenRequest) (*exchange.Cr
 }
 
 // impersonate gets a federated token and calls generate with it, both within
-// one allowance of retries. A retry after generate's failure uses the same
+// Config.Budget. A retry after generate's failure uses the same
 // federated token while it lives: no JWT was at fault.
 func (t *trade) impersonate(ctx context.Context, generate func(context.Context, token) (token, error)) (token, error) {
 	var federated, result token
-	err := tokenhttp.Retry(ctx, func(ctx context.Context) (err error) {
+	err := tokenhttp.Retry(ctx, t.config.Budget, func(ctx context.Context) (err error) {
 		if !t.config.Now().Before(federated.expires) {
 			// The IAM Credentials API wants this scope, whichever the final token has.
 			if federated, err = t.federate(ctx, []string{cloudPlatform}); err != nil {
@@ -63,7 +63,7 @@ func (t *trade) impersonate(ctx context.Context, generate func(context.Context, 
 		}
 		result, err = generate(ctx, federated)
 		return err
-	}, retryable)
+	}, again)
 	return result, err
 }
 

@@ -21,20 +21,20 @@ import (
 // symmetric key, or has no key that Google accepts; and if one of these has no
 // kid of its own, or is not a valid public key.
 func JWKSet(document []byte) ([]byte, error) {
-	var set struct {
-		Keys []map[string]json.RawMessage `json:"keys"` // maps, since names differ by letter case, too
-	}
+	// Maps, since a struct would also take names that differ in case.
+	var set map[string]json.RawMessage
+	var keys []map[string]json.RawMessage
 	if len(document) > maxDocument {
 		return nil, &ConfigError{"document", "is longer than 256 KiB"}
 	}
-	if json.Unmarshal(document, &set) != nil || set.Keys == nil {
+	if json.Unmarshal(document, &set) != nil || json.Unmarshal(set["keys"], &keys) != nil || keys == nil {
 		return nil, &ConfigError{"document", "is not a JWK Set"}
 	}
 	var kept struct {
 		Keys []uploadedKey `json:"keys"`
 	}
 	seen := make(map[string]bool)
-	for i, members := range set.Keys {
+	for i, members := range keys {
 		for _, name := range privateMembers {
 			if _, ok := members[name]; ok {
 				return nil, &ConfigError{indexed("keys", i), "is not a public key: do not publish it"}

@@ -31,22 +31,22 @@ func decodeJWT(s string) (j jwt, ok bool) {
 // checkJWT says why Google would refuse the JWT, in words that continue
 // "SubjectToken"; "" if that needs Google to be known. The words hold
 // nothing of the JWT.
-func checkJWT(s, audience string) (reason string) {
+func checkJWT(s, audience string) (j jwt, reason string) {
 	j, ok := decodeJWT(s)
 	lifetime := j.claims.Exp - j.claims.Iat
 	switch {
 	case !ok:
-		return "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
+		return jwt{}, "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
 	case j.header.Alg != "ES256" && j.header.Alg != "RS256":
-		return "returned a JWT that is signed with neither ES256 nor RS256"
+		return jwt{}, "returned a JWT that is signed with neither ES256 nor RS256"
 	case j.header.Kid == "":
-		return "returned a JWT without kid"
+		return jwt{}, "returned a JWT without kid"
 	case j.claims.Iss == "" || j.claims.Sub == "" || j.claims.Iat <= 0 || j.claims.Exp <= 0:
-		return "returned a JWT without iss, sub, iat or exp"
+		return jwt{}, "returned a JWT without iss, sub, iat or exp"
 	case j.claims.Aud != audience:
-		return "returned a JWT for another audience than it was asked for"
+		return jwt{}, "returned a JWT for another audience than it was asked for"
 	case lifetime <= 0 || lifetime > int64(24*time.Hour/time.Second):
-		return "returned a JWT that does not live for up to 24 hours"
+		return jwt{}, "returned a JWT that does not live for up to 24 hours"
 	}
-	return ""
+	return j, ""
 }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
 // Key is a public key as a JWK Set shows it.
@@ -45,10 +47,10 @@ func MarshalSet(keys []Key) ([]byte, error) {
 // Set is a JWK Set that somebody published.
 type Set struct{ set jose.JSONWebKeySet }
 
-// ParseSet parses a JWK Set.
+// ParseSet parses a JWK Set, as tokenhttp.DecodeJSON reads JSON.
 func ParseSet(document []byte) (*Set, error) {
 	var s Set
-	if err := json.Unmarshal(document, &s.set); err != nil {
+	if err := tokenhttp.DecodeJSON(document, &s.set); err != nil {
 		return nil, fmt.Errorf("JWK Set: %w", err)
 	}
 	return &s, nil

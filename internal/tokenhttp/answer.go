@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -60,12 +61,17 @@ func ExpiresIn(raw json.RawMessage) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-// DecodeJSON decodes body into v as [json.Unmarshal] does, if it is one JSON
-// object (RFC 8259) and nothing else: valid UTF-8, no two members of one
-// object whose names are equal or differ only in case (of which Unmarshal
-// would take the last), at most 32 levels deep and 1024 members, with names of
-// at most 256 bytes. Members that v has no place for are ignored. The error is
-// an *Error of Kind Malformed, and repeats nothing of body.
+// DecodeJSON decodes body into v as [json.Unmarshal] does, with two
+// differences: a member belongs to a field only if the names are equal byte for
+// byte (RFC 8259, section 8.3), not also when they differ in case, and v is a
+// struct without two fields of such names. And body must be one JSON object and
+// nothing else: valid UTF-8, no two members of one object whose names are equal
+// or differ only in case, at most 32 levels deep and 1024 members, with names of
+// at most 256 bytes. Members that v has no place for are ignored.
+//
+// This does not reach into what decodes itself, such as a json.RawMessage: decode
+// that with DecodeJSON too.
+// The error is an *Error of Kind Malformed, and repeats nothing of body.
 func DecodeJSON(body []byte, v any) error {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		return malformed("the answer is not JSON")
@@ -73,7 +79,8 @@ func DecodeJSON(body []byte, v any) error {
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); trimmed[0] != '{' {
 		return malformed("the answer is not a JSON object")
 	}
-	if err := checkShape(body); err != nil {
+	body, err := checkShape(body, fieldNames(reflect.TypeOf(v)))
+	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
@@ -87,8 +94,10 @@ func DecodeJSON(body []byte, v any) error {
 }
 
 // checkShape looks for members that stand twice, and for too much of anything,
-// in valid JSON. It copies nothing but names: a Decoder would copy the text.
-func checkShape(text []byte) error {
+// in valid JSON. It returns text without the names that encoding/json would take
+// for one of fields although they differ from it. It copies nothing else: a
+// Decoder would copy the text.
+func checkShape(text []byte, fields map[string]string) ([]byte, error) {
 	type level struct {
 		object bool
 		names  map[string]bool
@@ -97,12 +106,13 @@ func checkShape(text []byte) error {
 		open    []level
 		members int
 		name    bool // the next string is a member's name
+		copied  bool
 	)
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; c {
 		case '{', '[':
 			if len(open) == maxDepth {
-				return malformed("the answer is nested too deeply")
+				return nil, malformed("the answer is nested too deeply")
 			}
 			name = c == '{'
 			open = append(open, level{object: name})
@@ -115,25 +125,65 @@ func checkShape(text []byte) error {
 			if name {
 				name = false
 				if members++; members > maxMembers || n > maxName {
-					return malformed("the answer has too many members, or too long ones")
+					return nil, malformed("the answer has too many members, or too long ones")
 				}
 				top := &open[len(open)-1]
 				if top.names == nil {
 					top.names = make(map[string]bool)
 				}
-				folded, err := foldName(text[i : i+n])
-				switch {
-				case err != nil:
-					return malformed("the answer is not JSON")
-				case top.names[folded]:
-					return malformed("the answer has a member twice")
+				var exact string
+				if err := json.Unmarshal(text[i:i+n], &exact); err != nil {
+					return nil, malformed("the answer is not JSON")
+				}
+				folded := strings.Map(fold, exact)
+				if top.names[folded] {
+					return nil, malformed("the answer has a member twice")
 				}
 				top.names[folded] = true
+				if field, ok := fields[folded]; ok && field != exact {
+					if !copied {
+						text, copied = bytes.Clone(text), true
+					}
+					for k := i + 1; k < i+n-1; k++ {
+						text[k] = '?' // in no field's name
+					}
+				}
 			}
 			i += n - 1
 		}
 	}
-	return nil
+	return text, nil
+}
+
+// fieldNames returns the names that encoding/json knows in t and in what it
+// holds, by their folded form.
+func fieldNames(t reflect.Type) map[string]string {
+	names := make(map[string]string)
+	seen := make(map[reflect.Type]bool)
+	var walk func(t reflect.Type)
+	walk = func(t reflect.Type) {
+		switch {
+		case seen[t], reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()):
+			return
+		case t.Kind() == reflect.Pointer, t.Kind() == reflect.Slice, t.Kind() == reflect.Array, t.Kind() == reflect.Map:
+			walk(t.Elem())
+		case t.Kind() == reflect.Struct:
+			seen[t] = true
+			for f := range t.Fields() {
+				if !f.IsExported() && !f.Anonymous {
+					continue
+				}
+				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				if name == "" {
+					name = f.Name
+				}
+				names[strings.Map(fold, name)] = name
+				walk(f.Type)
+			}
+		}
+	}
+	walk(t)
+	return names
 }
 
 // stringLen is the length, with its quotes, of the JSON string that valid JSON
@@ -147,16 +197,6 @@ func stringLen(text []byte) int {
 			return i + 1
 		}
 	}
-}
-
-// foldName decodes a JSON string, and makes equal those that encoding/json
-// takes for the same name.
-func foldName(quoted []byte) (string, error) {
-	var name string
-	if err := json.Unmarshal(quoted, &name); err != nil {
-		return "", err
-	}
-	return strings.Map(fold, name), nil
 }
 
 // fold returns one rune for all that differ only in case, as encoding/json

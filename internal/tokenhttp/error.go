@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -140,5 +141,18 @@ func foreign(err error, u *url.URL, r Request) string {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	return Redact(err.Error(), string(r.Body), r.Bearer, u.RawQuery)
+	secrets := []string{string(r.Body), r.Bearer, u.RawQuery}
+	if r.hide != nil {
+		secrets = append(secrets, r.hide()...)
+	}
+	return unquoted(Redact(err.Error(), secrets...))
+}
+
+// unquoted is what net/http says of an answer that is not HTTP, without the part
+// of the answer that it quotes: the other side chose that.
+func unquoted(text string) string {
+	if before, _, quotes := strings.Cut(text, `"`); quotes {
+		return before + ellipsis
+	}
+	return text
 }

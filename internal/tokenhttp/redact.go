@@ -15,15 +15,27 @@ const (
 	ellipsis  = "…"
 )
 
-// Redact makes a text that a cloud wrote fit for an error or a log. Whatever
-// repeats 12 or more bytes in a row of a secret (or the whole of a shorter
-// one) becomes "[redacted]", also where it stands percent-encoded or escaped
-// as in a JSON string, in any mixture and up to three layers deep. The rest is
-// as Printable makes it, and 512 bytes at most. Empty secrets hide nothing.
+// Redact makes a text that a cloud wrote fit for an error or a log. It replaces
+// with "[redacted]" whatever repeats 12 or more bytes in a row of a secret, or
+// the whole of a shorter one. It finds a secret
+//
+//   - as it is;
+//   - behind up to three layers of percent-encoding, of escapes of JSON, Go,
+//     C and JavaScript (\u0041, \u{41}, \x41, \101, \/), and of HTML's
+//     character references (&#65; &#x41; &period;), in any mixture;
+//   - in base64, of either alphabet, and in hexadecimal digits;
+//   - in pieces, when nothing but bytes that are neither letters nor digits of
+//     ASCII stands between them, such as line breaks, quotes and commas, and
+//     12 of its letters and digits follow each other.
+//
+// The last two also apply to what each layer holds. Nothing else is found: not
+// a secret that is compressed, encrypted, reversed, encoded in base64 twice, or
+// that has words between its pieces. The rest is as Printable makes it, and 512
+// bytes at most. Empty secrets hide nothing.
 func Redact(text string, secrets ...string) string {
 	var long, short []string
 	for _, s := range secrets {
-		for _, v := range views(view{text: s}) {
+		for _, v := range layers(view{text: s}) {
 			switch {
 			case len(v.text) >= window:
 				long = append(long, v.text)
@@ -35,20 +47,24 @@ func Redact(text string, secrets ...string) string {
 	// Escaped first: the last byte of an escape that is put in later could
 	// complete a window.
 	text = cut(escape(text, inspected), inspected)
-	whole := view{text: text, at: make([]int, len(text)+1)}
-	for i := range whole.at {
-		whole.at[i] = i
-	}
 	hidden := make([]bool, len(text))
+	var m matcher
 	size := window
-	for _, v := range views(whole) {
-		if len(long) > 0 {
-			v.hideWindows(hidden, long, size)
-		}
+	for _, v := range layers(newView(text)) {
 		for _, s := range short {
 			v.hideWhole(hidden, s)
 		}
-		// Where layers were taken off, a stray % or \ may have taken the
+		if len(long) > 0 {
+			m.hide(v, hidden, long, size, false)
+			m.hide(v.joined(), hidden, long, size, true)
+			for skip := range 4 {
+				m.hide(v.digits(6, skip, base64Digit), hidden, long, size, false)
+			}
+			for skip := range 2 {
+				m.hide(v.digits(4, skip, hexDigit), hidden, long, size, false)
+			}
+		}
+		// Where layers were taken off, a stray %, \ or & may have taken the
 		// first bytes of an echo along, at most five as in \u1234.
 		size = window - 5
 	}
@@ -101,113 +117,71 @@ func cut(text string, max int) string {
 	return text[:end] + ellipsis
 }
 
-// view is a text after some layers of encoding were taken off.
-type view struct {
-	text string
-	at   []int // where each byte stood in the original, and its end; nil if nobody asks
+// matcher finds windows of secrets in views. Its memory serves all views of one
+// text.
+type matcher struct {
+	windows map[string]bool // of the view; true for those that a secret has
+	pairs   []bool          // the first two bytes of each window: most windows of a secret end there
 }
 
-// views are v itself and v with one to three layers taken off, as far as there
-// are any.
-func views(v view) []view {
-	all := []view{v}
-	for len(all) < 4 && strings.ContainsAny(v.text, `%\`) {
-		next := v.decode()
-		if len(next.text) == len(v.text) {
-			break
-		}
-		all = append(all, next)
-		v = next
+// hide marks every window of size bytes of v that is also in a secret; of a
+// secret's letters and digits, if v is joined. It remembers the windows of the
+// text, which is short, and not those of the secrets.
+func (m *matcher) hide(v view, hidden []bool, secrets []string, size int, joined bool) {
+	if len(v.text) < size {
+		return
 	}
-	return all
-}
-
-// decode takes off one layer of percent-encoding and of the escapes of JSON
-// and Go. An escape that is none stays as it is. Every escape is longer than
-// what it stands for.
-func (v view) decode() view {
-	out := make([]byte, 0, len(v.text))
-	var at []int
-	for i := 0; i < len(v.text); {
-		decoded, n := unescape(v.text[i:])
-		out = append(out, decoded...)
-		if v.at != nil {
-			at = append(at, slices.Repeat(v.at[i:i+1], len(decoded))...)
-		}
-		i += n
+	if m.pairs == nil {
+		m.windows, m.pairs = make(map[string]bool, len(v.text)), make([]bool, 1<<16)
 	}
-	if v.at != nil {
-		at = append(at, v.at[len(v.text)])
-	}
-	return view{text: string(out), at: at}
-}
-
-// unescape returns what the beginning of s, which is not empty, stands for,
-// and how many bytes that beginning has.
-func unescape(s string) (decoded string, n int) {
-	hex := func(from, to int) (uint64, bool) {
-		if len(s) < to {
-			return 0, false
-		}
-		c, err := strconv.ParseUint(s[from:to], 16, 32)
-		return c, err == nil
-	}
-	if s[0] == '%' {
-		if c, ok := hex(1, 3); ok {
-			return string([]byte{byte(c)}), 3
-		}
-	}
-	if s[0] != '\\' || len(s) < 2 {
-		return s[:1], 1
-	}
-	switch s[1] {
-	case 'x':
-		if c, ok := hex(2, 4); ok {
-			return string([]byte{byte(c)}), 4
-		}
-	case 'u':
-		if c, ok := hex(2, 6); ok {
-			return string(rune(c)), 6
-		}
-	default:
-		if i := strings.IndexByte(`"\/abfnrtv`, s[1]); i >= 0 {
-			return "\"\\/\a\b\f\n\r\t\v"[i : i+1], 2
-		}
-	}
-	return s[:1], 1
-}
-
-// hideWindows marks every window of size bytes that is also in a secret. The windows of
-// the text are remembered, which is short, and not those of the secrets.
-func (v view) hideWindows(hidden []bool, secrets []string, size int) {
-	found := make(map[string]bool, len(v.text))
+	clear(m.windows)
+	clear(m.pairs)
 	for i := 0; i+size <= len(v.text); i++ {
-		found[v.text[i:i+size]] = false
+		m.windows[v.text[i:i+size]] = false
+		m.pairs[pair(v.text[i], v.text[i+1])] = true
 	}
+	found := false
 	for _, s := range secrets {
+		if joined {
+			found = m.findJoined(s, size) || found
+			continue
+		}
 		for i := 0; i+size <= len(s); i++ {
-			if _, ok := found[s[i:i+size]]; ok {
-				found[s[i:i+size]] = true
-			}
+			found = m.find(s[i:i+size]) || found
 		}
 	}
-	for i := 0; i+size <= len(v.text); i++ {
-		if found[v.text[i:i+size]] {
+	for i := 0; found && i+size <= len(v.text); i++ {
+		if m.windows[v.text[i:i+size]] {
 			v.hide(hidden, i, i+size)
 		}
 	}
 }
 
-func (v view) hideWhole(hidden []bool, secret string) {
-	for i := 0; i+len(secret) <= len(v.text); i++ {
-		if v.text[i:i+len(secret)] == secret {
-			v.hide(hidden, i, i+len(secret))
-		}
+func pair(a, b byte) int { return int(a)<<8 | int(b) }
+
+// find marks a window of a secret, and reports whether the text has it.
+func (m *matcher) find(w string) bool {
+	if !m.pairs[pair(w[0], w[1])] {
+		return false
 	}
+	_, ok := m.windows[w]
+	if ok {
+		m.windows[w] = true
+	}
+	return ok
 }
 
-func (v view) hide(hidden []bool, from, to int) {
-	for i := v.at[from]; i < v.at[to]; i++ {
-		hidden[i] = true
+// findJoined is find for all windows of a secret's letters and digits.
+func (m *matcher) findJoined(secret string, size int) (found bool) {
+	letters := make([]byte, 0, len(secret))
+	for i := range len(secret) {
+		if letterOrDigit(secret[i]) {
+			letters = append(letters, secret[i])
+		}
 	}
+	joined := string(letters)
+	for i := 0; i+size <= len(joined); i++ {
+		found = m.find(joined[i:i+size]) || found
+	}
+	return found
 }

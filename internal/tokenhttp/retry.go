@@ -4,19 +4,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 )
 
 const (
-	maxTries      = 4
 	firstBackoff  = 500 * time.Millisecond
+	maxBackoff    = 5 * time.Second // so that a cloud that is back is noticed soon
 	maxRetryAfter = 30 * time.Second
-	maxRetrying   = time.Minute // from the first try to the start of the last
+	lastTry       = time.Second // what is left of the budget for the last try, or a tenth of it
+
+	// Budget is how long a call may take with all its retries, if nobody says
+	// otherwise.
+	Budget = time.Minute
+
+	// Always and Brief are values of Again.For. Brief is for a refusal that looks
+	// like a wrong configuration: it may also mean that the cloud does not know
+	// everywhere yet what was changed.
+	Always = time.Duration(math.MaxInt64)
+	Brief  = 17 * time.Second
 )
+
+// errBudget is the cause of the end of a try's ctx.
+var errBudget = errors.New("the time for retries is over")
 
 // RetryableStatus reports whether an answer of that HTTP status says that the
 // same request may succeed later: 408, 429, 500, 502, 503 and 504.
@@ -51,43 +66,62 @@ func ParseRetryAfter(value string, now time.Time) time.Duration {
 	return min(max(date.Sub(now), 0), maxRetryAfter)
 }
 
-// Retry calls try until it succeeds, fails for good, or four tries have
-// failed. Before each retry it waits, a random time that doubles on average
-// from try to try, or as long as the cloud asked, up to 30 s. No wait is begun
-// that would not end before ctx's deadline, or within a minute from the start.
+// Again says whether another try makes sense after a failure.
+type Again struct {
+	// For is how long, from the start of the call, such a failure is worth
+	// another try: 0, Brief or Always.
+	For time.Duration
+	// After is how long the cloud asked to wait; 0 if it did not say.
+	After time.Duration
+}
+
+// Retry calls try until it succeeds, fails for good, or budget has passed since
+// the start; a budget of zero is Budget. Before each retry it waits: a random time
+// that doubles on average from try to try, up to 5 s, or as long as the cloud
+// asked, up to 30 s. It begins no wait that would not end in time. It moves the
+// last retry to just before the end, so that no part of the budget is lost.
 //
-// retryable tells whether another try makes sense after err, and how long the
-// cloud asked to wait (0: it did not say).
+// The ctx that try gets ends with the budget at the latest; the deadline of ctx
+// wins if it is earlier.
 //
-// Retry returns the last error of try as it is. If ctx ended, errors.Is finds
-// ctx.Err() in the error, and errors.As the last failure before that.
-func Retry(ctx context.Context, try func(context.Context) error, retryable func(err error) (after time.Duration, ok bool)) error {
-	end := time.Now().Add(maxRetrying)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {
+// Retry returns the last error of try as it is, or the one before that if the end
+// of the budget cut the last try off. If ctx ended, errors.Is finds ctx.Err() in
+// the error, and errors.As the last failure before that.
+func Retry(ctx context.Context, budget time.Duration, try func(context.Context) error, again func(err error) Again) error {
+	if budget <= 0 {
+		budget = Budget
+	}
+	start := time.Now()
+	end, inner := start.Add(budget), ctx
+	if deadline, ok := ctx.Deadline(); ok && !end.Before(deadline) {
 		end = deadline
+	} else {
+		var cancel context.CancelFunc
+		inner, cancel = context.WithDeadlineCause(ctx, end, errBudget)
+		defer cancel()
 	}
 	var last error
-	for n := 1; ; n++ {
+	for n := 0; ; n++ {
 		if ctx.Err() != nil {
 			return ended(ctx, last)
 		}
-		err := try(ctx)
-		if err == nil {
+		err := try(inner)
+		switch {
+		case err == nil:
 			return nil
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			if last == nil || !errors.Is(err, ctx.Err()) {
 				last = err
 			}
 			return ended(ctx, last)
+		case inner.Err() != nil && last != nil:
+			return last
+		case inner.Err() != nil:
+			return overdue(err, budget)
 		}
 		last = err
-		after, ok := retryable(err)
-		if !ok || n == maxTries {
-			return err
-		}
-		wait := pause(n, after)
-		if !time.Now().Add(wait).Before(end) {
+		wait, ok := pause(n, again(err), start, end)
+		if !ok {
 			return err
 		}
 		timer := time.NewTimer(wait)
@@ -99,18 +133,34 @@ func Retry(ctx context.Context, try func(context.Context) error, retryable func(
 	}
 }
 
-// pause is the wait after the nth try: from half of the backoff to the whole,
-// or what the cloud asked for and up to a tenth more, so that the callers whom
-// it turned away together do not come back together.
-func pause(n int, after time.Duration) time.Duration {
-	backoff := firstBackoff << (n - 1)
-	backoff = backoff/2 + rand.N(backoff/2) // #nosec G404 -- spreads load, guards nothing
-	if after <= 0 {
-		return backoff
+// pause returns the wait after the nth failure, from 0. A random part keeps the
+// callers whom a cloud turned away together from coming back together.
+func pause(n int, a Again, start, end time.Time) (wait time.Duration, ok bool) {
+	backoff := maxBackoff
+	if n < 4 { // before it reaches the maximum
+		backoff = firstBackoff << n
 	}
-	after = min(after, maxRetryAfter)
-	after += rand.N(after/10 + 1) // #nosec G404 -- as above
-	return min(max(after, backoff), maxRetryAfter)
+	wait = backoff/2 + rand.N(backoff/2) // #nosec G404 -- spreads load, guards nothing
+	if a.After > 0 {
+		after := min(a.After, maxRetryAfter)
+		after += rand.N(after/10 + 1) // #nosec G404 -- as above
+		wait = min(max(after, wait), maxRetryAfter)
+	}
+	whole := min(end.Sub(start), a.For)
+	left := whole - time.Since(start)
+	if latest := left - min(lastTry, whole/10); wait > latest && latest >= max(a.After, firstBackoff) {
+		wait = latest
+	}
+	return wait, wait < left
+}
+
+// overdue is err for a first try that the end of the budget cut off. Its ctx is
+// none of the caller's, whose errors must not be found.
+func overdue(err error, budget time.Duration) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &Error{Kind: Timeout, Reason: "nothing was done within " + budget.String(), Err: os.ErrDeadlineExceeded}
 }
 
 func ended(ctx context.Context, last error) error {

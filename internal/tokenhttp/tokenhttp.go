@@ -6,6 +6,7 @@ package tokenhttp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,6 +54,8 @@ type Request struct {
 	Body        []byte // must not be changed afterwards, also not once Post returned
 	Bearer      string // for the Authorization header; empty: none
 	Accept      string // the media type that a 2xx answer must have, such as "application/json". Required.
+
+	hide func() []string // the secrets of the Call; nil: none
 }
 
 // Response is a whole answer, of a status from 200 to 299 or from 400 up. It
@@ -101,6 +104,8 @@ func (c *Client) Post(ctx context.Context, r Request) (*Response, error) {
 	switch {
 	case got.err == nil:
 		return got.resp, nil
+	case errors.Is(context.Cause(ctx), errBudget): // no end of the caller's
+		return nil, &Error{Kind: Timeout, Host: u.Host, Reason: "no whole answer before the time for retries was over", Err: os.ErrDeadlineExceeded}
 	case ctx.Err() != nil:
 		return nil, &Error{Kind: Ended, Host: u.Host, Reason: ctx.Err().Error(), Err: ctx.Err()}
 	case bounded.Err() != nil: // not context.DeadlineExceeded: the caller's ctx goes on

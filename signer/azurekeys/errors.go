@@ -132,13 +132,13 @@ func errorCodes(body []byte) (outer, inner string) {
 	var document struct {
 		Error *detail `json:"error"`
 	}
-	if json.Unmarshal(body, &document) != nil || document.Error == nil || !isErrorCode(document.Error.Code) {
+	if tokenhttp.DecodeJSON(body, &document) != nil || document.Error == nil || !isErrorCode(document.Error.Code) {
 		return "", ""
 	}
 	outer, inner = document.Error.Code, document.Error.Code
 	for next := document.Error.Inner; len(next) > 0; {
 		var d detail
-		if json.Unmarshal(next, &d) != nil || !isErrorCode(d.Code) {
+		if tokenhttp.DecodeJSON(next, &d) != nil || !isErrorCode(d.Code) {
 			break
 		}
 		inner, next = d.Code, d.Inner

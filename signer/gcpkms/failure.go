@@ -119,7 +119,7 @@ func parseStatus(body []byte) status {
 			Details []json.RawMessage `json:"details"`
 		} `json:"error"`
 	}
-	if json.Unmarshal(body, &reply) != nil {
+	if tokenhttp.DecodeJSON(body, &reply) != nil {
 		return status{}
 	}
 	s := status{status: constant(reply.Error.Status)}
@@ -138,7 +138,7 @@ func (s *status) add(detail json.RawMessage) {
 			Type string `json:"type"`
 		} `json:"violations"`
 	}
-	if json.Unmarshal(detail, &d) != nil {
+	if tokenhttp.DecodeJSON(detail, &d) != nil {
 		return
 	}
 	if wait, err := time.ParseDuration(d.RetryDelay); err == nil {
