@@ -45,7 +45,7 @@ func newPlatform() *platform {
 	p.server.Config.Handler = p.issuer
 	p.server.Start()
 	standIn, err := oidctokentest.NewAWS(oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", URL: url, ClientIDs: []string{"sts.amazonaws.com"}}},
+		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", Issuer: url, ClientIDs: []string{"sts.amazonaws.com"}}},
 		Roles: []oidctokentest.AWSRole{{
 			ARN: "arn:aws:iam::123456789012:role/deployer",
 			Trust: []oidctokentest.AWSTrust{{

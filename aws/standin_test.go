@@ -34,7 +34,7 @@ func newCloud(t *testing.T, change ...func(*oidctokentest.AWSConfig)) *cloud {
 		t.Fatal(err)
 	}
 	config := oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", URL: c.url, ClientIDs: []string{"sts.amazonaws.com"}}},
+		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", Issuer: c.url, ClientIDs: []string{"sts.amazonaws.com"}}},
 		Roles: []oidctokentest.AWSRole{{ARN: roleARN, Trust: []oidctokentest.AWSTrust{{
 			Provider:     c.url,
 			StringEquals: map[string][]string{"aud": {"sts.amazonaws.com"}},

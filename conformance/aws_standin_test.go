@@ -56,7 +56,7 @@ func newAmazonFor(t *testing.T, issuers ...string) *amazon {
 	config := oidctokentest.AWSConfig{Roles: []oidctokentest.AWSRole{{ARN: deployer}, {ARN: reader}}}
 	for _, issuer := range issuers {
 		config.Providers = append(config.Providers, oidctokentest.AWSProvider{
-			Account: awsAccount, URL: issuer, ClientIDs: []string{"sts.amazonaws.com"},
+			Account: awsAccount, Issuer: issuer, ClientIDs: []string{"sts.amazonaws.com"},
 		})
 		for i, subject := range []string{ledger, "account/acme:*"} {
 			config.Roles[i].Trust = append(config.Roles[i].Trust, oidctokentest.AWSTrust{

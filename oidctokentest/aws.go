@@ -32,9 +32,9 @@ type AWSConfig struct {
 type AWSProvider struct {
 	// Account is the id of its account, 12 digits. Required.
 	Account string
-	// URL is the "iss" of its JWTs, byte for byte: https, or http for a
+	// Issuer is the "iss" of its JWTs, byte for byte: https, or http for a
 	// loopback host, of at most 255 characters and without a query. Required.
-	URL string
+	Issuer string
 	// ClientIDs are what "aud" may be: 1 to 100, of 1 to 255 characters each.
 	// Required.
 	ClientIDs []string
@@ -55,7 +55,7 @@ type AWSRole struct {
 // AWSTrust is a statement that allows sts:AssumeRoleWithWebIdentity to the JWTs
 // of a provider of the role's account. Its conditions must all hold.
 type AWSTrust struct {
-	// Provider is the URL of the provider. Required.
+	// Provider is the Issuer of the provider. Required.
 	Provider string
 	// StringEquals and StringLike are conditions: for "sub" and "aud", the
 	// values of which the claim must have one. In those of StringLike, * stands

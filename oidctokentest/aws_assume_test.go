@@ -128,7 +128,7 @@ func TestAWSRefuses(t *testing.T) {
 		{"nbf in the future", nil, claim("nbf", now+120), 400, invalid, "not valid yet"},
 
 		{"another provider's statement", func(c *oidctokentest.AWSConfig) {
-			c.Providers = append(c.Providers, oidctokentest.AWSProvider{Account: awsAccount, URL: "https://other.example.com", ClientIDs: []string{"x"}})
+			c.Providers = append(c.Providers, oidctokentest.AWSProvider{Account: awsAccount, Issuer: "https://other.example.com", ClientIDs: []string{"x"}})
 			c.Roles[0].Trust[0].Provider = "https://other.example.com"
 		}, func(*awsRequest) {}, 403, denied, "Not authorized"},
 		{"unknown role", nil, set("RoleArn", awsRole+"2"), 403, denied, "Not authorized to perform sts:AssumeRoleWithWebIdentity"},

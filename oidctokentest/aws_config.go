@@ -48,9 +48,9 @@ func (a *AWS) configure(c AWSConfig) error {
 		if err != nil {
 			return err
 		}
-		key := awsProviderKey{p.Account, p.URL}
+		key := awsProviderKey{p.Account, p.Issuer}
 		if a.providers[key] != nil {
-			return &ConfigError{field + "URL", "is that of another provider of the account, too"}
+			return &ConfigError{field + "Issuer", "is that of another provider of the account, too"}
 		}
 		a.providers[key] = p
 	}
@@ -72,11 +72,11 @@ func newAWSProvider(field string, c AWSProvider, transport http.RoundTripper) (*
 	if !isAccount(c.Account) {
 		return nil, &ConfigError{field + "Account", "is not of 12 digits"}
 	}
-	if reason := checkIssuer(c.URL); reason != "" {
-		return nil, &ConfigError{field + "URL", reason}
+	if reason := checkIssuer(c.Issuer); reason != "" {
+		return nil, &ConfigError{field + "Issuer", reason}
 	}
-	if utf8.RuneCountInString(c.URL) > maxProviderURL {
-		return nil, &ConfigError{field + "URL", "is longer than 255 characters"}
+	if utf8.RuneCountInString(c.Issuer) > maxProviderURL {
+		return nil, &ConfigError{field + "Issuer", "is longer than 255 characters"}
 	}
 	if len(c.ClientIDs) == 0 || len(c.ClientIDs) > maxClientIDs {
 		return nil, &ConfigError{field + "ClientIDs", "has not 1 to 100"}
@@ -87,7 +87,7 @@ func newAWSProvider(field string, c AWSProvider, transport http.RoundTripper) (*
 		}
 	}
 	c.ClientIDs = slices.Clone(c.ClientIDs)
-	return &awsProvider{c, newIssuerKeys(c.URL, transport)}, nil
+	return &awsProvider{c, newIssuerKeys(c.Issuer, transport)}, nil
 }
 
 func (a *AWS) newRole(field string, c AWSRole) (*awsRole, error) {
@@ -111,7 +111,7 @@ func (a *AWS) newRole(field string, c AWSRole) (*awsRole, error) {
 		t := &r.Trust[i]
 		field := fmt.Sprintf("%sTrust[%d].", field, i)
 		if a.providers[awsProviderKey{r.account, t.Provider}] == nil {
-			return nil, &ConfigError{field + "Provider", "is not the URL of a provider of the role's account"}
+			return nil, &ConfigError{field + "Provider", "is not the Issuer of a provider of the role's account"}
 		}
 		var err error
 		if t.StringEquals, err = cloneConditions(field+"StringEquals", t.StringEquals); err != nil {

@@ -27,17 +27,17 @@ func TestNewAWSRefuses(t *testing.T) {
 		{"no providers", func(c *config) { c.Providers = nil }, oidctokentest.ConfigError{"Providers", "is required"}},
 		{"no roles", func(c *config) { c.Roles = nil }, oidctokentest.ConfigError{"Roles", "is required"}},
 		{"account", func(c *config) { c.Providers[0].Account = "acme" }, oidctokentest.ConfigError{"Providers[0].Account", "is not of 12 digits"}},
-		{"no URL", func(c *config) { c.Providers[0].URL = "" }, oidctokentest.ConfigError{"Providers[0].URL", "is required"}},
-		{"plain http", func(c *config) { c.Providers[0].URL = "http://ci.example.com" }, oidctokentest.ConfigError{"Providers[0].URL", notIssuer}},
-		{"query", func(c *config) { c.Providers[0].URL += "?x" }, oidctokentest.ConfigError{"Providers[0].URL", notIssuer}},
-		{"long URL", func(c *config) { c.Providers[0].URL += "/" + strings.Repeat("x", 255) },
-			oidctokentest.ConfigError{"Providers[0].URL", "is longer than 255 characters"}},
+		{"no URL", func(c *config) { c.Providers[0].Issuer = "" }, oidctokentest.ConfigError{"Providers[0].Issuer", "is required"}},
+		{"plain http", func(c *config) { c.Providers[0].Issuer = "http://ci.example.com" }, oidctokentest.ConfigError{"Providers[0].Issuer", notIssuer}},
+		{"query", func(c *config) { c.Providers[0].Issuer += "?x" }, oidctokentest.ConfigError{"Providers[0].Issuer", notIssuer}},
+		{"long URL", func(c *config) { c.Providers[0].Issuer += "/" + strings.Repeat("x", 255) },
+			oidctokentest.ConfigError{"Providers[0].Issuer", "is longer than 255 characters"}},
 		{"no client id", func(c *config) { c.Providers[0].ClientIDs = nil }, oidctokentest.ConfigError{"Providers[0].ClientIDs", "has not 1 to 100"}},
 		{"many client ids", func(c *config) { c.Providers[0].ClientIDs = make([]string, 101) }, oidctokentest.ConfigError{"Providers[0].ClientIDs", "has not 1 to 100"}},
 		{"long client id", func(c *config) { c.Providers[0].ClientIDs[0] = strings.Repeat("a", 256) },
 			oidctokentest.ConfigError{"Providers[0].ClientIDs", "has one that is not of 1 to 255 characters"}},
 		{"provider twice", func(c *config) { c.Providers = append(c.Providers, c.Providers[0]) },
-			oidctokentest.ConfigError{"Providers[1].URL", "is that of another provider of the account, too"}},
+			oidctokentest.ConfigError{"Providers[1].Issuer", "is that of another provider of the account, too"}},
 
 		{"role name", func(c *config) { c.Roles[0].ARN = "deployer" }, oidctokentest.ConfigError{"Roles[0].ARN", notARN}},
 		{"user", func(c *config) { c.Roles[0].ARN = "arn:aws:iam::123456789012:user/deployer" }, oidctokentest.ConfigError{"Roles[0].ARN", notARN}},
@@ -48,9 +48,9 @@ func TestNewAWSRefuses(t *testing.T) {
 		{"long maximum", func(c *config) { c.Roles[0].MaxSessionDuration = 13 * time.Hour },
 			oidctokentest.ConfigError{"Roles[0].MaxSessionDuration", "is not between 1 and 12 hours, in whole seconds"}},
 		{"unknown provider", func(c *config) { c.Roles[0].Trust[0].Provider += "/" },
-			oidctokentest.ConfigError{"Roles[0].Trust[0].Provider", "is not the URL of a provider of the role's account"}},
+			oidctokentest.ConfigError{"Roles[0].Trust[0].Provider", "is not the Issuer of a provider of the role's account"}},
 		{"provider of another account", func(c *config) { c.Providers[0].Account = "999999999999" },
-			oidctokentest.ConfigError{"Roles[0].Trust[0].Provider", "is not the URL of a provider of the role's account"}},
+			oidctokentest.ConfigError{"Roles[0].Trust[0].Provider", "is not the Issuer of a provider of the role's account"}},
 		{"custom claim", func(c *config) { c.Roles[0].Trust[0].StringEquals["project_id"] = []string{"ledger"} },
 			oidctokentest.ConfigError{`Roles[0].Trust[0].StringEquals["project_id"]`, notKey}},
 		{"custom claim, like", func(c *config) { c.Roles[0].Trust[0].StringLike["email"] = []string{"*"} },
@@ -109,7 +109,7 @@ func TestAWSTrustConditions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newAWS(t, func(c *oidctokentest.AWSConfig) {
 				for i := range tt.trust {
-					tt.trust[i].Provider = c.Providers[0].URL
+					tt.trust[i].Provider = c.Providers[0].Issuer
 				}
 				c.Roles[0].Trust = tt.trust
 			})

@@ -17,7 +17,7 @@ func ExampleNewAWS() {
 	issuer, server := serveIssuer()
 	defer server.Close()
 	aws, err := oidctokentest.NewAWS(oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", URL: server.URL, ClientIDs: []string{"sts.amazonaws.com"}}},
+		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", Issuer: server.URL, ClientIDs: []string{"sts.amazonaws.com"}}},
 		Roles: []oidctokentest.AWSRole{{
 			ARN: "arn:aws:iam::123456789012:role/deployer",
 			Trust: []oidctokentest.AWSTrust{{
@@ -67,7 +67,7 @@ func ExampleNewAWS() {
 
 func exampleAWS() *oidctokentest.AWS {
 	aws, err := oidctokentest.NewAWS(oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", URL: "https://ci.example.com", ClientIDs: []string{"sts.amazonaws.com"}}},
+		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", Issuer: "https://ci.example.com", ClientIDs: []string{"sts.amazonaws.com"}}},
 		Roles:     []oidctokentest.AWSRole{{ARN: "arn:aws:iam::123456789012:role/deployer"}},
 	})
 	if err != nil {

@@ -60,7 +60,7 @@ func newAWS(t testing.TB, change ...func(*oidctokentest.AWSConfig)) *awsCloud {
 
 func awsConfig(issuer string) oidctokentest.AWSConfig {
 	return oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{{Account: awsAccount, URL: issuer, ClientIDs: []string{"other", "sts.amazonaws.com"}}},
+		Providers: []oidctokentest.AWSProvider{{Account: awsAccount, Issuer: issuer, ClientIDs: []string{"other", "sts.amazonaws.com"}}},
 		Roles: []oidctokentest.AWSRole{{
 			ARN:                awsRole,
 			MaxSessionDuration: 2 * time.Hour,

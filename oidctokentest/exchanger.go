@@ -45,8 +45,9 @@ type CloudAnswer struct {
 // [exchange.Exchanger] towards a cloud that answers well, badly, slowly or with
 // malice, in subtests of t: what it sends, when it retries, that it returns with
 // its ctx, that it follows no redirect, that it reads no more than it must, that
-// a useless credential is refused, and that nothing of a JWT or credential gets
-// into an error.
+// a useless credential is refused, that names of JSON members are compared byte for
+// byte, and that nothing of a JWT or credential gets into an error, in none of the
+// encodings that a cloud may echo it in.
 //
 // The network is in memory and the clock is that of [testing/synctest]: waiting
 // costs no time, but every goroutine that the Exchanger starts must end by itself.
@@ -62,6 +63,9 @@ func TestExchanger(t *testing.T, x ExchangerTest) {
 		{"Concurrency", (*exchangerRun).concurrency},
 		{"Retry", (*exchangerRun).retry},
 		{"RetryAfter", (*exchangerRun).retryAfter},
+		{"Outage/5 s", func(r *exchangerRun) { r.outage(5 * time.Second) }},
+		{"Outage/50 s", func(r *exchangerRun) { r.outage(50 * time.Second) }},
+		{"Outage/lasting", (*exchangerRun).lastingOutage},
 		{"Refusal", (*exchangerRun).refusal},
 		{"SubjectError", (*exchangerRun).subjectError},
 		{"Cancelled", (*exchangerRun).cancelled},
@@ -87,8 +91,16 @@ func TestExchanger(t *testing.T, x ExchangerTest) {
 		"echo in refusal": (*exchangerRun).echoInRefusal,
 		"echo in type":    (*exchangerRun).echoInType,
 		"echo in status":  (*exchangerRun).echoInStatus,
+
+		"earlier JWT in refusal": (*exchangerRun).earlierInRefusal,
+		"earlier JWT in status":  (*exchangerRun).earlierInStatus,
+		"names in another case":  (*exchangerRun).otherCase,
+		"names twice":            (*exchangerRun).namesTwice,
 	}) {
 		runExchanger(t, "Answer/"+name, x, func(r *exchangerRun) { r.refuses(answer(r)) })
+	}
+	for name, encode := range inOrder(echoes) {
+		runExchanger(t, "Echo/"+name, x, func(r *exchangerRun) { r.refuses(r.encodedEcho(encode)) })
 	}
 	for name, change := range inOrder(map[string]func(value string) string{
 		"empty":    func(string) string { return "" },

@@ -18,6 +18,7 @@ const (
 	defaultLifetime = time.Hour
 	promptly        = 250 * time.Millisecond // after the end of a ctx
 	patience        = 10 * time.Minute       // for an exchange without a deadline
+	maxTries        = 60                     // of an exchange, one a second
 )
 
 func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
@@ -117,6 +118,41 @@ func (r *exchangerRun) retry() {
 	r.checkSubjects()
 	if time.Since(start) == 0 {
 		r.Error("Exchange retried at once, want a backoff")
+	}
+}
+
+// outage wants a cloud that is down for less than a minute to be waited for,
+// with a new JWT for each try.
+func (r *exchangerRun) outage(lasts time.Duration) {
+	start := time.Now()
+	good, down := r.good(), status(http.StatusServiceUnavailable, "")
+	credential, err := r.exchange(r.Context(), http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if time.Since(start) < lasts {
+			down.ServeHTTP(w, req)
+			return
+		}
+		good.ServeHTTP(w, req)
+	}))
+	if err != nil {
+		r.Fatalf("Exchange although the cloud was back after %v: %v", lasts, err)
+	}
+	r.checkCredential(credential, time.Now())
+	r.checkSubjects()
+}
+
+// lastingOutage wants the refusal itself, and not the end of the retries.
+func (r *exchangerRun) lastingOutage() {
+	_, err := r.exchange(r.Context(), status(http.StatusServiceUnavailable, ""))
+	if err == nil {
+		r.Fatal("Exchange returned no error although the cloud was down")
+	}
+	r.checkError(err)
+	var refused *exchange.Error
+	if errors.As(err, &refused) && (!refused.Temporary() || refused.Status != http.StatusServiceUnavailable) {
+		r.Errorf("the *exchange.Error is not Temporary or not of status 503: %v", err)
+	}
+	if n := r.made(); n > maxTries {
+		r.Errorf("Exchange made %d requests to a cloud that is down, want at most %d", n, maxTries)
 	}
 }
 

@@ -232,6 +232,8 @@ func (r *exchangerRun) checkShown(err error) {
 	for _, jwt := range r.jwts {
 		if shows(shown, signatureOf(jwt)) {
 			r.Error("the error shows a part of the JWT's signature")
+		} else if showsEncoded(text, signatureOf(jwt)) {
+			r.Error("the error shows an encoded part of the JWT's signature")
 		}
 	}
 	if shows(shown, r.value) {

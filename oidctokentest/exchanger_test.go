@@ -42,7 +42,12 @@ func (s *sample) Exchange(ctx context.Context, r exchange.Request) (c *exchange.
 	case "asks for another audience":
 		audience = "other"
 	}
-	err = tokenhttp.Retry(ctx, func(ctx context.Context) error {
+	call := (&tokenhttp.Client{Transport: s.transport}).Call()
+	caller := ctx
+	err = tokenhttp.Retry(ctx, 0, func(ctx context.Context) error {
+		if s.defect == "never gives up" {
+			ctx = caller
+		}
 		jwt, err := r.Subject(ctx, audience)
 		if err != nil {
 			if s.defect == "hides Subject's error" {
@@ -55,18 +60,24 @@ func (s *sample) Exchange(ctx context.Context, r exchange.Request) (c *exchange.
 		} else if s.defect == "sends a JWT twice" {
 			jwt = first
 		}
-		c, err = s.try(ctx, jwt)
+		call.Hide(jwt)
+		c, err = s.try(ctx, call, jwt)
 		return err
-	}, func(err error) (time.Duration, bool) {
+	}, func(err error) tokenhttp.Again {
 		var e *exchange.Error
 		ok := errors.As(err, &e) && e.Retryable
 		switch s.defect {
 		case "does not retry":
-			return 0, false
+			ok = false
+		case "retries four times":
+			ok = ok && tries < 4
 		case "retries all":
-			return 0, tries < 3
+			ok = tries < 3
 		}
-		return 0, ok
+		if !ok {
+			return tokenhttp.Again{}
+		}
+		return tokenhttp.Again{For: tokenhttp.Always}
 	})
 	if err != nil && s.defect == "untyped errors" {
 		return nil, errors.New("it failed")
@@ -74,14 +85,14 @@ func (s *sample) Exchange(ctx context.Context, r exchange.Request) (c *exchange.
 	return c, err
 }
 
-func (s *sample) try(ctx context.Context, jwt string) (*exchange.Credential, error) {
+func (s *sample) try(ctx context.Context, call *tokenhttp.Call, jwt string) (*exchange.Credential, error) {
 	address := s.endpoint
 	if s.defect == "JWT in the URL" {
 		address += "?assertion=" + jwt
 	}
 	form := url.Values{"assertion": {jwt}}.Encode()
 	start := time.Now()
-	status, body, err := s.post(ctx, address, form)
+	status, body, err := s.post(ctx, call, address, form)
 	if err != nil {
 		return nil, err
 	}
@@ -90,11 +101,20 @@ func (s *sample) try(ctx context.Context, jwt string) (*exchange.Credential, err
 		Expires json.RawMessage `json:"expires_in"`
 		Words   string          `json:"words"`
 	}
-	err = tokenhttp.DecodeJSON(body, &a)
+	if s.defect == "takes names in any case" {
+		err = json.Unmarshal(body, &a)
+	} else {
+		err = tokenhttp.DecodeJSON(body, &a)
+	}
 	if status != http.StatusOK {
-		words := tokenhttp.Redact(a.Words, jwt)
-		if s.defect == "repeats the cloud's words" {
+		words := call.Redact(a.Words)
+		switch s.defect {
+		case "repeats the cloud's words":
 			words = a.Words
+		case "hides the last JWT alone":
+			words = tokenhttp.Redact(a.Words, jwt)
+		case "hides what is not encoded":
+			words = strings.ReplaceAll(a.Words, jwt[strings.LastIndexByte(jwt, '.')+1:], "")
 		}
 		return nil, &exchange.Error{Provider: "sample", Op: "token", Status: status, Description: words, Retryable: tokenhttp.RetryableStatus(status)}
 	}
@@ -117,15 +137,14 @@ func (s *sample) try(ctx context.Context, jwt string) (*exchange.Credential, err
 }
 
 // post posts well, or as a plain http.Client does.
-func (s *sample) post(ctx context.Context, address, form string) (status int, body []byte, err error) {
+func (s *sample) post(ctx context.Context, call *tokenhttp.Call, address, form string) (status int, body []byte, err error) {
 	const media = "application/x-www-form-urlencoded"
 	failed := func(err error, temporary bool) error {
 		return &exchange.Error{Provider: "sample", Op: "token", Err: err, Retryable: temporary}
 	}
 	switch s.defect {
 	default:
-		client := tokenhttp.Client{Transport: s.transport}
-		answer, err := client.Post(ctx, tokenhttp.Request{URL: address, ContentType: media, Body: []byte(form), Accept: "application/json"})
+		answer, err := call.Post(ctx, tokenhttp.Request{URL: address, ContentType: media, Body: []byte(form), Accept: "application/json"})
 		if err != nil {
 			var e *tokenhttp.Error
 			return 0, nil, failed(err, errors.As(err, &e) && e.Temporary())
@@ -199,6 +218,19 @@ var brokenExchangers = []struct {
 	{"hides Subject's error", map[string]string{"SubjectError": "want that of Subject"}},
 	{"sends a JWT twice", map[string]string{"Retry": "a JWT was sent twice"}},
 	{"does not retry", map[string]string{"Retry": "after one answer of 503"}},
+	{"retries four times", map[string]string{
+		"Outage/5 s":  "although the cloud was back after 5s",
+		"Outage/50 s": "although the cloud was back after 50s",
+	}},
+	{"hides the last JWT alone", map[string]string{"Answer/earlier JWT in refusal": "the error shows a part of the JWT's signature"}},
+	{"hides what is not encoded", map[string]string{
+		"Echo/HTML, decimal": "shows an encoded part", "Echo/octal": "shows an encoded part", "Echo/braces": "shows an encoded part",
+		"Echo/lines": "shows an encoded part", "Echo/base64": "shows an encoded part",
+	}},
+	{"takes names in any case", map[string]string{
+		"Answer/names in another case": "want an error",
+		"Answer/names twice":           "want an error",
+	}},
 	{"retries all", map[string]string{"Refusal": "a refusal for good is not retried"}},
 	{"untyped errors", map[string]string{
 		"Answer/empty": "want an *exchange.Error",

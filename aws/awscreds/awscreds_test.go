@@ -43,7 +43,7 @@ func newCloud(t *testing.T) *cloud {
 	c := &cloud{}
 	var err error
 	c.AWS, err = oidctokentest.NewAWS(oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", URL: issuer.URL, ClientIDs: []string{"sts.amazonaws.com"}}},
+		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", Issuer: issuer.URL, ClientIDs: []string{"sts.amazonaws.com"}}},
 		Roles: []oidctokentest.AWSRole{{ARN: roleARN, Trust: []oidctokentest.AWSTrust{{
 			Provider: issuer.URL, StringEquals: map[string][]string{"aud": {"sts.amazonaws.com"}, "sub": {"account/acme"}},
 		}}}},

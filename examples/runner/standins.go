@@ -173,7 +173,7 @@ func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust
 // file's account.
 func (s *standIns) admitAWS(c aws.Config, audience string, trust *pipeline.Trust) error {
 	account := strings.Split(c.RoleARN, ":")[4]
-	fresh := oidctokentest.AWSProvider{Account: account, URL: s.issuerURL, ClientIDs: []string{audience}}
+	fresh := oidctokentest.AWSProvider{Account: account, Issuer: s.issuerURL, ClientIDs: []string{audience}}
 	id := s.host.file.Account.ID
 	statement := oidctokentest.AWSTrust{
 		Provider:            s.issuerURL,
