@@ -9,7 +9,7 @@ import (
 
 // inFile are the fields of a Scope that are keys of the top level; Pipeline is
 // another, with a key that it has no field for.
-var inFile = []string{"Untrusted", "Context", "Account", "Organization", "Project", "Execution", "Trigger", "Source", "Runner", "Template"}
+var inFile = []string{"Untrusted", "Context", "Account", "Organization", "Project", "Execution", "Trigger", "Source", "Runner", "Template", "PipelineTemplate"}
 
 // belongs says where a key may stand, of those that describe an execution;
 // empty if nowhere.
@@ -24,7 +24,7 @@ func belongs(key string) string {
 	for _, t := range stageTypes {
 		typed := reflect.New(reflect.TypeOf(t)).Elem()
 		if r.stageKeys(typed, &scope, nil).find(key) >= 0 {
-			types = append(types, typed.Type().Name())
+			types = append(types, kindOf(t))
 		}
 	}
 	switch len(types) {

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/oidctoken/oidctoken"
 )
 
 // What a file can say of an execution is what the types of the root package
@@ -31,7 +29,7 @@ func (r *reader) members(v reflect.Value, owner, at string, found places, pick .
 		}
 		keys := names(owner, name)
 		if t := structOf(member.Type()); t != nil {
-			keys = []string{snake(name)}
+			keys = slices.Compact([]string{snake(name), camel(snake(name))})
 			read = func(n *node, path string) error { return r.entity(member, n, path, place, found) }
 		}
 		s = append(s, field{keys, read})
@@ -94,14 +92,17 @@ func structOf(t reflect.Type) reflect.Type {
 // claimOf has the claims whose names are not made of their entity's and their
 // member's.
 var claimOf = map[string]string{
-	"execution.parent_id":  "parent_execution_id",
-	"trigger.by_id":        "triggered_by_id",
-	"trigger.by_name":      "triggered_by_name",
-	"trigger.by_email":     "trigger_by_email",
-	"artifact.tag":         "tag",
-	"workspace.phase":      "run_phase",
-	"database.schema_id":   "db_schema_id",
-	"database.instance_id": "db_instance_id",
+	"execution.is_rollback": "is_rollback",
+	"execution.parent_id":   "parent_execution_id",
+	"execution.root_id":     "root_execution_id",
+	"execution.matrix":      "matrix",
+	"trigger.by_id":         "triggered_by_id",
+	"trigger.by_name":       "triggered_by_name",
+	"trigger.by_email":      "trigger_by_email",
+	"artifact.tag":          "tag",
+	"workspace.phase":       "run_phase",
+	"database.schema_id":    "db_schema_id",
+	"database.instance_id":  "db_instance_id",
 }
 
 // names are the keys for a field: the claim's name without the entity's, the
@@ -187,15 +188,4 @@ func (r *reader) setting(v reflect.Value, n *node, path string) (err error) {
 	}
 	v.Set(reflect.ValueOf(value))
 	return err
-}
-
-// stageTypes are the kinds of stages; their names are those of the types.
-var stageTypes = []oidctoken.Stage{
-	oidctoken.CI{},
-	oidctoken.Deployment{},
-	oidctoken.Custom{},
-	oidctoken.Approval{},
-	oidctoken.IACM{},
-	oidctoken.SecurityTests{},
-	oidctoken.FeatureFlag{},
 }

@@ -26,6 +26,7 @@ func TestReadGood(t *testing.T) {
 		{"minimal.yaml", "minimal.golden"},
 		{"aliases.yaml", "aliases.golden"},
 		{"document.json", "document.golden"},
+		{"platform.yaml", "platform.golden"},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
 			got := describe(readFile(t, tt.file))
@@ -43,6 +44,46 @@ func TestReadGood(t *testing.T) {
 				t.Errorf("Read (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What YAML takes for a number, a date or a truth value is an identifier as it is
+// written.
+func TestReadIdentifiers(t *testing.T) {
+	for _, id := range []string{
+		"6_vXHzo9Qeu9fXvj-AabCQ", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "42", "007", "0", "1e3", "1E3", "0x10", "0o17", "0b11", "1_000", "12345678901234567890",
+		"1.0", "1.10", ".5", "-1", "-.inf", ".nan", "2026-01-02", "true", "False", "yes", "on", "n", "$x", "a$b", "com.example.app", "--x", "...x",
+	} {
+		text := "account: " + id + "\norganization: {id: " + id + "}\nproject: {id: " + id + ", uid: " + id + "}\npipeline: " + id +
+			"\nstages: [{id: " + id + ", type: CI, steps: [{id: " + id + ", run: x}]}]\n"
+		f, err := pipeline.Read("f.yaml", []byte(text), nil)
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
+			continue
+		}
+		claims := preview(t, f.Scope(&f.Stages[0], &f.Stages[0].Steps[0]))
+		for _, name := range []string{"account_id", "organization_id", "project_id", "project_uid", "pipeline_id", "stage_id", "step_id"} {
+			if claims[name] != id {
+				t.Errorf("%s = %v, want %s", name, claims[name], id)
+			}
+		}
+	}
+}
+
+// A claim for audit that does not fit does not stop a file.
+func TestReadLongTexts(t *testing.T) {
+	long := strings.Repeat("x", 2000)
+	text := "account: {id: acme, name: " + long + "}\nsource: {head_ref: " + long + "}\ntrigger: {by_name: " + long + "}\nexecution: {matrix: " + long + "}\n" +
+		"stages: [{id: a, name: " + long + ", type: CI, artifact: {name: " + long + "}, steps: [{id: b, run: x}]}]\n"
+	f, err := pipeline.Read("f.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := preview(t, f.Scope(&f.Stages[0], &f.Stages[0].Steps[0]))
+	for _, name := range []string{"head_ref", "triggered_by_name", "matrix", "artifact_name"} {
+		if claims[name] != nil {
+			t.Errorf("%s is in the token", name)
+		}
 	}
 }
 

@@ -267,7 +267,7 @@ func (f *File) ConnectorError(c *Connector, field string, err error) error {
 	}
 	member, _, _ := strings.Cut(field, "[")
 	for _, owner := range []string{path + "." + cloud, path} {
-		if key := f.givenKey(owner + "." + member); key != "" && member != "" {
+		if key := f.givenKey(owner, member); key != "" && member != "" {
 			return &Error{File: f.Name, Line: f.lines[key], Field: key, Reason: err.Error(), cause: err}
 		}
 	}
@@ -277,11 +277,11 @@ func (f *File) ConnectorError(c *Connector, field string, err error) error {
 	return &Error{File: f.Name, Line: line, Field: at, Reason: err.Error(), cause: err}
 }
 
-// givenKey returns the path of the file that is like path but for letter case,
-// or "".
-func (f *File) givenKey(path string) string {
+// givenKey returns the path of a member that the file gives below owner, or "".
+// The letter case of member does not count.
+func (f *File) givenKey(owner, member string) string {
 	for at := range f.lines {
-		if strings.EqualFold(at, path) {
+		if key, ok := strings.CutPrefix(at, owner+"."); ok && strings.EqualFold(key, member) {
 			return at
 		}
 	}

@@ -2,9 +2,11 @@ package pipeline_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
 
 func TestErrors(t *testing.T) {
@@ -36,5 +38,23 @@ func TestErrors(t *testing.T) {
 				t.Errorf("the error does not wrap its cause")
 			}
 		})
+	}
+}
+
+// Connectors whose ids differ in letter case only are told apart.
+func TestConnectorErrorOfLetterCase(t *testing.T) {
+	text := "account: a\nconnectors:\n- {id: account.X, oidc: {audiences: [x]}}\n- {id: account.x, oidc: {audiences: [x]}}\n" + tail
+	f, err := pipeline.Read("f.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range f.Connectors {
+		c := &f.Connectors[i]
+		want := fmt.Sprintf("f.yaml:%d: connectors[%s].oidc.audiences: is no good", i+3, c.Ref)
+		for range 20 { // the lines are in a map
+			if got := f.ConnectorError(c, "Audiences", errors.New("is no good")).Error(); got != want {
+				t.Fatalf("ConnectorError = %q, want %q", got, want)
+			}
+		}
 	}
 }

@@ -135,9 +135,9 @@ func (r *reader) text(n *node, path string) (string, error) {
 	return n.text, nil
 }
 
-// value is a text that describes the execution. Which of its identifiers obey
-// their format is left to the issuer; the rest has to be fit for a claim even
-// where it is none.
+// value is a text that describes the execution. Its format and length are left to
+// the issuer, which knows what a claim may hold and which claims it leaves out.
+// Control characters are refused here, even where the text is no claim.
 func (r *reader) value(n *node, path string) (string, error) {
 	if n.kind != scalar {
 		return "", r.fail(path, "is %s, where a text is wanted", n.kind)
@@ -147,8 +147,6 @@ func (r *reader) value(n *node, path string) (string, error) {
 		// Taken for unknown, an organization that somebody's script failed to
 		// fill in would move the run up to its account.
 		return "", r.fail(path, "is empty: leave the key out for what is unknown")
-	case len(n.text) > 256:
-		return "", r.fail(path, "is longer than 256 bytes")
 	case strings.IndexFunc(n.text, unicode.IsControl) >= 0:
 		return "", r.fail(path, "has a control character")
 	}

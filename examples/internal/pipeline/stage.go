@@ -31,11 +31,12 @@ func (r *reader) stages(f *File, n *node, path string) error {
 }
 
 func (r *reader) stage(s *Stage, n *node, path string) error {
-	kind, err := r.stageType(n, path)
+	kind, err := r.stageType(n, path, s.places)
 	if err != nil {
 		return err
 	}
 	typed := reflect.New(reflect.TypeOf(kind)).Elem()
+	typed.Set(reflect.ValueOf(kind))
 	keys := append(r.stageKeys(typed, &s.over, s.places),
 		field{names("stage", "Name"), func(n *node, path string) (err error) {
 			s.Name, err = r.value(n, path)
@@ -68,15 +69,41 @@ func (r *reader) stage(s *Stage, n *node, path string) error {
 // stageKeys are the keys of a stage that its scope is made of.
 func (r *reader) stageKeys(typed reflect.Value, over *oidctoken.Scope, found places) schema {
 	pick := inStage
-	if _, ok := typed.Interface().(oidctoken.CI); ok {
+	switch typed.Interface().(type) {
+	case oidctoken.CI, oidctoken.OpenStage:
 		pick = inCI
 	}
-	return append(r.members(typed, "stage", "Stage.", found),
+	members := r.members(typed, "stage", "Stage.", found)
+	if i := members.find("kind"); i >= 0 { // the key type has it
+		members = slices.Delete(members, i, i+1)
+	}
+	return append(members,
 		r.members(reflect.ValueOf(over).Elem(), "", "", found, pick...)...)
 }
 
-// stageType finds a stage's type, which decides what keys it has.
-func (r *reader) stageType(n *node, path string) (oidctoken.Stage, error) {
+// stageTypes are the kinds of stages that have a type of their own.
+var stageTypes = []oidctoken.Stage{
+	oidctoken.CI{},
+	oidctoken.Deployment{},
+	oidctoken.Custom{},
+	oidctoken.Approval{},
+	oidctoken.IACM{},
+	oidctoken.SecurityTests{},
+	oidctoken.FeatureFlag{},
+	oidctoken.PipelineStage{},
+}
+
+// kindOf is how a file writes the type of a stage.
+func kindOf(t oidctoken.Stage) string {
+	if _, ok := t.(oidctoken.PipelineStage); ok {
+		return "Pipeline" // as the claim has it
+	}
+	return reflect.TypeOf(t).Name()
+}
+
+// stageType finds a stage's type, which decides what keys it has. A type that is
+// not known is the kind of an OpenStage, unless it looks like a known one.
+func (r *reader) stageType(n *node, path string, found places) (oidctoken.Stage, error) {
 	if n.kind != mapping {
 		return nil, r.fail(path, "is %s, where a mapping is wanted", n.kind)
 	}
@@ -92,13 +119,16 @@ func (r *reader) stageType(n *node, path string) (oidctoken.Stage, error) {
 			return nil, err
 		}
 		for _, t := range stageTypes {
-			name := reflect.TypeOf(t).Name()
-			if name == written {
+			if kindOf(t) == written {
 				return t, nil
 			}
-			types = append(types, name)
+			types = append(types, kindOf(t))
 		}
-		return nil, r.fail(at, "is not one of %s", strings.Join(types, ", "))
+		if meant := nearest(written, types); meant != "" {
+			return nil, r.fail(at, "is not one of %s%s", strings.Join(types, ", "), meant)
+		}
+		found["Stage.Kind"] = at
+		return oidctoken.OpenStage{Kind: written}, nil
 	}
 	return nil, r.missing(path, "type")
 }
