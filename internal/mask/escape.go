@@ -9,35 +9,37 @@ import (
 	"unicode/utf8"
 )
 
-// escapedForms returns s inside the string literals of JSON, Go, Python and shells,
-// and inside HTML and XML.
-func escapedForms(s string) []string {
-	forms := []string{
-		unquoted(strconv.Quote(s)),
-		unquoted(strconv.QuoteToASCII(s)),
-		pythonString(s, false, false), pythonString(s, false, true),
-		pythonString(s, true, false), pythonString(s, true, true),
-		html.EscapeString(s),
-		strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s),
-		strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;").Replace(s),
-		strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;").Replace(s),
-		strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#x27;").Replace(s),
-		strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;",
-			"\t", "&#x9;", "\n", "&#xA;", "\r", "&#xD;").Replace(s), // encoding/xml
+// literalEncodings escape for the string literals of JSON, Go, Python and shells,
+// and for HTML and XML.
+func literalEncodings() []func(string) string {
+	all := []func(string) string{
+		func(s string) string { return unquoted(strconv.Quote(s)) },
+		func(s string) string { return unquoted(strconv.QuoteToASCII(s)) },
+		func(s string) string { return pythonString(s, false, false) },
+		func(s string) string { return pythonString(s, false, true) },
+		func(s string) string { return pythonString(s, true, false) },
+		func(s string) string { return pythonString(s, true, true) },
+		html.EscapeString,
+	}
+	for _, pairs := range [][]string{
+		{},
+		{`"`, "&quot;"},
+		{`"`, "&quot;", "'", "&apos;"},
+		{`"`, "&quot;", "'", "&#x27;"},
+		{`"`, "&#34;", "'", "&#39;", "\t", "&#x9;", "\n", "&#xA;", "\r", "&#xD;"}, // encoding/xml
+	} {
+		all = append(all, strings.NewReplacer(append(pairs, "&", "&amp;", "<", "&lt;", ">", "&gt;")...).Replace)
 	}
 	// What JSON encoders escape beyond what they must (RFC 8259, section 7).
 	for _, more := range []string{"", "<>&", "<>&\u2028\u2029", "\u2028\u2029", "<>&'", `<>&'"+` + "`", "/"} {
 		for _, isASCII := range []bool{false, true} {
 			for _, isUpper := range []bool{false, true} {
-				once := jsonString(s, more, isASCII, isUpper)
-				forms = append(forms, once)
-				if !isUpper {
-					forms = append(forms, jsonString(once, more, isASCII, isUpper)) // JSON in a string of JSON
-				}
+				once := func(s string) string { return jsonString(s, more, isASCII, isUpper) }
+				all = append(all, once, func(s string) string { return once(once(s)) }) // JSON in a string of JSON
 			}
 		}
 	}
-	return forms
+	return all
 }
 
 func unquoted(s string) string { return s[1 : len(s)-1] }
@@ -97,63 +99,117 @@ func pythonString(s string, isQuoteEscaped, isBytes bool) string {
 	return b.String()
 }
 
-// percentForms returns s percent-encoded (RFC 3986, section 2.1) as by the
-// functions that differ in what they leave as it is.
-func percentForms(s string) []string {
-	var forms []string
-	for _, left := range []string{
-		"-_.~",                 // RFC 3986, unreserved; with "+", Go's QueryEscape
-		"-_.~/",                // Python's quote
-		"-_.~$&+=:@",           // Go's PathEscape
-		"-_.~$&+=:@/;",         // Go's URL.String, path
-		"-_.!~*'()",            // ECMAScript's encodeURIComponent
-		"-_.!~*'();,/?:@&=+$#", // and encodeURI
-		"-_.*",                 // application/x-www-form-urlencoded of the URL standard, Java
-		"-_.",                  // PHP's urlencode
-	} {
+// left has the characters that percent-encoders (RFC 3986, section 2.1) leave as
+// they are, besides letters and digits.
+var left = []string{
+	"-_.~/",                // Python's quote
+	"-_.~$&+=:@",           // Go's PathEscape
+	"-_.~$&+=:@/;",         // Go's URL.String, path
+	"-_.!~*'()",            // ECMAScript's encodeURIComponent
+	"-_.!~*'();,/?:@&=+$#", // and encodeURI
+	"-_.!*()",              // .NET's UrlEncode
+	"-_.*",                 // application/x-www-form-urlencoded of the URL standard, Java
+	"@*_+-./",              // ECMAScript's escape
+	// RFC 3986, unreserved; with "+", Go's QueryEscape. The others belong to encoders
+	// that encode some of these characters too.
+	"-_.~", "-_.", "-_~", "-.~", "_.~", "-_", "-.", "-~", "_.", "_~", ".~", "-", "_", ".", "~", "",
+}
+
+// percent is a way to percent-encode: once, and that percent-encoded again.
+type percent struct {
+	left        string
+	space       bool // is "+"
+	once, twice func(string) string
+}
+
+var percents = func() (all []percent) {
+	for _, left := range left {
 		for _, digits := range []string{"0123456789ABCDEF", "0123456789abcdef"} {
 			for _, space := range []string{"%20", "+"} {
-				forms = append(forms, percentEncode(s, left, digits, space))
+				isLeft := func(c byte) bool { return isAlphanumeric(c) || strings.IndexByte(left, c) >= 0 }
+				once := percentEncoder(isLeft, digits, space)
+				twice := func(s string) string { return once(once(s)) }
+				all = append(all, percent{left, space == "+", once, twice})
 			}
 		}
 	}
-	return forms
-}
+	return all
+}()
 
-func percentEncode(s, left, digits, space string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		c := s[i]
-		isAlphanumeric := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		switch {
-		case isAlphanumeric || strings.IndexByte(left, c) >= 0:
-			b.WriteByte(c)
-		case c == ' ':
-			b.WriteString(space)
-		default:
-			b.Write([]byte{'%', digits[c>>4], digits[c&15]})
+// percentForms adds the forms of part that are percent-encoded.
+func percentForms(part string, add func(encode func(string) string)) {
+	seen := make(map[string]int) // by what of part's own characters is left
+	for _, p := range percents {
+		own := intersection(p.left, part)
+		if seen[own]++; seen[own] > 4 || p.space && !strings.Contains(part, " ") {
+			continue // 2 kinds of digits, 2 of spaces
+		}
+		add(p.once)
+		if !isPlain(part) {
+			add(p.twice)
 		}
 	}
-	return b.String()
 }
 
-// shellForms returns s quoted as words of POSIX shells are.
-func shellForms(s string) []string {
-	return []string{
-		strings.ReplaceAll(s, `'`, `'\''`),
-		strings.ReplaceAll(s, `'`, `'"'"'`),                                                                  // Python's shlex.quote
-		backslashed(s, func(c byte) bool { return strings.IndexByte("\\\"$`", c) >= 0 }),                     // in double quotes
-		backslashed(s, func(c byte) bool { return strings.IndexByte("\\\"$`!", c) >= 0 }),                    // of an interactive bash
-		backslashed(s, func(c byte) bool { return strings.IndexByte(" \t'\"\\|&;()<>!{}*[]?^$`,", c) >= 0 }), // bash's %q
-		backslashed(s, func(c byte) bool { return strings.IndexByte(" \t'\"\\|&;()<>!{}*[]?^$`", c) >= 0 }),
-		backslashed(s, func(c byte) bool { return strings.IndexByte("_-./:@%+=,", c) < 0 && !isWord(c) }), // dash, zsh, Ruby
-		backslashed(s, func(c byte) bool { return !isWord(c) }),                                           // Perl's quotemeta
-		ansiC(s),
+// intersection returns those characters of left that s has.
+func intersection(left, s string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(s, r) {
+			return r
+		}
+		return -1
+	}, left)
+}
+
+// percentEncoder returns a function that percent-encodes the characters that are
+// not left.
+func percentEncoder(isLeft func(byte) bool, digits, space string) func(string) string {
+	var encoded [256]string
+	for c := range encoded {
+		encoded[c] = string([]byte{'%', digits[c>>4], digits[c&15]})
+		if isLeft(byte(c)) {
+			encoded[c] = string([]byte{byte(c)})
+		}
 	}
+	if space != "" {
+		encoded[' '] = space
+	}
+	return func(s string) string {
+		b := make([]byte, 0, len(s)+len(s)/4)
+		for i := range len(s) {
+			b = append(b, encoded[s[i]]...)
+		}
+		return string(b)
+	}
+}
+
+// percentAll percent-encodes every byte, as scripts do with a dump.
+func percentAll(digits string) func(string) string {
+	return percentEncoder(func(byte) bool { return false }, digits, "")
+}
+
+// shellEncodings quote for words of POSIX shells.
+func shellEncodings() []func(string) string {
+	all := []func(string) string{
+		func(s string) string { return strings.ReplaceAll(s, `'`, `'\''`) },
+		func(s string) string { return strings.ReplaceAll(s, `'`, `'"'"'`) }, // Python's shlex.quote
+		ansiC,
+	}
+	for _, needs := range []func(c byte) bool{
+		func(c byte) bool { return strings.IndexByte("\\\"$`", c) >= 0 },                     // in double quotes
+		func(c byte) bool { return strings.IndexByte("\\\"$`!", c) >= 0 },                    // of an interactive bash
+		func(c byte) bool { return strings.IndexByte(" \t'\"\\|&;()<>!{}*[]?^$`,", c) >= 0 }, // bash's %q
+		func(c byte) bool { return strings.IndexByte(" \t'\"\\|&;()<>!{}*[]?^$`", c) >= 0 },
+		func(c byte) bool { return strings.IndexByte("_-./:@%+=,", c) < 0 && !isWord(c) }, // dash, zsh, Ruby
+		func(c byte) bool { return !isWord(c) },                                           // Perl's quotemeta
+	} {
+		all = append(all, func(s string) string { return backslashed(s, needs) })
+	}
+	return all
 }
 
 func isWord(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c >= utf8.RuneSelf
+	return isAlphanumeric(c) || c == '_' || c >= utf8.RuneSelf
 }
 
 // backslashed puts a backslash before each byte that needs one, and before the two

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -12,21 +13,58 @@ import (
 // are too ordinary.
 const minPart = 16
 
-// patternsOf returns all byte strings to look for in folded text on behalf of
-// secret, each once and none shorter than MinLength.
-func patternsOf(secret string) []string {
-	var all []string
+// A pattern is a byte string to look for in folded text.
+type pattern struct {
+	text string
+	form form // by which text can be made again; the zero form if it cannot
+}
+
+// A form is one form of a part of a secret.
+type form struct {
+	part   string
+	encode func(string) string
+}
+
+// spare is the number of bytes of a pattern that the trie keeps after those that
+// the pattern has in common with the unchanged secret.
+const spare = 4
+
+// kept returns the number of bytes of the pattern that the trie has from the start.
+// Few secrets are ever printed in most of their forms, so the trie gets the rest when
+// the output has these bytes. They differ from the unchanged secret: otherwise every
+// token printed would complete all forms of all tokens that begin alike.
+func (p pattern) kept() int {
+	if p.form.encode == nil {
+		return len(p.text)
+	}
+	return min(len(p.text), max(gram, commonPrefix([]byte(p.text), []byte(p.form.part))+spare))
+}
+
+// patternsOf returns all patterns on behalf of secret, each once and none shorter
+// than MinLength.
+func patternsOf(secret string) []pattern {
+	var all []pattern
 	seen := make(map[string]struct{})
-	for _, part := range parts(secret) {
-		for _, form := range formsOf(part) {
-			for _, pattern := range foldPattern(form) {
-				if _, isKnown := seen[pattern]; isKnown || len(pattern) < MinLength {
-					continue
-				}
-				seen[pattern] = struct{}{}
-				all = append(all, pattern)
-			}
+	add := func(text string, f form) {
+		if _, isKnown := seen[text]; !isKnown && len(text) >= MinLength {
+			seen[text] = struct{}{}
+			all = append(all, pattern{text, f})
 		}
+	}
+	for _, part := range parts(secret) {
+		for _, text := range foldPattern(part) {
+			add(text, form{})
+		}
+		forms(part, func(encode func(string) string) {
+			encoded := encode(part)
+			for _, text := range foldPattern(encoded) {
+				if text == encoded {
+					add(text, form{part, encode})
+				} else {
+					add(text, form{})
+				}
+			}
+		})
 	}
 	return all
 }
@@ -71,46 +109,118 @@ func segments(token string) []string {
 	return long
 }
 
-// formsOf returns part in all forms that are looked for.
-func formsOf(part string) []string {
-	forms := []string{part}
-	if !isPlain(part) {
-		forms = append(forms, escapedForms(part)...)
-		forms = append(forms, percentForms(part)...)
-		forms = append(forms, shellForms(part)...)
+var (
+	// dumps change every text.
+	dumps = []func(string) string{
+		hexLower, func(s string) string { return strings.ToUpper(hexLower(s)) },
+		percentAll("0123456789abcdef"), percentAll("0123456789ABCDEF"),
 	}
-	lower := hex.EncodeToString([]byte(part))
-	forms = append(forms, lower, strings.ToUpper(lower))
-	return append(forms, base64Forms(part)...)
+	// escapes change the characters that some program escapes.
+	escapes = slices.Concat(literalEncodings(), shellEncodings())
+)
+
+// forms adds what makes the forms of part that are looked for, besides part
+// itself.
+func forms(part string, add func(encode func(string) string)) {
+	for _, encode := range dumps {
+		add(encode)
+	}
+	base64Forms(part, add)
+	percentForms(part, add)
+	if !isPlain(part) {
+		for _, encode := range escapes {
+			add(encode)
+		}
+	}
 }
+
+func hexLower(s string) string { return hex.EncodeToString([]byte(s)) }
 
 // isPlain says whether no usual escaping changes s. It is so for every JWT.
 func isPlain(s string) bool {
 	for _, c := range []byte(s) {
-		isAlphanumeric := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		if !isAlphanumeric && c != '-' && c != '_' && c != '.' {
+		if !isAlphanumeric(c) && c != '-' && c != '_' && c != '.' {
 			return false
 		}
 	}
 	return true
 }
 
-// base64Forms encodes s as it appears behind 0, 1 and 2 (modulo 3) other bytes,
-// and keeps those characters that hold bits of s only.
-func base64Forms(s string) []string {
-	var forms []string
-	for offset := range 3 {
-		from, to := (8*offset+5)/6, 8*(offset+len(s))/6
-		std := base64.RawStdEncoding.EncodeToString(append(make([]byte, offset), s...))[from:to]
-		forms = append(forms, std)
-		if strings.ContainsAny(std, "+/") {
-			forms = append(forms,
-				strings.NewReplacer("+", "-", "/", "_").Replace(std),
-				strings.ReplaceAll(std, "/", `\/`), // JSON of PHP
-				strings.NewReplacer("+", "%2B", "/", "%2F").Replace(std),
-				strings.NewReplacer("+", "%2b", "/", "%2f").Replace(std),
-			)
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// encodings64 has the encodings of a secret that stands in base64 after a number of
+// other bytes.
+type encodings64 struct {
+	once  func(string) string
+	other []func(string) string    // if it has "+" or "/"
+	twice [3]func(string) string   // after each number of other bytes again
+	url   [3]func(string) string   // the same, of base64url
+	lines [][3]func(string) string // the same, of lines
+}
+
+var base64s = func() (all [3]encodings64) {
+	toURL := strings.NewReplacer("+", "-", "/", "_")
+	for offset := range all {
+		e := &all[offset]
+		e.once = func(s string) string { return base64At(s, offset) }
+		for _, changed := range []*strings.Replacer{
+			toURL,
+			strings.NewReplacer("/", `\/`), // JSON of PHP
+			strings.NewReplacer("+", "%2B", "/", "%2F"),
+			strings.NewReplacer("+", "%2b", "/", "%2f"),
+		} {
+			e.other = append(e.other, func(s string) string { return changed.Replace(e.once(s)) })
+		}
+		for outer := range 3 {
+			e.twice[outer] = func(s string) string { return base64At(e.once(s), outer) }
+			e.url[outer] = func(s string) string { return base64At(toURL.Replace(e.once(s)), outer) }
 		}
 	}
-	return forms
+	for _, width := range []int{64, 76} { // of openssl, and of base64
+		var lines [3]func(string) string
+		for outer := range lines {
+			lines[outer] = func(s string) string { return base64At(wrapped(base64At(s, 0), width), outer) }
+		}
+		all[0].lines = append(all[0].lines, lines)
+	}
+	return all
+}()
+
+// base64Forms adds the forms of part in base64, once and twice.
+func base64Forms(part string, add func(encode func(string) string)) {
+	for _, e := range base64s {
+		add(e.once)
+		for _, twice := range e.twice {
+			add(twice)
+		}
+		if strings.ContainsAny(e.once(part), "+/") {
+			for _, encode := range slices.Concat(e.other, e.url[:]) {
+				add(encode)
+			}
+		}
+		for _, lines := range e.lines {
+			for _, encode := range lines {
+				add(encode)
+			}
+		}
+	}
+}
+
+// base64At encodes s as it appears behind offset other bytes, and keeps those
+// characters only that hold bits of s alone.
+func base64At(s string, offset int) string {
+	from, to := (8*offset+5)/6, 8*(offset+len(s))/6
+	return base64.RawStdEncoding.EncodeToString(append(make([]byte, offset), s...))[from:to]
+}
+
+// wrapped returns s in lines of that width, with line breaks between them.
+func wrapped(s string, width int) string {
+	var b strings.Builder
+	for len(s) > width {
+		b.WriteString(s[:width] + "\n")
+		s = s[width:]
+	}
+	return b.String() + s
 }

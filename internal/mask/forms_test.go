@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +47,14 @@ func TestForms(t *testing.T) {
 		{"encodeURIComponent", awkward, "pa%3Css%3E%26'w%22or%5Cd%2F%2B%2520~!%23%24%60(%C3%A9)%E2%80%A8%20%7Bx%7D%09end%3D%3D"},
 		{"Java", awkward, "pa%3Css%3E%26%27w%22or%5Cd%2F%2B%2520%7E%21%23%24%60%28%C3%A9%29%E2%80%A8+%7Bx%7D%09end%3D%3D"},
 		{"Python's quote", awkward, "pa%3Css%3E%26%27w%22or%5Cd/%2B%2520~%21%23%24%60%28%C3%A9%29%E2%80%A8%20%7Bx%7D%09end%3D%3D"},
+		{".NET", "a~b-c_d.e!f*g(h)i'j k/", "a%7eb-c_d.e!f*g(h)i%27j+k%2f"},
+		{"escape", "a@b*c_d+e-f.g/h~i j", "a@b*c_d+e-f.g/h%7Ei%20j"},
+		{"query twice", awkward, url.QueryEscape(url.QueryEscape(awkward))},
+		{"path twice", awkward, url.PathEscape(url.PathEscape(awkward))},
+		{"query twice, lower hex", "it's a/secret~", "it%2527s%2520a%252fsecret~"},
+		{"every byte, lower hex", "s3cr-t~é\n.", "%73%33%63%72%2d%74%7e%c3%a9%0a%2e"},
+		{"every byte, upper hex", "s3cr-t~é\n.", "%73%33%63%72%2D%74%7E%C3%A9%0A%2E"},
+		{"JSON in JSON, upper hex", "se<cr>et\"é", `se\\u003Ccr\\u003Eet\\\"\\u00E9`},
 		{"single quotes", awkward, `pa<ss>&'\''w"or\d/+%20~!#$` + "`(é)\u2028 {x}\tend=="},
 		{"shlex.quote", awkward, `pa<ss>&'"'"'w"or\d/+%20~!#$` + "`(é)\u2028 {x}\tend=="},
 		{"double quotes", awkward, `pa<ss>&'w\"or\\d/+%20~!#\$` + "\\`(é)\u2028 {x}\tend=="},
@@ -97,6 +107,132 @@ func TestFormsOfStandardLibrary(t *testing.T) {
 				t.Errorf("Text(%q) = %q, want the secret masked", form, got)
 			}
 		})
+	}
+}
+
+// Whatever subset of the unreserved characters an encoder encodes, with either kind
+// of digits. D07
+func TestPercentEncodedUnreserved(t *testing.T) {
+	const secret = "eyJh-bGci_OiJ.FUzI~1NiJ9-x_y.z~0"
+	set := newSet(secret)
+	jwt := fakeJWT(rand.New(rand.NewPCG(23, 24)))
+	jwtSet := newSet(jwt)
+	for subset := range 16 {
+		for _, format := range []string{"%%%02x", "%%%02X"} {
+			var pairs []string
+			for i, c := range []byte("-_.~") {
+				if subset&(1<<i) != 0 {
+					pairs = append(pairs, string(c), fmt.Sprintf(format, c))
+				}
+			}
+			encode := strings.NewReplacer(pairs...).Replace
+			if got := set.Text("?token=" + encode(secret) + "&x=1"); got != "?token=***&x=1" {
+				t.Errorf("%s: %q", encode(secret), got)
+			}
+			if got := jwtSet.Text("?token=" + encode(jwt) + "&x=1"); got != "?token=***&x=1" {
+				t.Errorf("%s: %q", encode(jwt), got)
+			}
+		}
+	}
+}
+
+// Base64 of base64, wherever the secret begins in the one and that in the other,
+// wrapped or not. D07
+func TestBase64Twice(t *testing.T) {
+	r := rand.New(rand.NewPCG(21, 22))
+	for _, secret := range []string{"\xff\xfe~?" + randomText(r, 90), fakeJWT(r), "p&'" + randomText(r, 12) + "\"\\.", randomText(r, 8)} {
+		set := newSet(secret)
+		for before := range 3 {
+			for between := range 3 {
+				for _, inner := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+					for _, outer := range []*base64.Encoding{base64.StdEncoding, base64.RawURLEncoding} {
+						once := inner.EncodeToString([]byte("xy"[:before] + secret + "tail"))
+						coreOnce := once[(8*before+5)/6 : 8*(before+len(secret))/6]
+						from := between + strings.Index(once, coreOnce)
+						whole := outer.EncodeToString([]byte("xy"[:between] + once + "end"))
+						core := whole[(8*from+5)/6 : 8*(from+len(coreOnce))/6]
+						for _, width := range []int{64, 76, 100000} {
+							text := "data:\n" + wrap(whole, width, "\n") + "\n"
+							got := leftOf(writeChunks(t, set, text, []int{1 + r.IntN(50), 1 + r.IntN(50)}))
+							if want := "data:" + strings.Replace(whole, core, "***", 1); got != want {
+								t.Fatalf("%d and %d bytes before, lines of %d:\n got %s\nwant %s", before, between, width, got, want)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// What base64 and openssl print, given to them again. D07
+func TestBase64OfLines(t *testing.T) {
+	r := rand.New(rand.NewPCG(25, 26))
+	for _, secret := range []string{fakeJWT(r), randomText(r, 100), randomText(r, 57), randomText(r, 58)} {
+		set := newSet(secret)
+		for _, width := range []int{64, 76} {
+			for _, newline := range []string{"", "\n"} {
+				for between := range 3 {
+					once := wrap(base64.StdEncoding.EncodeToString([]byte(secret+newline)), width, "\n") + "\n"
+					twice := base64.StdEncoding.EncodeToString([]byte("xy"[:between] + once))
+					got := leftOf(set.Text(wrap(twice, width, "\n")))
+					if len(got) > 16 || !strings.Contains(got, "***") {
+						t.Errorf("%d bytes in lines of %d, %d bytes before: %s", len(secret), width, between, got)
+					}
+				}
+			}
+		}
+	}
+}
+
+// The set keeps only the beginning of a form that was not printed.
+func TestFewBytesAreKept(t *testing.T) {
+	jwt := fakeJWT(rand.New(rand.NewPCG(27, 28)))
+	all, kept := mask.Sizes(jwt)
+	if all < 50*len(jwt) || kept > 10*len(jwt) {
+		t.Errorf("of %d bytes in all forms of a token of %d, %d are kept", all, len(jwt), kept)
+	}
+}
+
+// Several writers meet the beginning of a form at once, and each masks it.
+func TestFormsAreCompletedForAllWriters(t *testing.T) {
+	r := rand.New(rand.NewPCG(29, 30))
+	secrets := canaries(r)
+	set := newSet(secrets...)
+	var group sync.WaitGroup
+	for range 4 {
+		sizes := []int{1 + r.IntN(20), 1 + r.IntN(200)}
+		group.Go(func() {
+			for _, secret := range secrets {
+				form := fmt.Sprintf("%x", secret)
+				if got := writeChunks(t, set, "a "+form+" b", sizes); got != "a *** b" {
+					t.Errorf("%s: %s", form, got)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// The beginning of a form that Flush has passed on does not keep the rest from
+// being masked, wherever it was cut.
+func TestFlushInsideAForm(t *testing.T) {
+	const secret = "s3cr3t-of-somebody"
+	form := fmt.Sprintf("%x", secret)
+	for cut := 1; cut < len(form); cut++ {
+		var out strings.Builder
+		w := newSet(secret).Writer(&out)
+		for _, piece := range []string{form[:cut], form[cut:] + "."} {
+			if _, err := w.Write([]byte(piece)); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, want := out.String(), form[:cut]+"***."; got != want {
+			t.Errorf("cut at %d: %q, want %q", cut, got, want)
+		}
 	}
 }
 
@@ -165,6 +301,10 @@ func encoders() map[string]encoder {
 		"shell": whole(func(s string) string { return strings.ReplaceAll(s, `'`, `'\''`) }),
 		"hex":   whole(func(s string) string { return fmt.Sprintf("%x", s) }),
 		"HEX":   whole(func(s string) string { return fmt.Sprintf("%X", s) }),
+		"dump":  whole(func(s string) string { return strings.ReplaceAll(fmt.Sprintf("% x", " "+s), " ", "%")[2:] }),
+		"all but alphanumeric": whole(func(s string) string {
+			return regexp.MustCompile(`[^0-9A-Za-z]`).ReplaceAllStringFunc(s, func(c string) string { return fmt.Sprintf("%%%x", c) })
+		}),
 		"xxd": func(s string) (string, string) {
 			return wrap(fmt.Sprintf("%x", "some text "+s), 60, "\n"), fmt.Sprintf("%x", s)
 		},

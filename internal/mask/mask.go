@@ -3,14 +3,28 @@
 //
 // # What is masked
 //
-// A secret of at least [MinLength] bytes is masked as it is; escaped for JSON, Go,
-// Python, HTML or XML; percent-encoded; quoted for a shell; in hexadecimal; and in
-// base64 and base64url, also as a part of a longer encoded text, whose position
-// makes three encodings of the same bytes. Of these only the characters that the
-// secret alone determines are matched: one that it shares with a neighbour, at
-// either end, stays. A secret of which only a part is printed is not masked, with
-// two exceptions that are secrets of their own: the lines of at least 16 bytes of a
-// secret with several lines (but not the "-----BEGIN ...-----" of PEM), and the segments of a JWT (RFC 7519) other than its header. The header is
+// A secret of at least [MinLength] bytes is masked in these forms:
+//
+//   - unchanged;
+//   - escaped for JSON, once or twice, for Go, Python, HTML or XML;
+//   - quoted for a shell;
+//   - percent-encoded, with upper-case or lower-case digits: by the encoders of common
+//     languages, by those that encode any of "-", "_", "." and "~" too, and by those that
+//     encode every byte; by all but the last also twice, if the secret has other characters
+//     than letters, digits, "-", "_" and ".";
+//   - in hexadecimal, upper or lower case;
+//   - in base64 and base64url, once or twice, each time also as a part of a longer
+//     text, whose position makes three encodings of the same bytes; the result of the
+//     first encoding may be in lines of 64 or 76 characters if it begins with the secret.
+//
+// Other combinations of two encodings are not masked, nor is one that mixes
+// upper-case and lower-case digits.
+//
+// Of base64, only the characters that the secret alone determines are matched. A
+// character that the secret shares with a neighbour, at either end, stays. A part of a
+// secret is not masked, with two exceptions that are secrets of their own: the lines of at least 16 bytes of a
+// secret with several lines (but not the "-----BEGIN ...-----" of PEM), and the
+// segments of a JWT (RFC 7519) other than its header. The header is
 // the same for all tokens of a key and says nothing that the JWK Set does not say,
 // so masking it alone would only spoil ordinary text.
 //
@@ -22,7 +36,9 @@
 // # How it works
 //
 // Patterns are kept in a compressed trie, which shares equal beginnings: a thousand
-// tokens of one issuer differ only after some hundred bytes. Two bitmaps of hashes
+// tokens of one issuer differ only after some hundred bytes. Of an encoded form the
+// trie has the first bytes only. When they appear in the output, the trie gets
+// the rest, and the output that is held back is compared again. Two bitmaps of hashes
 // of the first eight bytes of all patterns keep ordinary text away from the trie:
 // one look at four bytes mostly rules out five positions, and nearly all that are
 // left fail by their eight bytes. A match that is still open at the end of a write
@@ -32,7 +48,7 @@
 // repeat themselves it is at worst the output times the length of a pattern.
 //
 // An Aho-Corasick automaton would be the textbook way. But in the forms above a
-// thousand tokens make some twenty megabytes of patterns, and an automaton has a
+// thousand tokens make some hundred megabytes of patterns, and an automaton has a
 // state for each byte of them. For forty tokens, one library took 0.4 GB and 6
 // seconds to build it, another 3.6 GB and 45 seconds, and both then searched at less
 // than a third of the speed. Nor could a secret be added while output flows.
@@ -119,14 +135,28 @@ func newPatterns() *patterns {
 	return &patterns{secrets: make(map[string]struct{}), filter: newFilter()}
 }
 
-func (p *patterns) add(secret string, all []string) {
+func (p *patterns) add(secret string, all []pattern) {
 	p.secrets[secret] = struct{}{}
 	p.version++
 	for _, one := range all {
-		pattern := []byte(one)
-		p.root.insert(pattern)
-		p.filter.add(pattern)
+		key := []byte(one.text[:one.kept()])
+		n := p.root.insert(key)
+		p.filter.add(key)
+		if len(key) == len(one.text) {
+			n.isEnd = true
+		} else {
+			n.short = append(n.short, one.form)
+		}
 	}
+}
+
+// complete adds the patterns of which only the key of n is in the trie.
+func (p *patterns) complete(n *node) {
+	p.version++
+	for _, f := range n.short {
+		p.root.insert([]byte(f.encode(f.part))).isEnd = true
+	}
+	n.short = nil
 }
 
 // mayBegin says whether text, which is not empty and shorter than any pattern,

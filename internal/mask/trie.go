@@ -13,6 +13,7 @@ import (
 type node struct {
 	key   []byte
 	isEnd bool    // key is a pattern
+	short []form  // the patterns that begin with key, whose rest the trie lacks
 	first []byte  // the first byte of the edge to each child
 	next  []*node // the children
 }
@@ -29,16 +30,17 @@ func (n *node) addChild(c *node) {
 	n.next = append(n.next, c)
 }
 
-// insert adds pattern below n, whose key must be a prefix of it.
-func (n *node) insert(pattern []byte) {
-	for len(n.key) < len(pattern) {
-		i := bytes.IndexByte(n.first, pattern[len(n.key)])
+// insert returns the node for key, below n, whose own key must be a prefix of it.
+func (n *node) insert(key []byte) *node {
+	for len(n.key) < len(key) {
+		i := bytes.IndexByte(n.first, key[len(n.key)])
 		if i < 0 {
-			n.addChild(&node{key: pattern, isEnd: true})
-			return
+			c := &node{key: key}
+			n.addChild(c)
+			return c
 		}
 		c := n.next[i]
-		common := len(n.key) + commonPrefix(c.key[len(n.key):], pattern[len(n.key):])
+		common := len(n.key) + commonPrefix(c.key[len(n.key):], key[len(n.key):])
 		if common < len(c.key) {
 			mid := &node{key: c.key[:common]}
 			mid.addChild(c)
@@ -47,7 +49,7 @@ func (n *node) insert(pattern []byte) {
 		}
 		n = c
 	}
-	n.isEnd = true
+	return n
 }
 
 // commonPrefix is the number of bytes in which a and b agree from the start.

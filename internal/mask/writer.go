@@ -87,6 +87,8 @@ type stream struct {
 	cuts []cut  // where text lacks bytes of raw
 
 	open     []match // those that go on beyond text, earliest first
+	before   []match // open, before the last block
+	short    []*node // those in the text whose patterns have to be completed
 	scanned  int     // in text: a match that begins before it is open, found or none
 	found    []span  // of raw, to be masked
 	maskedTo int     // the end, in raw, of the range that was last masked; -1 if ordinary output came after it
@@ -108,6 +110,28 @@ func (s *stream) take(block []byte) {
 	s.raw = append(s.raw, block...)
 	s.text, s.cuts = s.fold.fold(s.text, s.cuts, block)
 
+	s.before = append(s.before[:0], s.open...)
+	scanned, found := s.scanned, len(s.found)
+	for s.find(old); len(s.short) > 0; s.find(old) {
+		s.complete()
+		s.open = append(s.open[:0], s.before...)
+		s.scanned, s.found = scanned, s.found[:found]
+	}
+}
+
+// complete adds the rest of the patterns whose beginnings are in the text.
+func (s *stream) complete() {
+	s.set.mu.Lock()
+	defer s.set.mu.Unlock()
+	for _, n := range s.short {
+		s.set.patterns().complete(n)
+	}
+	s.short = s.short[:0]
+}
+
+// find goes on with the open matches, for which text ended at old, and looks for
+// others.
+func (s *stream) find(old int) {
 	// A lock for the work in memory alone: the output is written without it.
 	s.set.mu.RLock()
 	defer s.set.mu.RUnlock()
@@ -122,11 +146,11 @@ func (s *stream) take(block []byte) {
 		s.open = slices.DeleteFunc(s.open, func(m match) bool { return m.start >= 0 })
 		s.scanned = 0
 	}
-	before := s.open
-	s.open = s.open[:0]
-	for _, m := range before {
+	open := len(s.open)
+	for _, m := range s.open {
 		s.follow(m, old-m.start)
 	}
+	s.open = slices.Delete(s.open, 0, open)
 	s.scan(p)
 }
 
@@ -165,6 +189,9 @@ func (s *stream) follow(m match, done int) {
 		if done == len(m.n.key) {
 			if m.n.isEnd {
 				s.found = append(s.found, span{s.rawIndex(m.start), s.rawIndex(m.start+done-1) + 1})
+			}
+			if len(m.n.short) > 0 {
+				s.short = append(s.short, m.n)
 			}
 		} else if m.start+done < len(s.text) {
 			return
