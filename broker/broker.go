@@ -72,7 +72,7 @@ type Broker struct {
 	credentials *exchange.Cache
 
 	exchangers exchangers
-	warned     warned
+	noted      noted
 
 	closed atomic.Bool // set with mu held
 	mu     sync.Mutex

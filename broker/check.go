@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/internal/near"
 )
 
@@ -38,13 +40,35 @@ func (b *Broker) check(ctx context.Context, home Home, c *Connector) error {
 	if err := c.check(home); err != nil {
 		return err
 	}
+	if err := b.checkKeys(ctx, home, c); err != nil {
+		return err
+	}
 	for _, stageType := range c.Rules.StageTypes {
-		if !slices.Contains(stageTypes, stageType) && b.warned.first(home, stageType) {
+		if !slices.Contains(stageTypes, stageType) && b.noted.add(home, "stage type "+stageType) {
 			b.config.Logger.LogAttrs(ctx, slog.LevelWarn, "a connector's Rules.StageTypes has a type that only the host's own stages can have",
 				slog.String("connector", home.ID), slog.String("of", home.place()), slog.String("type", stageType),
 				slog.String("nearest", near.Nearest(stageType, stageTypes)))
 		}
 	}
+	return nil
+}
+
+// checkKeys refuses a connector for whose algorithms the issuer has no key. It asks
+// for each set of algorithms until there was a key. Later, tokens and credentials
+// that were kept may serve without one, and Mint says the same.
+func (b *Broker) checkKeys(ctx context.Context, home Home, c *Connector) error {
+	profile := c.profile()
+	note := "keys"
+	if profile != nil {
+		note += " for " + strings.Join(profile.Algorithms, " ")
+	}
+	if b.noted.has(Home{}, note) {
+		return nil
+	}
+	if err := b.config.Issuer.CheckProfile(ctx, profile); errors.Is(err, oidctoken.ErrNoKey) {
+		return &ConnectorError{Home: home, Field: "Profile.Algorithms", Reason: "are those of no key of the issuer", Err: err}
+	}
+	b.noted.add(Home{}, note)
 	return nil
 }
 
@@ -61,32 +85,38 @@ func (b *Broker) current(ctx context.Context, home Home, c *Connector) (*Connect
 	return c, nil
 }
 
-// warned remembers what was logged, so that it is logged once. The zero value is
-// empty.
-type warned struct {
-	mu   sync.Mutex
-	seen map[warning]struct{}
+// noted remembers what was found out about connectors. The zero value is empty.
+type noted struct {
+	mu    sync.Mutex
+	notes map[note]struct{}
 }
 
-type warning struct {
+type note struct {
 	home Home
 	text string
 }
 
-const mostWarnings = 1000
+const mostNotes = 1000
 
-// first reports whether that text is new for that connector, and there is room to
-// remember it.
-func (w *warned) first(home Home, text string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	key := warning{home, text}
-	if _, seen := w.seen[key]; seen || len(w.seen) >= mostWarnings {
+// has reports whether there is such a note.
+func (n *noted) has(home Home, text string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, ok := n.notes[note{home, text}]
+	return ok
+}
+
+// add reports whether there was no such note yet, and room for it.
+func (n *noted) add(home Home, text string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	key := note{home, text}
+	if _, ok := n.notes[key]; ok || len(n.notes) >= mostNotes {
 		return false
 	}
-	if w.seen == nil {
-		w.seen = make(map[warning]struct{})
+	if n.notes == nil {
+		n.notes = make(map[note]struct{})
 	}
-	w.seen[key] = struct{}{}
+	n.notes[key] = struct{}{}
 	return true
 }
