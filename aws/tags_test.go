@@ -225,6 +225,22 @@ func TestDecodeTagRefuses(t *testing.T) {
 	}
 }
 
+// A claim for audit whose value stands in no token is left out of the session only
+// where that was chosen.
+func TestUnfitTagOfOmittedClaim(t *testing.T) {
+	for unfit, refused := range map[aws.Unfit]bool{aws.UnfitFail: true, aws.UnfitOmit: false, aws.UnfitEncode: true} {
+		s := scope(newExchanger(t, nil, aws.Config{
+			SessionTags: []string{"head_ref"}, UnfitTags: map[string]aws.Unfit{"head_ref": unfit},
+			SourceIdentity: "head_ref", UnfitSourceIdentity: unfit,
+		}))
+		s.Source = &oidctoken.Source{HeadRef: strings.Repeat("x", 1025)}
+		got, err := preview(t, acmeIssuer(t), s)
+		if (err != nil) != refused || len(got.Tags.Principal) != 0 || got.Source != "" {
+			t.Errorf("Unfit %d: %v, %v", unfit, got, err)
+		}
+	}
+}
+
 // The Exchanger keeps a copy of its configuration.
 func TestUnfitTagsAreCopied(t *testing.T) {
 	unfit := map[string]aws.Unfit{"acme_v": aws.UnfitOmit}
