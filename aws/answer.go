@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,10 @@ const (
 	stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 	maxDepth     = 8
 	maxElements  = 64
+	maxElement   = 64 // bytes of an element's name
+	maxDocument  = 64 << 10
+	maxTags      = 2*maxElements + 16
+	maxEquals    = 256 // signs: no document has more attributes
 
 	minAccessKeyID = 16
 	maxAccessKeyID = 128
@@ -47,10 +52,21 @@ type document struct {
 	count     map[string]int
 }
 
+// affordable reports whether encoding/xml reads body with little memory: it keeps
+// all attributes of a tag and all namespaces that are open, and its buffers grow
+// with names and comments.
+func affordable(body []byte) bool {
+	return len(body) <= maxDocument && bytes.Count(body, []byte("<")) <= maxTags && bytes.Count(body, []byte("=")) <= maxEquals
+}
+
 // parseDocument reads a document that needs nothing but elements and text: no
 // document type and so no entities of its own, no processing instructions
-// except the declaration, few levels and few elements.
+// except the declaration, no attributes but those of namespaces, few levels, few
+// elements and short names.
 func parseDocument(body []byte) (document, bool) {
+	if !affordable(body) {
+		return document{}, false
+	}
 	d := document{text: make(map[string]string), count: make(map[string]int)}
 	decoder := xml.NewDecoder(bytes.NewReader(body))
 	var (
@@ -66,6 +82,9 @@ func parseDocument(body []byte) (document, bool) {
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
+			if len(t.Name.Local) > maxElement || slices.ContainsFunc(t.Attr, notNamespace) {
+				return document{}, false
+			}
 			// A second root element would be a second answer.
 			if elements++; elements > maxElements || len(path) == maxDepth || elements > 1 && len(path) == 0 || !blank(text) {
 				return document{}, false
@@ -100,6 +119,8 @@ func parseDocument(body []byte) (document, bool) {
 		}
 	}
 }
+
+func notNamespace(a xml.Attr) bool { return a.Name.Local != "xmlns" && a.Name.Space != "xmlns" }
 
 func blank(text []byte) bool { return len(bytes.TrimSpace(text)) == 0 }
 
