@@ -79,6 +79,7 @@ func TestNewRefuses(t *testing.T) {
 		{"long lifetime", func(c *aws.Config) { c.Lifetime = 43201 * time.Second }, aws.ConfigError{"Lifetime", "is not between 15 minutes and 12 hours"}},
 		{"part of a second", func(c *aws.Config) { c.Lifetime = time.Hour + 1 }, aws.ConfigError{"Lifetime", "is not in whole seconds"}},
 		{"negative timeout", func(c *aws.Config) { c.Timeout = -1 }, aws.ConfigError{"Timeout", "is negative"}},
+		{"negative budget", func(c *aws.Config) { c.Budget = -1 }, aws.ConfigError{"Budget", "is negative"}},
 
 		{"long policy", policy(`{"Version":"` + strings.Repeat("v", 2048) + `"}`), aws.ConfigError{"SessionPolicy", notPolicy}},
 		{"policy beyond Latin 1", policy(`{"Version":"€"}`), aws.ConfigError{"SessionPolicy", notPolicy}},

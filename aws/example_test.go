@@ -144,7 +144,7 @@ func ExampleExchanger_Exchange_refused() {
 	}
 	// Output:
 	// AccessDenied 403
-	// the trust policy of arn:aws:iam::123456789012:role/deployer must allow sts:AssumeRoleWithWebIdentity to the issuer's OIDC provider, and its conditions must admit this aud (sts.amazonaws.com) and the JWT's sub, as a preview of the token shows it: no other claim is a condition key; the JWT's roles claim admits this role alone, so the role must exist under exactly this ARN
+	// the JWT's sub is account/acme:org/another:project/ledger: the trust policy of arn:aws:iam::123456789012:role/deployer must allow sts:AssumeRoleWithWebIdentity to the issuer's OIDC provider, and its conditions must admit this sub and this aud (sts.amazonaws.com), as a preview of the token shows them: no other claim is a condition key; the JWT's roles claim admits this role alone, so the role must exist under exactly this ARN
 }
 
 // What the JWT says to AWS beyond the claims of the table.

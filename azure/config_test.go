@@ -70,6 +70,7 @@ func TestNewRefuses(t *testing.T) {
 		{"audience with space", func(c *azure.Config) { c.Audience = "a b" }, azure.ConfigError{"Audience", notASCII}},
 		{"audience with umlaut", func(c *azure.Config) { c.Audience = "ä" }, azure.ConfigError{"Audience", notASCII}},
 		{"negative timeout", func(c *azure.Config) { c.Timeout = -1 }, azure.ConfigError{"Timeout", "is negative"}},
+		{"negative budget", func(c *azure.Config) { c.Budget = -1 }, azure.ConfigError{"Budget", "is negative"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := azure.Config{TenantID: tenant, ClientID: client}

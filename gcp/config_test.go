@@ -75,6 +75,7 @@ func TestNewRefuses(t *testing.T) {
 		{"negative lifetime", func(c *gcp.Config) { c.Lifetime = -time.Hour }, gcp.ConfigError{"Lifetime", notLifetime}},
 		{"part of a second", func(c *gcp.Config) { c.Lifetime = time.Hour + 1 }, gcp.ConfigError{"Lifetime", "is not in whole seconds"}},
 		{"negative timeout", func(c *gcp.Config) { c.Timeout = -1 }, gcp.ConfigError{"Timeout", "is negative"}},
+		{"negative budget", func(c *gcp.Config) { c.Budget = -1 }, gcp.ConfigError{"Budget", "is negative"}},
 
 		{"plain http", func(c *gcp.Config) { c.TokenURL = "http://sts.example.com/v1/token" },
 			gcp.ConfigError{"TokenURL", "is plain http to a host that is not loopback"}},

@@ -46,7 +46,7 @@ func TestRefusalHints(t *testing.T) {
 			"attribute condition", gcp.Config{},
 			refused(401, "unauthorized_client", "The given credential is rejected by the attribute condition."),
 			exchange.Error{Op: "sts:token", Status: 401, Code: "unauthorized_client", Description: "The given credential is rejected by the attribute condition."},
-			[]string{"attribute condition", "preview", "up to 5 minutes"},
+			[]string{"attribute condition", "sub account/acme", "preview", "up to 5 minutes"},
 		},
 		{
 			"mapping type", gcp.Config{},
@@ -63,7 +63,7 @@ func TestRefusalHints(t *testing.T) {
 		{
 			"issuer", gcp.Config{},
 			refused(400, "invalid_grant", "Error connecting to the given credential's issuer."),
-			exchange.Error{Op: "sts:token", Status: 400, Code: "invalid_grant", Description: "Error connecting to the given credential's issuer."},
+			exchange.Error{Op: "sts:token", Status: 400, Code: "invalid_grant", Description: "Error connecting to the given credential's issuer.", Retryable: true},
 			[]string{"discovery document", "upload the JWK Set"},
 		},
 		{
@@ -71,7 +71,12 @@ func TestRefusalHints(t *testing.T) {
 			refused(400, "invalid_grant", "The audience in ID Token [https://gcp.example.com] does not match the expected audience."),
 			exchange.Error{Op: "sts:token", Status: 400, Code: "invalid_grant",
 				Description: "The audience in ID Token [https://gcp.example.com] does not match the expected audience."},
-			[]string{"allowed audiences", "https://gcp.example.com", "issuer"},
+			[]string{"allowed audiences", "https://gcp.example.com", "issuer", "iss, https://ci.example.com,"},
+		},
+		{
+			"clock", gcp.Config{}, refused(400, "invalid_grant", "ID Token issued at 1893553445 is stale to sign-in."),
+			exchange.Error{Op: "sts:token", Status: 400, Code: "invalid_grant", Description: "ID Token issued at 1893553445 is stale to sign-in."},
+			[]string{"clock runs ahead"},
 		},
 		{
 			"something new", gcp.Config{}, refused(400, "invalid_scope", "x"),
@@ -84,7 +89,7 @@ func TestRefusalHints(t *testing.T) {
 		{
 			"no grant", gcp.Config{ServiceAccount: serviceAccount}, refusedIAM(403, "PERMISSION_DENIED", iamDenied),
 			exchange.Error{Op: "iamcredentials:generateAccessToken", Status: 403, Code: "PERMISSION_DENIED", Description: iamDenied},
-			[]string{"roles/iam.workloadIdentityUser", serviceAccount, "principal://iam.googleapis.com/" + pool + "/subject/", "principalSet://iam.googleapis.com/" + pool + "/attribute.", "up to 5 minutes"},
+			[]string{"roles/iam.workloadIdentityUser", serviceAccount, "principal://iam.googleapis.com/" + pool + "/subject/", "sub is account/acme", "principalSet://iam.googleapis.com/" + pool + "/attribute.", "up to 5 minutes"},
 		},
 		{
 			"no grant for a delegate", delegated, refusedIAM(403, "PERMISSION_DENIED", iamDenied),
@@ -114,7 +119,10 @@ func TestRefusalHints(t *testing.T) {
 			if strings.HasPrefix(tt.want.Op, "iam") {
 				g.answers = []answer{federated("ya29.federated", 899), tt.give}
 			}
-			err := exchangeError(t, newExchanger(t, g, tt.config), exchange.Request{Subject: (&minter{}).subject})
+			var err error
+			synctest.Test(t, func(t *testing.T) { // as one is retried
+				err = exchangeError(t, newExchanger(t, g, tt.config), exchange.Request{Subject: (&minter{}).subject})
+			})
 			var got *exchange.Error
 			if !errors.As(err, &got) {
 				t.Fatalf("error = %v, want an *exchange.Error", err)

@@ -120,7 +120,7 @@ func ExampleExchanger_Exchange_refused() {
 	}
 	// Output:
 	// iamcredentials:generateAccessToken 403 PERMISSION_DENIED false
-	// grant roles/iam.workloadIdentityUser on deployer@acme.iam.gserviceaccount.com to principal://iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/ci/subject/SUBJECT or principalSet://iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/ci/attribute.NAME/VALUE (a change takes up to 5 minutes)
+	// grant roles/iam.workloadIdentityUser on deployer@acme.iam.gserviceaccount.com to principal://iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/ci/subject/SUBJECT (the JWT's sub is account/acme) or principalSet://iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/ci/attribute.NAME/VALUE (a change takes up to 5 minutes)
 }
 
 func ExampleExchanger_IDToken() {
