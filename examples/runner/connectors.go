@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
@@ -118,7 +119,15 @@ func (s *standIns) newAWS(c *pipeline.AWS, trust *pipeline.Trust) (exchange.Exch
 		Endpoint:    c.Endpoint,
 		Audience:    c.Audience,
 		SessionTags: c.SessionTags,
+		UnfitTags:   make(map[string]aws.Unfit),
 		Lifetime:    c.Lifetime,
+	}
+	for claim, name := range c.UnfitTags {
+		unfit := slices.Index([]string{"fail", "omit", "encode"}, name)
+		if unfit < 0 {
+			return nil, &aws.ConfigError{Field: "UnfitTags", Reason: "has a value other than fail, omit and encode"}
+		}
+		config.UnfitTags[claim] = []aws.Unfit{aws.UnfitFail, aws.UnfitOmit, aws.UnfitEncode}[unfit]
 	}
 	if config.Endpoint == "" {
 		var err error

@@ -174,7 +174,7 @@ func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust
 func (s *standIns) admitAWS(c aws.Config, audience string, trust *pipeline.Trust) error {
 	account := strings.Split(c.RoleARN, ":")[4]
 	fresh := oidctokentest.AWSProvider{Account: account, Issuer: s.issuerURL, ClientIDs: []string{audience}}
-	id := s.host.file.Account.ID
+	id := strings.ReplaceAll(s.host.file.Account.ID, "$", "%24") // as a subject has it
 	statement := oidctokentest.AWSTrust{
 		Provider:            s.issuerURL,
 		StringEquals:        map[string][]string{"aud": {audience}},

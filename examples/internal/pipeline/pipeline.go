@@ -102,12 +102,13 @@ type GCP struct {
 
 // AWS is a connector to Amazon Web Services.
 type AWS struct {
-	RoleARN     string        `key:"roleARN"` // always set
-	Region      string        `key:"region"`
-	Endpoint    string        `key:"endpoint"`
-	Audience    string        `key:"audience"`
-	SessionTags []string      `key:"sessionTags"` // names of claims
-	Lifetime    time.Duration `key:"lifetime"`
+	RoleARN     string            `key:"roleARN"` // always set
+	Region      string            `key:"region"`
+	Endpoint    string            `key:"endpoint"`
+	Audience    string            `key:"audience"`
+	SessionTags []string          `key:"sessionTags"` // names of claims
+	UnfitTags   map[string]string `key:"unfitTags"`   // by claim: "fail", "omit" or "encode" a value that no tag can have
+	Lifetime    time.Duration     `key:"lifetime"`
 }
 
 // Azure is a connector to Microsoft Entra.
