@@ -66,6 +66,9 @@ func (s *Step) candidates(r Ref) []Ref {
 	distance := make(map[string]int, len(found))
 	for _, other := range found {
 		distance[other.ID] = near.Distance(r.ID, other.ID)
+		if strings.HasPrefix(other.ID, r.ID) { // an abbreviation
+			distance[other.ID] = min(distance[other.ID], 1)
+		}
 	}
 	slices.SortStableFunc(found, func(a, b Ref) int {
 		return cmp.Or(

@@ -136,12 +136,15 @@ func execute(ctx context.Context, file *pipeline.File, o options) (code int) {
 			code = max(code, fail(err, exitRunner))
 		}
 	}()
-	uses, err := h.previewAll(ctx)
+	uses, refused, err := h.previewAll(ctx)
 	if err != nil {
 		return fail(err, exitBadFile)
 	}
 	if o.preview {
 		err = printUses(o.stdout, uses)
+		for _, r := range refused {
+			code = fail(r, exitRefused)
+		}
 	} else if code := h.runSteps(ctx, o); code != 0 {
 		return code
 	} else if o.compare {
@@ -150,7 +153,7 @@ func execute(ctx context.Context, file *pipeline.File, o options) (code int) {
 	if err != nil {
 		return fail(err, exitRunner)
 	}
-	return 0
+	return code
 }
 
 // runSteps runs the file's steps, in order, until one fails.

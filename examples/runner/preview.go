@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -24,21 +25,26 @@ type use struct {
 }
 
 // previewAll resolves every text of the file without minting, so that what is
-// wrong is found before anything is started.
-func (h *host) previewAll(ctx context.Context) ([]use, error) {
-	var uses []use
+// wrong is found before anything is started. refused holds what the rules of a
+// connector refuse: in a run, the step that asks for it fails in its turn.
+func (h *host) previewAll(ctx context.Context) (uses []use, refused []error, err error) {
 	for i := range h.file.Stages {
 		stage := &h.file.Stages[i]
 		for j := range stage.Steps {
 			step := &stage.Steps[j]
 			more, err := h.preview(ctx, stage, step)
-			if err != nil && !(step.ExpectRefusal && isRefusal(err)) {
-				return nil, err
+			var denied *broker.DeniedError
+			switch {
+			case step.ExpectRefusal && err != nil && isRefusal(err):
+			case errors.As(err, &denied):
+				refused = append(refused, err)
+			case err != nil:
+				return nil, nil, err
 			}
 			uses = append(uses, more...)
 		}
 	}
-	return uses, nil
+	return uses, refused, nil
 }
 
 // preview returns the tokens that a step would be given, each once.
