@@ -26,7 +26,7 @@ type format struct {
 	check func(string) string // why a value is refused; "" if it is not
 
 	// class and most take a short cut: a value of at most so many bytes, all of
-	// the class, is good and stands in JSON as it is, unless it begins with a dot.
+	// the class, is good and needs no escape in JSON, unless it begins with a dot.
 	class uint8
 	most  int
 
@@ -72,8 +72,8 @@ func openList(f form, known ...string) format {
 	}}
 }
 
-// shadows says which of the known values s differs from in letter case only, ""
-// if there is none: readers take the two for one.
+// shadows says which of the known values s differs from in letter case only, or
+// returns "". A reader would take the two for one.
 func shadows(s string, known []string) string {
 	for _, k := range known {
 		if strings.EqualFold(k, s) {
@@ -83,7 +83,7 @@ func shadows(s string, known []string) string {
 	return ""
 }
 
-// form is what a value looks like that a host adds to an open list.
+// form is the form of a value that a host adds to an open list.
 type form string
 
 const (

@@ -19,6 +19,9 @@ func (e Event) record() (r eventlog.Record) {
 	if e.Claims != nil {
 		r.JSON("Claims", e.Claims)
 	}
+	if e.Omitted != nil {
+		r.JSON("Omitted", e.Omitted)
+	}
 	r.Text("ID", e.ID)
 	r.Text("KeyID", e.KeyID)
 	r.Time("Expires", e.Expires)

@@ -49,6 +49,7 @@ func TestEventInLogs(t *testing.T) {
 			`,"ID":"` + token.ID() + `","KeyID":"` + token.KeyID() + `","Expires":"` + token.Expires().Format(time.RFC3339) + `","Took":"1.5s"}`},
 		{"a refusal", oidctoken.Event{Time: noon, Scope: minimal(), Err: fmt.Errorf("oidctoken: mint: %w: no forks", oidctoken.ErrDenied)},
 			`{"Time":"2026-03-01T12:00:00Z","Scope":` + scope + `,"Err":"oidctoken: mint: denied by policy: no forks"}`},
+		{"claims that were left out", oidctoken.Event{Scope: minimal(), Omitted: []string{"matrix", "head_ref"}}, `{"Scope":` + scope + `,"Omitted":["matrix","head_ref"]}`},
 		{"a typed error", oidctoken.Event{Scope: minimal(), Err: &oidctoken.ScopeError{Field: "Audience", Reason: "is required"}},
 			`{"Scope":` + scope + `,"Err":"oidctoken: scope: Audience is required"}`},
 		{"several errors", oidctoken.Event{Scope: minimal(), Err: errors.Join(errors.New("a"), errors.New("b"))},

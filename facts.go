@@ -72,7 +72,7 @@ func (f *facts) read(s *Scope) error {
 	return nil
 }
 
-// ofPipeline names a part of s that exists in pipelines only, "" if there is none.
+// ofPipeline names a part of s that exists in pipelines only, or returns "".
 func ofPipeline(s *Scope) (field string) {
 	switch {
 	case s.Stage != nil:
@@ -292,8 +292,8 @@ func (f *facts) checkIDs() error {
 	return &ScopeError{field, "is required"}
 }
 
-// checkNames refuses names that are no claims and not UTF-8: a log shows two of
-// them as one. Their length does not matter to a token.
+// checkNames refuses names that are not UTF-8: a log shows two of them as one.
+// No claim holds these names, so their length does not matter.
 func (f *facts) checkNames() error {
 	for _, e := range [...]struct{ field, name string }{
 		{"Account.Name", f.account.Name}, {"Organization.Name", f.organization.Name}, {"Project.Name", f.project.Name},

@@ -102,8 +102,8 @@ Only the host fills the scope that these claims come from. A step cannot set a c
   on the claim. A claim for audit is left out instead, since a relying party does not need it: ` + "`Event.Omitted`" + ` names it for ` + "`Config.Audit`" + `. It
   stops the token only where the profile's subject names it.
 - Names, e-mail addresses, tags and refs can change hands. A trust policy pins a ` + "`*_uid`" + `, a
-  ` + "`repository_id`" + ` or an identifier that is never given out again. No policy rests on a claim whose column says *left out*: whoever chooses
-  the value could also make it too long.
+  ` + "`repository_id`" + ` or an identifier that is never given out again. No policy rests on a claim that is *left out* below: a user who
+  chooses the value can also make it too long.
 - The order of the members is: ` + "`iss`, `sub`, `aud`" + `; the table, in the order below; the host's own claims; the profile's; ` + "`iat`, `nbf`, `exp`, `jti`" + `.
 
 ## Registered claims
@@ -142,8 +142,7 @@ A subject with immutable ids follows things that are renamed, and never matches 
 
 ## The table
 
-Entities have headings. The column *if it does not fit* says what becomes of a value that breaks its format: the token is *refused*, or the
-claim is *left out*.
+Entities have headings. If a value breaks its format, the token is *refused* or the claim is *left out*, as the column *if it does not fit* says.
 `
 
 const referenceTail = `

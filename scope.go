@@ -172,7 +172,7 @@ type Runner struct {
 	ID          string
 }
 
-// Template is what a step, stage or pipeline was made from. ID is required;
+// Template is the source of a step, a stage or a pipeline. ID is required;
 // Version and SHA are free text.
 type Template struct {
 	ID      string

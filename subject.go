@@ -229,7 +229,7 @@ func (t *subject) append(dst []byte, f *facts) ([]byte, error) {
 				continue
 			}
 			v := p.claim.value(f)
-			// What is refused later, too, is checked here only if it is long.
+			// appendTable checks other values, and refuses them, later.
 			if p.claim.format.audit || len(v) > maxText {
 				if reason := p.claim.format.check(v); reason != "" {
 					return nil, &ScopeError{p.claim.field, reason}

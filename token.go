@@ -75,7 +75,7 @@ func (c *Claims) Get(name string) (value string, known bool) {
 
 // Omitted returns the names of the claims for audit that the Scope has and the
 // token does not, because their values are longer than 1024 bytes, are not UTF-8
-// or have control characters. The slice is the caller's.
+// or have control characters. The caller may change the slice.
 func (c *Claims) Omitted() (names []string) {
 	for i := range table {
 		row := &table[i]

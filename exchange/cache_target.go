@@ -92,8 +92,8 @@ func (c *Cache) Lease(ctx context.Context, t Target) (*Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("exchange: Target.Scope: %w", err)
 	}
-	// JSON replaces what is not UTF-8, which a Scope may have in a value that its
-	// token leaves out.
+	// JSON replaces invalid UTF-8. A Scope may have some, in a value that the token
+	// leaves out.
 	exact := digest(texts(nil, reflect.ValueOf(t.Scope)))
 	parts := []string{string(claims), string(scope), string(exact[:]), t.SessionName}
 	if t.Scopes != nil {

@@ -135,9 +135,9 @@ func (r *reader) text(n *node, path string) (string, error) {
 	return n.text, nil
 }
 
-// value is a text that describes the execution. Its format and length are left to
-// the issuer, which knows what a claim may hold and which claims it leaves out.
-// Control characters are refused here, even where the text is no claim.
+// value returns a text that describes the execution. The issuer checks the format
+// and the length of claims. Control characters are refused here, also in texts
+// that no claim holds.
 func (r *reader) value(n *node, path string) (string, error) {
 	if n.kind != scalar {
 		return "", r.fail(path, "is %s, where a text is wanted", n.kind)
