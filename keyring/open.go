@@ -55,8 +55,8 @@ func (r *Ring) checkName(s *state, known *snapshot) error {
 		return nil
 	case s.Name == "" && r.config.InsecureAdoptUnnamed:
 		return nil // changeName is due
-	case name == "" && known != nil && known.state.Ring == s.Ring:
-		return nil // another replica named this ring
+	case name == "" && known != nil:
+		return nil // another replica named this ring, or it is another ring, which open notices
 	case s.Name == "":
 		return fmt.Errorf("%w: the ring %s has no name, and Config.Name is %q: correct Config.Store, or name that ring by setting Config.InsecureAdoptUnnamed for one rollout", ErrOtherRing, s.label(), name)
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,10 @@ func TestProbeCompares(t *testing.T) {
 				"alg of another size": {func(_ *documents, k map[string]any) {
 					k["alg"] = map[string]string{"ES256": "ES384", "RS256": "RS512", "EdDSA": "ES512"}[alg]
 				}, "has the alg"},
+				"alg of another size, listed": {func(d *documents, k map[string]any) {
+					k["alg"] = map[string]string{"ES256": "ES384", "RS256": "ES256", "EdDSA": "ES512"}[alg]
+					d.discovery["id_token_signing_alg_values_supported"] = []any{k["alg"]}
+				}, ", which is a "},
 				"alg in lower case": {func(_ *documents, k map[string]any) { k["alg"] = strings.ToLower(alg) }, "has the alg"},
 				"no alg":            {func(_ *documents, k map[string]any) { delete(k, "alg") }, `has the alg ""`},
 				"alg under Alg":     {func(_ *documents, k map[string]any) { k["Alg"] = k["alg"]; delete(k, "alg") }, `has the alg ""`},
@@ -314,6 +319,23 @@ func TestPublicDocumentsErrors(t *testing.T) {
 	}
 	if _, err := keyring.PublicDocuments(t.Context(), serve(200, make([]byte, 256<<10)), issuerURL, t.TempDir()); err != nil {
 		t.Errorf("a document of 256 KiB: %v", err)
+	}
+}
+
+// What an issuer writes beyond the limit is not kept.
+func TestPublicDocumentsMemory(t *testing.T) {
+	part := make([]byte, 1<<20)
+	endless := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for range 64 {
+			w.Write(part)
+		}
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := keyring.PublicDocuments(t.Context(), endless, issuerURL, t.TempDir())
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; err == nil || n > 4<<20 {
+		t.Errorf("an answer of 64 MiB took %d bytes: %v", n, err)
 	}
 }
 

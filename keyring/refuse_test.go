@@ -3,6 +3,8 @@ package keyring_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -288,6 +290,14 @@ func TestRefusalsAdvise(t *testing.T) {
 	}
 }
 
+// retag gives a document the tag of a ring without a Wrapper, which anybody can make.
+func retag(document []byte) []byte {
+	i := bytes.Index(document, []byte(`"tag":`))
+	untagged := append(document[:i:i], `"tag":null}`...)
+	sum := sha256.Sum256(untagged)
+	return append(document[:i:i], `"tag":"`+base64.StdEncoding.EncodeToString(sum[:])+`"}`...)
+}
+
 // The document of somebody else does not write to a terminal through an error.
 func TestRefusalsArePlain(t *testing.T) {
 	document := newNamed(t, keyring.Config{Wrapper: newWrapper(), Name: "tokens"})
@@ -302,5 +312,11 @@ func TestRefusalsArePlain(t *testing.T) {
 		if err == nil || !isPlain(err.Error()) {
 			t.Errorf("New: %.2000q", fmt.Sprint(err))
 		}
+	}
+	document = newNamed(t, keyring.Config{Provisioner: newService()})
+	put := &fixed{document: retag(bytes.Replace(document, []byte(`"alg":"ES256"`), []byte(`"alg":"`+long+`"`), 1))}
+	_, err := keyring.New(t.Context(), keyring.Config{Store: put, Provisioner: newService()})
+	if text := fmt.Sprint(err); !errors.Is(err, keyring.ErrCorrupt) || len(text) > 1200 {
+		t.Errorf("New of a document with a long algorithm: %.2000q", text)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +73,9 @@ func TestNewWrites(t *testing.T) {
 	store, wrapper := new(history), newWrapper()
 	first := newRing(t, keyring.Config{Store: store, Wrapper: wrapper})
 	made := len(store.all())
+	if made != 4 { // the ring, a key, another key, and that it was published
+		t.Errorf("the first start stored %d documents, want 4", made)
+	}
 	var heard recorder
 	newRing(t, keyring.Config{Store: store, Wrapper: wrapper, Audit: heard.audit})
 	all := store.all()
@@ -144,6 +148,43 @@ func TestForeignErrorsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// The same for a provisioner while the ring runs.
+func TestProvisionerErrorsAreBounded(t *testing.T) {
+	long := errors.New(strings.Repeat(hostile, 100<<10))
+	check := func(what string, err error) {
+		t.Helper()
+		if text := fmt.Sprint(err); !errors.Is(err, long) || len(text) > 3<<10 || strings.ContainsAny(text, "\x1b\x00\a") {
+			t.Errorf("%s: %d bytes: %.2000q", what, len(text), text)
+		}
+	}
+	kms := newService()
+	c := keyring.Config{Store: new(keyring.MemoryStore), Provisioner: kms, Algorithms: []string{"ES256"}}
+	newRing(t, c).Close()
+	c.Provisioner = failingProvisioner{long}
+	check("Versions", newRing(t, c).Err())
+	c.Provisioner = unlisted{failingProvisioner{long}}
+	c.Store = new(keyring.MemoryStore)
+	_, err := keyring.New(t.Context(), c)
+	check("Create", err)
+	c.Provisioner, c.Store = unretiring{newService(), long}, new(keyring.MemoryStore)
+	ring := newRing(t, c)
+	if err := ring.Revoke(t.Context(), kids(ring)[0]); err != nil {
+		t.Fatal(err)
+	}
+	check("Retire", ring.Err())
+}
+
+type unlisted struct{ failingProvisioner }
+
+func (unlisted) Versions(context.Context) ([]keyring.Version, error) { return nil, nil }
+
+type unretiring struct {
+	*service
+	err error
+}
+
+func (p unretiring) Retire(context.Context, string) error { return p.err }
 
 type failingWrapper struct{ err error }
 

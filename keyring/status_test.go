@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,7 +25,13 @@ func isReady(ring *keyring.Ring) bool { return time.Now().Before(ring.Status().S
 // With its store away, a replica is ready for exactly as long as it mints with
 // every algorithm, and again once the store is back.
 func TestReadiness(t *testing.T) {
-	for _, algorithms := range [][]string{{"ES256"}, {"EdDSA", "ES256"}} {
+	for _, tt := range []struct {
+		algorithms []string
+		revoked    string // whose first key is, so that its last key ends later
+	}{
+		{[]string{"ES256"}, "ES256"}, {[]string{"EdDSA", "ES256"}, "ES256"}, {[]string{"ES256", "EdDSA"}, "ES256"},
+	} {
+		algorithms := tt.algorithms
 		synctest.Test(t, func(t *testing.T) {
 			store := &flaky{Store: new(keyring.MemoryStore)}
 			ring := newRing(t, keyring.Config{Store: store, Algorithms: algorithms})
@@ -41,8 +48,9 @@ func TestReadiness(t *testing.T) {
 				return true
 			}
 			time.Sleep(10 * day)
-			// The two algorithms end at different times.
-			if err := ring.Revoke(t.Context(), kids(ring)[0]); err != nil {
+			keys := must(ring.Keys(t.Context()))
+			i := slices.IndexFunc(keys, func(k oidctoken.Key) bool { return k.Algorithm == tt.revoked })
+			if err := ring.Revoke(t.Context(), keys[i].ID); err != nil {
 				t.Fatal(err)
 			}
 			until := ring.Status().SignsUntil
