@@ -17,7 +17,7 @@ import (
 	"github.com/oidctoken/oidctoken/keyring"
 )
 
-// childTask says, in a child process, what it is to do.
+// childTask names the task of a child process.
 const childTask = "KEYRING_TEST_CHILD"
 
 func init() {
@@ -64,7 +64,7 @@ func publicDir(t *testing.T) string {
 	return dir
 }
 
-// asOther lets a process of otherUser do something, and returns what it says.
+// asOther runs a task in a process of otherUser and returns its output.
 func asOther(t *testing.T, task, path string) string {
 	t.Helper()
 	program := filepath.Join(publicDir(t), "child")
@@ -114,7 +114,7 @@ func TestReadWrappingKeyAccess(t *testing.T) {
 		}
 	}
 	if os.Geteuid() != 0 {
-		return // nobody else can give files to another user
+		return // only root can give files to another user
 	}
 	for _, tt := range []struct {
 		uid, gid int

@@ -51,6 +51,7 @@
 // While the store, the wrapper or the provisioner fails, a ring answers from
 // memory. Tokens are minted and the JWK Set is served until the keys' own end,
 // which is at least a Period away, and the transitions that were missed are
-// made with the first poll that succeeds. [Ring.Status] says what fails and until
-// when the replica can sign by itself; Config.Audit receives each change.
+// made with the first poll that succeeds. [Ring.Status] returns the current error
+// and the time until which the replica can sign by itself. Config.Audit receives
+// each change.
 package keyring

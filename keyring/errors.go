@@ -12,8 +12,8 @@ var (
 	// from memory, until its keys end, and asks again.
 	ErrStore = errors.New("the store is not available")
 	// ErrNotMigrated means that the store has no table. It is not temporary and is
-	// not ErrStore: whoever deploys the program must act, for example call
-	// sqlstore.Migrate.
+	// not ErrStore: the operator must create the table, for example
+	// with sqlstore.Migrate.
 	ErrNotMigrated = errors.New("the store has no table")
 	// ErrWrapper means that the Wrapper could not encrypt or decrypt the data
 	// key: its service is away, or the ring was wrapped with another key.
@@ -63,7 +63,7 @@ type ConfigError struct {
 // Error names the field.
 func (e *ConfigError) Error() string { return "keyring: config: " + e.Field + " " + e.Reason }
 
-// advised adds to the refusal of a document what somebody must do.
+// advised adds an advice for the operator to the refusal of a document.
 func advised(err error) error {
 	for _, advice := range []struct {
 		err  error
@@ -85,11 +85,11 @@ func advised(err error) error {
 	return err
 }
 
-// maxText is how long the text of an error of somebody else may be, in bytes.
+// maxText is the limit for the text of a foreign error, in bytes.
 const maxText = 1 << 10
 
-// boundedError is an error whose text comes from elsewhere: a network, a
-// database, a key management service.
+// boundedError is an error whose text comes from a network, a database, a key
+// management service or a stored document.
 type boundedError struct{ err error }
 
 // bounded keeps the text of err on one line of at most maxText bytes.

@@ -174,7 +174,8 @@ func ExampleRing_Refresh() {
 	// Output: true false
 }
 
-// An alert tells an outage, which may pass, from what somebody must look at.
+// An alert distinguishes an outage, which may pass, from a fault that an operator
+// must repair.
 func ExampleRing_Err() {
 	ring := exampleRing(keyring.Config{Algorithms: []string{"ES256"}})
 	defer ring.Close()

@@ -37,8 +37,8 @@ func TestFileStore(t *testing.T) {
 	}
 }
 
-// notOurs makes what a FileStore must neither use nor replace. The link leads to
-// a file of our own, which would do.
+// notOurs makes files that a FileStore must neither use nor replace. The target of
+// the link is a file of our own, which a FileStore would accept.
 var notOurs = map[string]func(path string) error{
 	"a directory": func(p string) error { return os.Mkdir(p, 0o700) },
 	"a FIFO":      func(p string) error { return syscall.Mkfifo(p, 0o600) },
@@ -58,7 +58,7 @@ var notOurs = map[string]func(path string) error{
 }
 
 func init() {
-	if os.Geteuid() == 0 { // nobody else can make one
+	if os.Geteuid() == 0 { // only root can make one
 		notOurs["a file of another user"] = func(p string) error {
 			return errors.Join(os.WriteFile(p, nil, 0o666), os.Chown(p, 65534, 65534))
 		}
@@ -96,8 +96,8 @@ func TestFileStoreRefuses(t *testing.T) {
 	}
 }
 
-// D02: nor is it taken for the lock, which another user could then hold, or whose
-// target would be opened for writing.
+// D02: none of them is used as the lock. Another user could hold it, and the target
+// of a link would be opened for writing.
 func TestFileStoreRefusesLock(t *testing.T) {
 	for name, make1 := range notOurs {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestFileStoreRefusesLock(t *testing.T) {
 	}
 }
 
-// untouched wants path to be what it was, and a link's target, too.
+// untouched fails if path or the target of a link has changed.
 func untouched(t *testing.T, path string, before fs.FileInfo) {
 	t.Helper()
 	after := must(os.Lstat(path))

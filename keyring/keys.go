@@ -59,9 +59,9 @@ func (d *dataKey) aead() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// wrapContext is what a wrapped data key is bound to: the ring, and its name if it
-// has one. Without the name, whoever has the data key of one ring could write a
-// document for another ring under the same wrapping key.
+// wrapContext returns the context of a wrapped data key: the ring, and its name if
+// it has one. The name keeps a replica of one ring, which has that ring's data key,
+// from writing a document for another ring under the same wrapping key.
 func (s *state) wrapContext() []byte {
 	context := "oidctoken keyring " + s.Ring
 	if s.Name != "" {

@@ -30,7 +30,7 @@ func newNamed(t testing.TB, c keyring.Config) []byte {
 }
 
 // A document of another ring under the same wrapping key is refused when a
-// replica starts, in every store, and stays as it is.
+// replica starts, in every store, and does not change.
 func TestName(t *testing.T) {
 	for kind, protected := range map[string]keyring.Config{
 		"a wrapper":                   {Wrapper: newWrapper()},
@@ -170,7 +170,7 @@ func TestNameIsAdopted(t *testing.T) {
 }
 
 // A running replica does not take the document of another ring that has the same
-// name, or that has none.
+// name or no name.
 func TestNameOfRunningRing(t *testing.T) {
 	wrapper := newWrapper()
 	for _, name := range []string{"", "tokens", "other"} {
@@ -191,7 +191,7 @@ func TestNameOfRunningRing(t *testing.T) {
 	}
 }
 
-// openWrapper is a Wrapper that remembers data keys, and what they were bound to.
+// openWrapper is a Wrapper that remembers data keys and their contexts.
 type openWrapper struct {
 	keyring.Wrapper
 	mu       sync.Mutex
@@ -206,9 +206,9 @@ func (w *openWrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte
 	return w.Wrapper.Wrap(ctx, plaintext, bound)
 }
 
-// The name is bound to the data key: whoever has the data key of one ring cannot
-// write a document for another one under the same wrapping key. An unnamed ring
-// is bound to what it always was.
+// The name is bound to the data key: the data key of one ring cannot authenticate a
+// document of another ring under the same wrapping key. The context of an unnamed
+// ring is the one of earlier versions.
 func TestNameIsBound(t *testing.T) {
 	w := &openWrapper{Wrapper: newWrapper()}
 	document := newNamed(t, keyring.Config{Wrapper: w, Name: "staging"})

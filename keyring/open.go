@@ -205,7 +205,7 @@ func (r *Ring) touch(ctx context.Context, snap *snapshot) error {
 	return nil // others write all the time, so the store can be written
 }
 
-// storeError classifies what a Store returned.
+// storeError classifies the error of a Store.
 func storeError(err error) error {
 	if errors.Is(err, ErrNotMigrated) {
 		return bounded(err) // it is not temporary

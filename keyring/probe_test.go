@@ -196,8 +196,8 @@ func isPlain(text string) bool {
 
 const hostile = "\x1b[2J\x1b]0;title\a\r\n\x00\u202e\u2028\x7f\xff"
 
-// X06: whatever an address serves, the error's text is short, and no terminal
-// obeys it; what failed can still be told from the error.
+// X06: whatever an address serves, the error's text is short and has no control
+// characters, and the error still wraps its cause.
 func TestProbeErrors(t *testing.T) {
 	long := strings.Repeat(hostile, 3<<20/len(hostile))
 	kid := strings.Repeat("k", 43)
@@ -290,8 +290,8 @@ func (a raw) RoundTrip(r *http.Request) (*http.Response, error) {
 	return transport.RoundTrip(r)
 }
 
-// X06: the texts of an issuer, or of what stands before it, are bounded also
-// where its documents are written, and so is what it writes.
+// X06: the texts and documents of an issuer are bounded where PublicDocuments reads
+// them.
 func TestPublicDocumentsErrors(t *testing.T) {
 	serve := func(status int, body []byte) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -322,7 +322,7 @@ func TestPublicDocumentsErrors(t *testing.T) {
 	}
 }
 
-// What an issuer writes beyond the limit is not kept.
+// PublicDocuments keeps no bytes beyond its limit.
 func TestPublicDocumentsMemory(t *testing.T) {
 	part := make([]byte, 1<<20)
 	endless := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -359,7 +359,7 @@ func FuzzProbe(f *testing.F) {
 	})
 }
 
-// What a host's own Published says is bounded where the ring keeps it.
+// The error of a host's own Published is bounded where the ring keeps it.
 func TestPublishedErrors(t *testing.T) {
 	ring := newRing(t, keyring.Config{Published: func(context.Context, string) error {
 		return fmt.Errorf("%w: %s", errAway, strings.Repeat(hostile, 100<<10))

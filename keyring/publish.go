@@ -63,8 +63,8 @@ func PublicDocuments(ctx context.Context, issuer http.Handler, identifier, dir s
 	return maxAge, nil
 }
 
-// answer is what a handler writes. It keeps no more than is needed to see that
-// there is too much.
+// answer is the answer of a handler. It keeps maxDocument bytes and one more, which
+// shows that the answer is too long.
 type answer struct {
 	header http.Header
 	status int
@@ -151,7 +151,7 @@ type Probe struct {
 }
 
 // Check returns nil if the issuer's public documents have the key kid as the
-// issuer itself serves it, and otherwise an error that says what differs. It is
+// issuer itself serves it, and otherwise an error that names the difference. It is
 // for [Config.Published]; kid is the key's thumbprint (RFC 7638), as it always is
 // in a ring. Check compares
 //
@@ -205,8 +205,8 @@ func (p Probe) check(ctx context.Context, kid string) error {
 	return nil
 }
 
-// checkSet looks for the one key kid in a JWK Set and compares it with what the
-// issuer serves. The error continues the set's address.
+// checkSet looks for the one key kid in a JWK Set and checks it. The error continues
+// the set's address.
 func checkSet(document []byte, kid string, algorithms []string) error {
 	set, err := parseMembers(document)
 	if err != nil {
@@ -231,7 +231,8 @@ func checkSet(document []byte, kid string, algorithms []string) error {
 	return fmt.Errorf("has %d keys with the kid %s", len(found), kid)
 }
 
-// checkJWK compares a JWK with what the issuer serves for the key kid.
+// checkJWK returns how a JWK differs from the JWK that the issuer serves for the key
+// kid.
 func checkJWK(raw json.RawMessage, kid string, algorithms []string) error {
 	set, err := jose.ParseSet(fmt.Appendf(nil, `{"keys":[%s]}`, raw))
 	if err != nil {
@@ -259,7 +260,7 @@ func checkJWK(raw json.RawMessage, kid string, algorithms []string) error {
 	return nil
 }
 
-// members are those of a JSON object, by their exact names.
+// members holds the members of a JSON object by their exact names.
 type members map[string]json.RawMessage
 
 // parseMembers refuses an object that has a member twice.

@@ -42,8 +42,8 @@ func parse(t testing.TB, b []byte) (d document) {
 	return d
 }
 
-// fixed is a store with a document that somebody put there. It keeps what is
-// swapped in, and counts.
+// fixed is a store whose document a test sets. It stores each replacement and
+// counts the swaps.
 type fixed struct {
 	mu       sync.Mutex
 	document []byte
@@ -243,7 +243,7 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
-// A refusal says what to do, and names the ring and the keys where that helps.
+// A refusal names the remedy, and the ring and the keys where that helps.
 func TestRefusalsAdvise(t *testing.T) {
 	one, two := newWrappingKey(), newWrappingKey()
 	name := func(k keyring.WrappingKey) string {
@@ -290,7 +290,7 @@ func TestRefusalsAdvise(t *testing.T) {
 	}
 }
 
-// retag gives a document the tag of a ring without a Wrapper, which anybody can make.
+// retag gives a document the tag of a ring without a Wrapper. It needs no key.
 func retag(document []byte) []byte {
 	i := bytes.Index(document, []byte(`"tag":`))
 	untagged := append(document[:i:i], `"tag":null}`...)
@@ -298,7 +298,7 @@ func retag(document []byte) []byte {
 	return append(document[:i:i], `"tag":"`+base64.StdEncoding.EncodeToString(sum[:])+`"}`...)
 }
 
-// The document of somebody else does not write to a terminal through an error.
+// A forged document does not write to a terminal through an error.
 func TestRefusalsArePlain(t *testing.T) {
 	document := newNamed(t, keyring.Config{Wrapper: newWrapper(), Name: "tokens"})
 	evil, long := string(must(json.Marshal(hostile))), strings.Repeat("x", 200<<10)

@@ -188,7 +188,7 @@ func (s *state) check() error {
 	return nil
 }
 
-// label names the ring in an error. The document may be anybody's.
+// label names the ring in an error. The document may be forged, so it is quoted.
 func (s *state) label() string {
 	if s.Name == "" {
 		return fmt.Sprintf("%.40q", s.Ring)

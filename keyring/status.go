@@ -19,7 +19,7 @@ type Status struct {
 	FailingSince time.Time
 	// Err is what fails, as [Ring.Err] returns it; nil if nothing does.
 	Err error
-	// Generation is that of the document that the replica uses.
+	// Generation is the generation of the document that the replica uses.
 	Generation uint64
 	// SignsUntil is how long the replica can go on to sign by itself: before
 	// SignsUntil, each of Config.Algorithms has a key that signs, even if the store
@@ -53,7 +53,7 @@ const (
 	StateMade      KeyState = "made"      // in the JWK Set, and not yet seen there
 	StatePublished KeyState = "published" // in the JWK Set, and knows when it will sign
 	StateActive    KeyState = "active"    // signs
-	StateRetired   KeyState = "retired"   // in the JWK Set for what it signed
+	StateRetired   KeyState = "retired"   // in the JWK Set for the tokens that it signed
 	StateRevoked   KeyState = "revoked"   // not in the JWK Set
 	StateRemoved   KeyState = "removed"   // not in the JWK Set; the next poll that succeeds forgets it
 )

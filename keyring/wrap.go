@@ -51,7 +51,7 @@ type WrappingKey struct {
 //
 //	openssl rand -base64 32
 //
-// White space around it is ignored. A key of zeros is refused: it is no secret.
+// White space around it is ignored. A key of zeros is refused.
 func ParseWrappingKey(text string) (WrappingKey, error) {
 	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(text), "="))
 	key, err := base64.RawStdEncoding.Strict().DecodeString(text)
