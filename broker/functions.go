@@ -136,7 +136,8 @@ func (s *Step) read(ctx context.Context, grant granter, f *function, args []stri
 	return c, nil
 }
 
-// wrongCloud says what to do about a connector that does not lead to f's cloud.
+// wrongCloud returns the error for a connector that does not lead to f's cloud. The
+// error names the functions that fit the connector.
 func (f *function) wrongCloud(g *grant) error {
 	cloud := g.connector.cloud()
 	var fitting []string

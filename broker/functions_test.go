@@ -130,7 +130,7 @@ func TestLanguageOfAStep(t *testing.T) {
 	}
 }
 
-// jwtName replaces a JWT by what it is.
+// jwtName replaces a JWT by the connector in its claims.
 func jwtName(text string) string {
 	if !strings.HasPrefix(text, "eyJ") {
 		return text

@@ -15,7 +15,7 @@ type authored struct {
 	reading  bool   // it is being checked: who reads it again has a cycle
 }
 
-// author returns the author's variable of a path, or nil if there is none.
+// author returns the author's variable of a path, or nil for an unknown one.
 func (b *binding) author(path string) *authored {
 	if a := b.authored[path]; a != nil {
 		return a

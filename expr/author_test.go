@@ -211,7 +211,7 @@ func TestAuthorVariablesAreBounded(t *testing.T) {
 	}
 }
 
-// A value is read once, so that what was checked is what is evaluated.
+// A value is read once: the value that was checked is evaluated.
 func TestAuthorVariableIsReadOnce(t *testing.T) {
 	t.Parallel()
 	asked := 0
@@ -298,7 +298,7 @@ func TestStrictReportsUsersExpressions(t *testing.T) {
 		{"", 0, false},
 		{"a < b + c", 0, false},
 		{"<+5 <+", 0, false},
-		{"fix <+ the bug", 0, false}, // not closed: nobody would have resolved it
+		{"fix <+ the bug", 0, false}, // not closed, so not an expression
 		{`<\+v.x>`, 0, false},
 		{"${{ v.x }}", 0, false},
 		{"<+v.x>", expr.Braces, false},

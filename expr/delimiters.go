@@ -51,7 +51,7 @@ func (d Delimiters) all() []*delimiter {
 	return chosen
 }
 
-// unescaper replaces escapes by what they stand for.
+// unescaper returns a replacer of escapes by the delimiters that they stand for.
 func unescaper(chosen []*delimiter) *strings.Replacer {
 	var pairs []string
 	for _, d := range chosen {
@@ -60,7 +60,7 @@ func unescaper(chosen []*delimiter) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// unescape returns a part of the text that is in no expression, as it is placed.
+// unescape returns a part of the text between expressions with its escapes replaced.
 func (t *Template) unescape(part string) string {
 	for _, d := range t.chosen {
 		if strings.Contains(part, d.escape) {
@@ -80,8 +80,8 @@ func (t *Template) escapeAt(i int) *delimiter {
 	return nil
 }
 
-// offset returns where in the text what stands at offset at was written, if
-// offset 0 was written at start, and no expression is in between.
+// offset returns the offset in the text of a byte at offset at of the result, where
+// offset 0 of the result is offset start of the text. No expression is in between.
 func (t *Template) offset(start, at int) int {
 	for at > 0 {
 		size := 1
@@ -99,9 +99,9 @@ func (t *Template) offset(start, at int) int {
 }
 
 // opens returns the delimiter that begins an expression at offset i, or nil, and
-// how many bytes it has looked at. What follows the delimiter has to be able to
-// begin an expression: a letter, "_", a byte above 0x7f, a quote, "(", "!", or a
-// delimiter. Else the delimiter is text.
+// how many bytes it has looked at. The next character that is not white space has to
+// be able to begin an expression: a letter, "_", a byte above 0x7f, a quote, "(", "!",
+// or a delimiter. Otherwise the delimiter is text.
 func opens(text string, i int, chosen []*delimiter) (found *delimiter, steps int) {
 	for _, d := range chosen {
 		if !strings.HasPrefix(text[i:], d.open) {

@@ -28,7 +28,7 @@ func TestDelimiterIsText(t *testing.T) {
 			text := delimiter.open + after
 			for _, around := range [][2]string{{"", ""}, {"<<", ""}, {"a ", "\n"}, {"<", delimiter.open}, {delimiter.open + "5", ""}} {
 				text := around[0] + text + around[1]
-				if begins(text) { // what is around it made an expression of it
+				if begins(text) { // the text around it made an expression of it
 					continue
 				}
 				var h host
@@ -68,7 +68,7 @@ func begins(text string) bool {
 	return false
 }
 
-// What can begin an expression begins one: it fails where it is not closed, and
+// A delimiter before the beginning of an expression fails where it is not closed, and
 // the error says how to write text.
 func TestDelimiterBegins(t *testing.T) {
 	t.Parallel()
@@ -135,7 +135,7 @@ func TestEscapes(t *testing.T) {
 	}
 }
 
-// The place of a fault in a plan counts what was written, not what it becomes.
+// The place of a fault in a plan is that in the source, with its escapes.
 func TestPlanFaultBehindEscapes(t *testing.T) {
 	t.Parallel()
 	var h host

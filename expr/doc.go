@@ -11,7 +11,7 @@
 // # Grammar
 //
 //	text       = { byte | expression } .
-//	expression = "<+" choice ">" .
+//	expression = "<+" choice ">" | "${{" choice "}}" .
 //	choice     = either [ "?" choice ":" choice ] .
 //	either     = both { "||" both } .
 //	both       = equality { "&&" equality } .
@@ -28,13 +28,40 @@
 //
 // White space (space, tab, carriage return, line feed) is free between these.
 // A name consists of ASCII letters, digits, "_", "-", "$" and bytes above 0x7f;
-// the first of a path does not begin with a digit or "-".
+// the first of a path does not begin with a digit or "-", and a root of an Env does
+// not begin with "$".
 //
-// "<+" begins an expression everywhere, in a comment and in a quoted string
-// too, and a ">" outside a string ends it: there are no ordering operators. In a
-// string, a backslash takes the meaning from a quote or a backslash that
+// # Delimiters
+//
+// A host chooses the delimiters with [Env.Delimiters]: "<+" and ">", which is the
+// default, "${{" and "}}", or both. With both, each may stand in the other, and an
+// expression ends with the delimiter that belongs to its beginning. Delimiters that
+// the host did not choose are text.
+//
+// A delimiter begins an expression everywhere, in a comment and in a quoted string
+// too, if the next character that is not white space can begin one: a letter, "_", a
+// byte above 0x7f, a quote (`"`, "'" or `\"`), "(", "!" or a delimiter. Otherwise
+// it is text: "bc <<<+5", "$1<+3", "$1<+$2", "s/<+>//", "<+" at the end. A closing delimiter
+// outside a string ends the expression. There are no ordering operators.
+//
+// The escapes "<\+" and "$\{{" stand for "<+" and "${{" as text. They have this
+// meaning outside expressions and in strings of expressions, where the host chose the
+// delimiter. Two backslashes are no escape: "<\\+" is text, and <+"<\\+"> is "<\+".
+//
+// # Strings
+//
+// In a string, a backslash takes the meaning from a quote or a backslash that
 // follows, and else stands for itself. The form \"id\" is for a text that sits
 // in a JSON string; a backslash of such a string is written twice.
+//
+// # Names
+//
+// Functions and their fields have two spellings, in either delimiter: that of
+// [Env.Functions] in camelCase and the same in snake_case. So secrets.getJWTFile is
+// secrets.get_jwt_file as well, and accessKeyId is access_key_id. Roots and variables
+// have one spelling.
+//
+// # Values
 //
 // Every value is a string. The operators == and != compare bytes and give
 // "true" or "false", which are the only values that !, &&, || and the condition
@@ -54,8 +81,33 @@
 //     .selectOneFrom(..) and .selectManyFrom(..) that follow.
 //
 // An expression of a known root that calls or reads what the [Env] does not have
-// is an error, as is one that uses an unknown root further on. [Env.Strict]
-// makes those that would pass through errors as well.
+// is an error, as is one that uses an unknown root further on.
+//
+// So is an expression whose unknown root is probably a misspelling of a known one,
+// such as secret for secrets or piepline for pipeline. It differs from the known root in
+// letter case only, by one or two edits if that has six bytes or more, by one edit if
+// that has four or five, or by two swapped neighbours if that has three. An edit inserts, deletes or
+// replaces one byte, or swaps two neighbours. These roots pass through all the same,
+// because platforms commonly have them:
+//
+//	account app artifact artifacts codebase config env environment event execution
+//	github host infra infrastructure inputs instance job jobs json loop manifest
+//	manifests matrix needs org organization parameters pipeline project repeat runner
+//	service serviceVariables stage step stepGroup steps strategy template trigger user
+//	variable variables vars workflow xml
+//
+// A host lists further roots in [Env.ForeignRoots]. [Env.Strict] makes an error of
+// every expression that would pass through.
+//
+// # Variables
+//
+// Who wrote the value of a variable decides how it is read. A value from
+// [Env.Variables] may come from a user or a trigger: it is placed and never scanned. In
+// strict mode, an expression in it is an error, because it would stay text. A value from
+// [Env.AuthorVariables] was written by the author of the text. Expressions in it are
+// resolved once, where it is read, as if they stood in a string there. They may read
+// other variables, at most 32 within one another and not themselves. An error in such a
+// value has the place where the text reads it; the reason gives the place in the value.
 //
 // # Secrets
 //
@@ -77,8 +129,9 @@
 //
 // # Limits
 //
-// Time is linear in the text. [MaxText], [MaxDepth], [MaxExpressions] and
-// [MaxResult] bound it. Inside one expression, parentheses and branches nest at
+// Time is linear in the text and in the values of author's variables that it reads.
+// [MaxText], [MaxDepth], [MaxExpressions] and [MaxResult] bound it. The expressions of
+// an author's variable count each time that the variable is read. Inside one expression, parentheses and branches nest at
 // most MaxDepth deep as well, at most MaxDepth negations, or methods and fields,
 // follow one another, and an outermost expression has at most 1,000 strings, paths
 // and calls. Whatever goes beyond is an [*Error].

@@ -21,7 +21,7 @@ type Env struct {
 	Functions map[string]Func
 
 	// Variables are the readers of variables that a user, a trigger or another
-	// stranger may have written, by root. A value is placed as it is and never
+	// stranger may have written, by root. A value is placed unchanged and never
 	// scanned for expressions. For <+stage.variables.conn>, the reader of "stage"
 	// is called with "variables.conn"; for <+stage>, with "". It returns false for
 	// what does not exist, which is an *Error. Readers must be quick and without
@@ -38,7 +38,7 @@ type Env struct {
 	// Delimiters selects how expressions are written. The zero value is Angle.
 	Delimiters Delimiters
 
-	// ForeignRoots are roots that somebody else resolves. An expression of
+	// ForeignRoots are roots that another program resolves. An expression of
 	// another unknown root is an *Error if its root is probably a misspelling of
 	// a known one. See the package's documentation for the roots that need not be
 	// listed. Optional.
@@ -87,9 +87,9 @@ type binding struct {
 	known    []string // the roots, sorted
 	foreign  map[string]bool
 	aliases  map[string]string    // paths of functions, by their snake_case spelling
-	authored map[string]*authored // what was read, by path
+	authored map[string]*authored // the author's variables that were read, by path
 
-	expressions int // of the text and of what it reads, while it is checked
+	expressions int // of the text and of the variables that it reads, while it is checked
 	reading     int // author's variables within one another, while they are checked
 }
 

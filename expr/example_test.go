@@ -30,6 +30,64 @@ func ExampleExpand() {
 	// Output: TOKEN=(JWT for account.gcp_prod) # of <+pipeline.name> <nil>
 }
 
+// A host that reads both delimiters. Functions have two spellings.
+func ExampleDelimiters() {
+	env := expr.Env{
+		Delimiters: expr.Angle | expr.Braces,
+		Functions: map[string]expr.Func{
+			"secrets.getJWT": {MinArgs: 1, MaxArgs: 2, Secret: true, Call: func(_ context.Context, c expr.Call) (string, error) {
+				return "(JWT for " + c.Args[0] + ")", nil
+			}},
+		},
+		Variables: stage(map[string]string{"variables.tier": "prod"}),
+	}
+	for _, text := range []string{
+		`<+secrets.getJWT("vault")> ${{ secrets.get_jwt("vault") }}`,
+		`${{ secrets.get_jwt("vault_<+stage.variables.tier>") }}`,
+		`bc <<<+5; echo <\+stage.name> $\{{ stage.name }}`,
+	} {
+		fmt.Println(expr.Expand(context.Background(), text, env))
+	}
+	// Output:
+	// (JWT for vault) (JWT for vault) <nil>
+	// (JWT for vault_prod) <nil>
+	// bc <<<+5; echo <+stage.name> ${{ stage.name }} <nil>
+}
+
+// A Template that is used again and again is parsed once.
+func ExampleDelimiters_Parse() {
+	env := expr.Env{Delimiters: expr.Braces, Variables: stage(map[string]string{"variables.tier": "prod"})}
+	t, err := expr.Braces.Parse("deploy to ${{ stage.variables.tier }}")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(t.Expand(context.Background(), env))
+	// Output: deploy to prod <nil>
+}
+
+// The pipeline's author wrote the variables of the pipeline, and a user those of
+// the trigger. Only the first may hold expressions.
+func ExampleEnv() {
+	read := func(values map[string]string) func(string) (string, bool) {
+		return func(path string) (string, bool) { v, ok := values[path]; return v, ok }
+	}
+	env := expr.Env{
+		AuthorVariables: map[string]func(string) (string, bool){
+			"pipeline": read(map[string]string{"variables.title": "Release of <+trigger.branch>"}),
+		},
+		Variables: map[string]func(string) (string, bool){
+			"trigger": read(map[string]string{"branch": `<+secrets.getJWT("vault")>`}),
+		},
+	}
+	fmt.Println(expr.Expand(context.Background(), "<+pipeline.variables.title>", env))
+	_, err := expr.Expand(context.Background(), "<+piepline.variables.title>", env)
+	fmt.Println(err)
+	// Output:
+	// Release of <+secrets.getJWT("vault")> <nil>
+	// expr: line 1, column 1: piepline.variables.title: unknown root "piepline": was "pipeline" meant? To write <+ as text, write <\+
+}
+
 // Brackets that do not close are found by Parse, whatever can be called.
 func ExampleParse() {
 	_, err := expr.Parse("set -e\ncurl <+secrets.getJWT(\"account.vault\")")

@@ -178,7 +178,7 @@ func TestRootHasOneSpelling(t *testing.T) {
 	}
 }
 
-// What is bound by its own path is called by it, and no spelling means two functions.
+// A function with a snake_case path of its own is called by it, and no spelling means two functions.
 func TestSpellingsThatCollide(t *testing.T) {
 	t.Parallel()
 	call := func(result string) expr.Func {

@@ -32,8 +32,8 @@ type Template struct {
 // Parse splits a text into expressions in the default delimiters. It fails with
 // an [*Error] when an expression or a string in it is not closed, or when the
 // text breaks [MaxText], [MaxDepth] or [MaxExpressions]. [Template.Check] finds
-// what is wrong inside an expression, since only an [Env] tells which expressions
-// have to follow the grammar.
+// the errors inside an expression, since only an [Env] tells which expressions have
+// to follow the grammar.
 func Parse(text string) (*Template, error) { return Angle.Parse(text) }
 
 // Parse is like the function [Parse], for expressions in the delimiters d. An
