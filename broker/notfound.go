@@ -17,31 +17,28 @@ const mostAsked = 3
 
 // notFound returns err, which wraps ErrNoConnector, with the level that was
 // searched and the nearest connector that the step may use. Others are not named:
-// what a step learns of them would be theirs.
+// a step does not learn from an error what else there is.
 func (s *Step) notFound(ctx context.Context, r Ref, err error) error {
 	if home, missing := r.home(&s.config.Scope); missing == nil {
 		err = fmt.Errorf("%w in %s", err, home.place())
 	}
 	for _, other := range s.candidates(r) {
 		g, notUsable := s.lookup(ctx, other, "")
-		if notUsable != nil || g.connector.Rules.admit(&g.scope, g.claims) != nil {
-			continue
-		}
-		if other.ID == r.ID || near.Misspelled(r.ID, []string{other.ID}) != "" {
+		if notUsable == nil && g.connector.Rules.admit(&g.scope, g.claims) == nil {
 			return fmt.Errorf("%w; was %s meant?", err, other)
 		}
-		return fmt.Errorf("%w; the nearest is %s", err, other)
 	}
 	return err
 }
 
-// candidates returns the references that r may have been meant to be, the nearest
+// candidates returns the references that r was probably meant to be, the nearest
 // first: the same id at the step's other levels, and with a ConnectorMap also
-// other ids at the step's levels.
+// similar ids at all of the step's levels.
 func (s *Step) candidates(r Ref) []Ref {
 	ids := []string{r.ID}
 	connectors, listed := s.broker.config.Connectors.(ConnectorMap)
 	var found []Ref
+	distances := make(map[string]int)
 	for _, level := range []oidctoken.Level{oidctoken.ProjectLevel, oidctoken.OrganizationLevel, oidctoken.AccountLevel} {
 		searched, err := Ref{level, r.ID}.home(&s.config.Scope)
 		if err != nil {
@@ -59,25 +56,37 @@ func (s *Step) candidates(r Ref) []Ref {
 		}
 		for _, id := range ids {
 			if other := (Ref{level, id}); other != r {
-				found = append(found, other)
+				if d, similar := distance(r.ID, id); similar {
+					distances[id] = d
+					found = append(found, other)
+				}
 			}
 		}
 	}
-	distance := make(map[string]int, len(found))
-	for _, other := range found {
-		distance[other.ID] = near.Distance(r.ID, other.ID)
-		if strings.HasPrefix(other.ID, r.ID) { // an abbreviation
-			distance[other.ID] = min(distance[other.ID], 1)
-		}
-	}
-	slices.SortStableFunc(found, func(a, b Ref) int {
+	slices.SortFunc(found, func(a, b Ref) int {
 		return cmp.Or(
-			cmp.Compare(distance[a.ID], distance[b.ID]),
+			cmp.Compare(distances[a.ID], distances[b.ID]),
 			cmp.Compare(a.away(r), b.away(r)),
 			strings.Compare(a.String(), b.String()),
 		)
 	})
 	return found[:min(len(found), mostAsked)]
+}
+
+// distance returns how far two ids are from each other, and whether one can be
+// taken for the other. An id that begins with the other counts as one edit.
+func distance(written, id string) (_ int, similar bool) {
+	switch longest := max(len(written), len(id)); {
+	case written == id:
+		return 0, true
+	case strings.EqualFold(written, id), strings.HasPrefix(written, id), strings.HasPrefix(id, written):
+		return 1, true
+	case longest > 64:
+		return 0, false
+	default:
+		d := near.Distance(written, id)
+		return d, d <= min(longest/2, 3)
+	}
 }
 
 // away is 0 for a reference at the level of r, and 1 for others.

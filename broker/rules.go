@@ -18,9 +18,9 @@ import (
 // above has one of Organizations beside Projects, and one of Projects beside
 // Pipelines. Environments are those of any project that is admitted.
 //
-// An entry that can never admit a step is refused with a *[ConnectorError]: an
-// empty one, one that is no identifier, and an account, organization or project
-// that is not the connector's own.
+// Rules that can never admit a step are refused with a *[ConnectorError]: an entry
+// that is empty or no identifier, and a list of accounts, organizations or projects
+// without the connector's own.
 type Rules struct {
 	Accounts      []string
 	Organizations []string
@@ -99,29 +99,31 @@ func (r *Rules) check(home Home) error {
 	}
 	own := map[string]string{"Accounts": home.Account, "Organizations": home.Organization, "Projects": home.Project}
 	for _, list := range r.lists() {
-		for _, entry := range list.admitted {
-			if reason := impossible(list.name, entry, own[list.name]); reason != "" {
-				return &ConnectorError{Home: home, Field: "Rules." + list.name, Reason: reason}
-			}
+		reason := impossible(list, own[list.name])
+		if reason != "" {
+			return &ConnectorError{Home: home, Field: "Rules." + list.name, Reason: reason}
 		}
 	}
 	return nil
 }
 
-// impossible says why no step can have entry in a list, "" if one can. The
-// connector's own is what all its steps have, "" if they differ.
-func impossible(list, entry, own string) string {
-	if entry == "" {
-		return "has an empty entry, which admits no step"
+// impossible says why a list can never admit a step, "" if it can. All steps that can
+// refer to the connector have the own value, unless that is "".
+func impossible(list rule, own string) string {
+	for _, entry := range list.admitted {
+		reason := ident.Check(entry)
+		if list.name == "StageTypes" {
+			reason = impossibleStageType(entry)
+		}
+		if entry == "" {
+			return "has an empty entry, which admits no step"
+		}
+		if reason != "" {
+			return fmt.Sprintf("has %.64q, which %s", entry, reason)
+		}
 	}
-	if list == "StageTypes" {
-		return impossibleStageType(entry)
-	}
-	if reason := ident.Check(entry); reason != "" {
-		return fmt.Sprintf("has %.64q, which %s", entry, reason)
-	}
-	if own != "" && entry != own {
-		return fmt.Sprintf("has %q, and only steps of %q can refer to the connector", entry, own)
+	if own != "" && len(list.admitted) != 0 && !slices.Contains(list.admitted, own) {
+		return fmt.Sprintf("does not have %q: only steps of that can refer to the connector", own)
 	}
 	return ""
 }
@@ -134,17 +136,17 @@ const maxStageType = 64 // bytes
 
 // impossibleStageType says why no stage has that type, "" if one can.
 func impossibleStageType(s string) string {
-	letter := func(b byte) bool { return 'a' <= b|0x20 && b|0x20 <= 'z' }
-	form := len(s) <= maxStageType && letter(s[0])
+	form := len(s) <= maxStageType
 	for i := range len(s) {
-		form = form && (letter(s[i]) || '0' <= s[i] && s[i] <= '9' || s[i] == '_')
+		letter := 'a' <= s[i]|0x20 && s[i]|0x20 <= 'z'
+		form = form && (letter || i > 0 && ('0' <= s[i] && s[i] <= '9' || s[i] == '_'))
 	}
 	if !form {
-		return fmt.Sprintf("has %.64q, which is not of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$", s)
+		return "is not of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$"
 	}
 	for _, known := range stageTypes {
 		if s != known && strings.EqualFold(s, known) {
-			return fmt.Sprintf("has %q, which differs from %q in letter case", s, known)
+			return fmt.Sprintf("differs from %q in letter case", known)
 		}
 	}
 	return ""

@@ -67,7 +67,6 @@ func newHosted(t *testing.T) *hosted {
 		Connectors: broker.ConnectorMap{
 			{Account: "acme", ID: "gcp_prod"}:      {Exchanger: h.cloud},
 			{Account: "acme", ID: "vault"}:         admit(broker.Rules{}),
-			{Account: "acme", ID: "Accounts"}:      admit(broker.Rules{Accounts: none}),
 			{Account: "acme", ID: "Organizations"}: admit(broker.Rules{Organizations: none}),
 			{Account: "acme", ID: "Projects"}:      admit(broker.Rules{Organizations: []string{"payments"}, Projects: none}),
 			{Account: "acme", ID: "Pipelines"}:     admit(broker.Rules{Organizations: []string{"payments"}, Projects: []string{"ledger"}, Pipelines: none}),
@@ -103,6 +102,11 @@ func TestRefusals(t *testing.T) {
 		t.Run(rule.Name, func(t *testing.T) {
 			h, s := newHosted(t), scope()
 			connector := "account." + rule.Name
+			if rule.Name == "Accounts" { // a broker refuses such a connector itself
+				h.Telemetry.Broker(nil)(t.Context(), broker.Event{Kind: broker.Refused, Connector: connector, Err: &broker.DeniedError{Rule: rule.Name}})
+				h.wantRefusal(t, rule.Name)
+				return
+			}
 			if rule.Name == "Untrusted" {
 				s.Untrusted, connector = true, "account.vault"
 			}
@@ -182,7 +186,8 @@ func TestDeliveries(t *testing.T) {
 		"deliveries{cloud=gcp,delivery.form=environment}": 1,
 		"mint.duration{outcome=ok}":                       2,
 		"deliveries{cloud=gcp,delivery.form=endpoint}":    1,
-		"deliveries{cloud=none,delivery.form=file}":       2, // the token for gcp's tools, and the step's own
+		"deliveries{cloud=gcp,delivery.form=file}":        1, // the token for gcp's tools
+		"deliveries{cloud=none,delivery.form=file}":       1, // the step's own
 		"broker.refusals{rule=endpoint}":                  1,
 		"mints{outcome=ok,stage.type=CI}":                 2, // the endpoint's is gcp's
 	}

@@ -36,7 +36,7 @@ func TestBadFiles(t *testing.T) {
 		{"YAML", "account: [\n", nil, "f.yaml:1: file: is not YAML: did not find expected node content"},
 		{"unknown key", listed("command: x"), nil, at + "command: is no key here"},
 		{"unknown connector", listed("connectors: [account.gcp]\nrun: x"), nil, at + `connectors: unknown connector account.gcp: was "account.gcp_prod" meant?`},
-		{"unknown connector in an expression", listed(`run: <+secrets.getJWT("account.gcp")>`), nil, at + "run: " + expr + "secrets.getJWT: failed: broker: connector account.gcp: no such connector in account acme; the nearest is account.gcp_prod"},
+		{"unknown connector in an expression", listed(`run: <+secrets.getJWT("account.gcp")>`), nil, at + "run: " + expr + "secrets.getJWT: failed: broker: connector account.gcp: no such connector in account acme; was account.gcp_prod meant?"},
 		{"another project's", listed(`run: <+secrets.getJWT("gcp_prod")>`), nil, at + "run: " + expr + "secrets.getJWT: failed: broker: connector gcp_prod: no such connector in project acme/payments/ledger; was account.gcp_prod meant?"},
 		{"no reference", listed(`run: <+secrets.getJWT("rival.gcp_prod")>`), nil, at + "run: " + expr + `secrets.getJWT: failed: broker: the connector reference begins with something else than account. or org.`},
 		{"audience", listed(`run: <+secrets.getJWT("mine", "https://evil.example.com")>`), nil, at + "run: " + expr + `secrets.getJWT: failed: broker: connector mine: denied by policy: the connector does not allow that audience, but ["https://mine.example.com"]`},

@@ -26,6 +26,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/oidctoken/oidctoken/broker"
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
 
@@ -138,6 +139,9 @@ func execute(ctx context.Context, file *pipeline.File, o options) (code int) {
 	}()
 	uses, refused, err := h.previewAll(ctx)
 	if err != nil {
+		if _, denied := errors.AsType[*broker.DeniedError](err); denied {
+			return fail(err, exitRefused)
+		}
 		return fail(err, exitBadFile)
 	}
 	if o.preview {

@@ -99,7 +99,7 @@ func TestPreviewAsksRules(t *testing.T) {
 		"issuer: {algorithms: [ES256]}\n"
 	file = strings.Replace(file, "other.example.com]}\n", "other.example.com]}\n  rules: {stageTypes: [Deployment]}\n", 1)
 	r := run(t, file, "-preview")
-	const want = `f.yaml:20: stages[build].steps[two].run: expr: line 1, column 3: secrets.getJWT: failed: ` +
+	const want = `f.yaml:20: stages[build].steps[two].run: expr: line 1, column 8: secrets.getJWT: failed: ` +
 		"broker: connector account.vault: denied by policy: the connector's Rules.StageTypes does not admit the step"
 	if reasons := r.reasons(); r.code != 3 || len(reasons) != 1 || reasons[0] != want || strings.Count(r.stdout, "\n") != 1 || !strings.Contains(r.stdout, `"step":"one"`) {
 		t.Errorf("%+v\nwant the exit code 3 and %s", r, want)
