@@ -140,6 +140,7 @@ func shown(text, secret string) string {
 		step int // bytes that one byte of the secret takes
 	}{
 		{secret, 1}, {percent(secret), 3}, {strings.ToLower(percent(secret)), 3}, {unicodeEscapes(secret), 6}, {hexDigits(secret), 2},
+		{eachByte(secret, `\%03o`), 4}, {eachByte(secret, "&#%03d;"), 6}, {eachByte(secret, "&#x%02x;"), 6}, {eachByte(secret, `\u{%02x}`), 6},
 	} {
 		size := 12 * form.step
 		windows := make(map[string]bool)

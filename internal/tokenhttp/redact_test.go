@@ -1,6 +1,7 @@
 package tokenhttp_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/url"
 	"strings"
@@ -44,6 +45,40 @@ func TestRedact(t *testing.T) {
 		{"JSON of percent-encoding", "token " + strings.ReplaceAll(percent(secret), "%", `\u0025`) + " is bad", []string{secret}, "token [redacted] is bad"},
 		{"mixture", "token " + percent(secret[:9]) + secret[9:14] + unicodeEscapes(secret[14:]) + " is bad", []string{secret}, "token [redacted] is bad"},
 		{"secret that is encoded, decoded in the text", "body grant=" + secret[:20] + "+/" + secret[20:], []string{"grant=" + secret[:20] + "%2B%2F" + secret[20:]}, "body [redacted]"},
+		{"octal", "token " + eachByte(secret, `\%03o`) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"octal, as echo takes it", "token " + eachByte(secret, `\0%03o`) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"hex escapes", "token " + eachByte(secret, `\x%02X`) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"braces", "token " + eachByte(secret, `\u{%x}`) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"braces with zeros", "token " + eachByte(secret, `\u{%08x}`) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"braces of Perl", "token " + eachByte(secret, `\x{%04X}`) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"HTML, decimal", "token " + eachByte(secret, "&#%d;") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"HTML, decimal with zeros", "token " + eachByte(secret, "&#%07d;") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"HTML, hex", "token " + eachByte(secret, "&#x%x;") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"HTML, upper hex", "token " + eachByte(secret, "&#X%04X;") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"HTML without semicolons", "token " + eachByte(secret, "&#%03d") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"HTML, hex without semicolons", "token " + eachByte(secret, "&#x%02x") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"HTML, named", "token " + strings.NewReplacer("+", "&plus;", "/", "&sol;", "=", "&equals;").Replace(padded) + " is bad", []string{padded}, "token [redacted] is bad"},
+		{"HTML, named as before HTML 5", "token a&amp;b&ltc&gt;d&quote&apos;f is bad", []string{`a&b<c>d"e'f`}, "token [redacted] is bad"},
+		{"HTML, escaped twice", "token " + strings.ReplaceAll(eachByte(secret, "&#%d;"), "&", "&amp;") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"HTML of JSON of percent-encoding", "token " + strings.ReplaceAll(strings.ReplaceAll(percent(secret), "%", `\u0025`), `\`, "&bsol;") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"base64", "token " + base64.StdEncoding.EncodeToString([]byte(secret)) + " is bad", []string{secret}, "token [redacted]== is bad"},
+		{"base64, in the middle", "token " + base64.StdEncoding.EncodeToString([]byte(secret[1:])) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"base64url in lines", "token " + strings.Join(strings.SplitAfter(base64.RawURLEncoding.EncodeToString([]byte(padded)), "I"), "\r\n") + " is bad", []string{padded}, "token [redacted] is bad"},
+		{"base64 of a larger text", "body " + base64.StdEncoding.EncodeToString([]byte("token="+padded)) + ".", []string{padded}, "body dG9rZW49[redacted]."},
+		{"base64, percent-encoded", "token " + percent(base64.StdEncoding.EncodeToString([]byte(secret[:27]))) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"hex digits", "token " + hexDigits(secret) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"hex digits, behind another", "token a" + strings.ToUpper(hexDigits(secret)) + " is bad", []string{secret}, "token a[redacted] is bad"},
+		{"hex digits with colons", "token " + strings.TrimSuffix(eachByte(secret, "%02x:"), ":") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"in lines", "token " + pieces(secret, 7, "\n") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"in fields", `token ["` + pieces(secret, 11, `", "`) + `"] is bad`, []string{secret}, `token ["[redacted]"] is bad`},
+		{"letter by letter", "token " + pieces(secret, 1, " ") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"with points", "token " + pieces(padded, 5, ".-.") + " is bad", []string{padded[:23]}, "token [redacted]= is bad"},
+		{"in lines, percent-encoded", "token " + percent(pieces(secret, 4, "\r\n")) + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"12 letters in two pieces", "x " + secret[:6] + " " + secret[6:12] + " x", []string{secret}, "x [redacted] x"},
+		{"11 letters in two pieces", "x " + secret[:6] + " " + secret[6:11] + " x", []string{secret}, "x " + secret[:6] + " " + secret[6:11] + " x"},
+		{"words between", "first " + secret[:11] + " then " + secret[11:20], []string{secret}, "first " + secret[:11] + " then " + secret[11:20]},
+		{"broken references stay", "a & b &; &# &#; &#x; &#xg; &no; &#1114112", []string{secret}, "a & b &; &# &#; &#x; &#xg; &no; &#1114112"},
+		{"references that take letters along", "&#1" + secret[:11], []string{"1" + secret[:11]}, "&#[redacted]"},
 		{"broken escapes stay", `100% of %zz, \q, \u12, %4`, []string{secret}, `100% of %zz, \q, \u12, %4`},
 		{"escape cut through", "%" + percent(secret) + "5", []string{secret}, "%[redacted]5"},
 		{"between runes", "é" + secret + "é", []string{secret}, "é[redacted]é"},
@@ -77,6 +112,13 @@ func TestRedactProperty(t *testing.T) {
 			func(s string) string { return strings.ToLower(percent(s)) },
 			func(s string) string { return url.QueryEscape(percent(s)) },
 			func(s string) string { return unicodeEscapes(url.QueryEscape(s)) },
+			func(s string) string { return eachByte(s, "&#%d;") },
+			func(s string) string { return eachByte(s, "&#x%x;") },
+			func(s string) string { return strings.ReplaceAll(eachByte(s, "&#%03d;"), "&", "&amp;") },
+			func(s string) string { return eachByte(s, `\%03o`) },
+			func(s string) string { return eachByte(s, `\u{%x}`) },
+			func(s string) string { return percent(eachByte(s, `\x%02x`)) },
+			hexDigits,
 		}
 		var text strings.Builder
 		for range rapid.IntRange(1, 12).Draw(t, "pieces") {
@@ -91,6 +133,18 @@ func TestRedactProperty(t *testing.T) {
 			t.Fatalf("Redact(%q) = %q shows %q", text.String(), got, w)
 		}
 	})
+}
+
+// pieces puts between between every n bytes.
+func pieces(s string, n int, between string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i += n {
+		if i > 0 {
+			b.WriteString(between)
+		}
+		b.WriteString(s[i:min(i+n, len(s))])
+	}
+	return b.String()
 }
 
 func jsonString(s string) string {

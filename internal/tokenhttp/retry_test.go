@@ -35,11 +35,22 @@ type busy time.Duration
 
 func (b busy) Error() string { return fmt.Sprintf("busy for %v", time.Duration(b)) }
 
-func retryAfter(err error) (time.Duration, bool) {
+func retryAfter(err error) tokenhttp.Again {
 	var b busy
-	ok := errors.As(err, &b)
-	return time.Duration(b), ok
+	var s shortly
+	switch {
+	case errors.As(err, &b):
+		return tokenhttp.Again{For: tokenhttp.Always, After: time.Duration(b)}
+	case errors.As(err, &s):
+		return tokenhttp.Again{For: tokenhttp.Brief, After: time.Duration(s)}
+	}
+	return tokenhttp.Again{}
 }
+
+// shortly looks like a wrong configuration.
+type shortly time.Duration
+
+func (s shortly) Error() string { return fmt.Sprintf("not known yet, %v", time.Duration(s)) }
 
 var errForGood = errors.New("for good")
 
@@ -47,27 +58,34 @@ var errForGood = errors.New("for good")
 func TestRetry(t *testing.T) {
 	ms := time.Millisecond
 	type bounds struct{ min, max time.Duration }
-	backoff := []bounds{{250 * ms, 500 * ms}, {500 * ms, time.Second}, {time.Second, 2 * time.Second}}
+	five := bounds{2500 * ms, 5 * time.Second}
+	backoff := []bounds{{250 * ms, 500 * ms}, {500 * ms, time.Second}, {time.Second, 2 * time.Second}, {2 * time.Second, 4 * time.Second}, five, five}
+	short := []bounds{{5 * time.Second, 5500 * ms}, {5 * time.Second, 5500 * ms}, {5 * time.Second, 5500 * ms}}
 	for _, tt := range []struct {
 		name     string
 		deadline time.Duration // of ctx; 0: none
+		budget   time.Duration // 0: a minute
 		errs     []error
 		want     error
 		waits    []bounds
 	}{
-		{"success at once", 0, nil, nil, nil},
-		{"success at the last try", 0, []error{busy(0), busy(0), busy(0)}, nil, backoff},
-		{"never", 0, []error{busy(1), busy(2), busy(3), busy(4), busy(5)}, busy(4), backoff},
-		{"failure for good", 0, []error{errForGood}, errForGood, nil},
-		{"failure for good after another", 0, []error{busy(0), errForGood}, errForGood, backoff[:1]},
-		{"as long as asked", 0, []error{busy(7 * time.Second)}, nil, []bounds{{7 * time.Second, 7700 * ms}}},
-		{"asked for less than the backoff", 0, []error{busy(ms)}, nil, backoff[:1]},
-		{"asked for a negative time", 0, []error{busy(-time.Hour)}, nil, backoff[:1]},
-		{"asked for too long", 0, []error{busy(time.Hour)}, nil, []bounds{{30 * time.Second, 30 * time.Second}}},
-		{"a minute is over", 0, []error{busy(25 * time.Second), busy(25 * time.Second), busy(25 * time.Second)}, busy(25 * time.Second), []bounds{{25 * time.Second, 27500 * ms}, {25 * time.Second, 27500 * ms}}},
-		{"wait beyond the deadline", 5 * time.Second, []error{busy(6 * time.Second)}, busy(6 * time.Second), nil},
-		{"wait until the deadline", 30 * time.Second, []error{busy(30 * time.Second)}, busy(30 * time.Second), nil},
-		{"wait within the deadline", 8 * time.Second, []error{busy(6 * time.Second)}, nil, []bounds{{6 * time.Second, 6600 * ms}}},
+		{"success at once", 0, 0, nil, nil, nil},
+		{"success after six", 0, 0, []error{busy(0), busy(0), busy(0), busy(0), busy(0), busy(0)}, nil, backoff},
+		{"no time for another try", 0, 200 * ms, []error{busy(0), busy(1)}, busy(0), nil},
+		{"a negative budget is none", 0, -1, []error{busy(0)}, nil, backoff[:1]},
+		{"shortly", 0, 0, []error{shortly(5 * time.Second), shortly(5 * time.Second), shortly(5 * time.Second), shortly(6 * time.Second)}, shortly(6 * time.Second), short},
+		{"shortly, after a longer outage", 0, 0, []error{busy(20 * time.Second), shortly(0)}, shortly(0), []bounds{{20 * time.Second, 22 * time.Second}}},
+		{"shortly, and a smaller budget", 0, 8 * time.Second, []error{shortly(5 * time.Second), shortly(6 * time.Second)}, shortly(6 * time.Second), short[:1]},
+		{"failure for good", 0, 0, []error{errForGood}, errForGood, nil},
+		{"failure for good after another", 0, 0, []error{busy(0), errForGood}, errForGood, backoff[:1]},
+		{"as long as asked", 0, 0, []error{busy(7 * time.Second)}, nil, []bounds{{7 * time.Second, 7700 * ms}}},
+		{"asked for less than the backoff", 0, 0, []error{busy(ms)}, nil, backoff[:1]},
+		{"asked for a negative time", 0, 0, []error{busy(-time.Hour)}, nil, backoff[:1]},
+		{"asked for too long", 0, 0, []error{busy(time.Hour)}, nil, []bounds{{30 * time.Second, 30 * time.Second}}},
+		{"a minute is over", 0, 0, []error{busy(25 * time.Second), busy(25 * time.Second), busy(25 * time.Second)}, busy(25 * time.Second), []bounds{{25 * time.Second, 27500 * ms}, {25 * time.Second, 27500 * ms}}},
+		{"wait beyond the deadline", 5 * time.Second, 0, []error{busy(6 * time.Second)}, busy(6 * time.Second), nil},
+		{"wait until the deadline", 30 * time.Second, 0, []error{busy(30 * time.Second)}, busy(30 * time.Second), nil},
+		{"wait within the deadline", 8 * time.Second, 0, []error{busy(6 * time.Second)}, nil, []bounds{{6 * time.Second, 6600 * ms}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -78,7 +96,7 @@ func TestRetry(t *testing.T) {
 					defer cancel()
 				}
 				s := tries{start: time.Now(), errs: tt.errs}
-				if err := tokenhttp.Retry(ctx, s.try, retryAfter); err != tt.want {
+				if err := tokenhttp.Retry(ctx, tt.budget, s.try, retryAfter); err != tt.want {
 					t.Errorf("Retry = %v, want %v as it is", err, tt.want)
 				}
 				if len(s.at) != len(tt.waits)+1 {
@@ -104,7 +122,7 @@ func TestRetryJitter(t *testing.T) {
 		for _, after := range []time.Duration{0, 10 * time.Second} {
 			for range 20 {
 				s := tries{start: time.Now(), errs: []error{busy(after)}}
-				if err := tokenhttp.Retry(t.Context(), s.try, retryAfter); err != nil {
+				if err := tokenhttp.Retry(t.Context(), 0, s.try, retryAfter); err != nil {
 					t.Fatal(err)
 				}
 				waits[s.at[1]] = true
@@ -145,22 +163,22 @@ func TestRetryContextEnds(t *testing.T) {
 				time.AfterFunc(10*time.Second, cancel)
 				n := 0
 				start := time.Now()
-				err := tokenhttp.Retry(ctx, func(ctx context.Context) error { n++; return tt.try(ctx, n) }, retryAfter)
+				err := tokenhttp.Retry(ctx, 0, func(ctx context.Context) error { n++; return tt.try(ctx, n) }, retryAfter)
 				if elapsed := time.Since(start); elapsed != 10*time.Second {
 					t.Errorf("Retry took %v, want 10s", elapsed)
 				}
 				if err == nil || err.Error() != tt.want || !errors.Is(err, context.Canceled) {
 					t.Errorf("Retry = %v, want %q, which is context.Canceled", err, tt.want)
 				}
-				if _, ok := retryAfter(err); ok != tt.last {
-					t.Errorf("the last failure is found: %t, want %t", ok, tt.last)
+				if found := retryAfter(err).For > 0; found != tt.last {
+					t.Errorf("the last failure is found: %t, want %t", found, tt.last)
 				}
 			})
 		})
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := tokenhttp.Retry(canceled, func(context.Context) error { t.Error("tried"); return nil }, retryAfter); err != context.Canceled {
+	if err := tokenhttp.Retry(canceled, 0, func(context.Context) error { t.Error("tried"); return nil }, retryAfter); err != context.Canceled {
 		t.Errorf("Retry of a ctx that ended = %v", err)
 	}
 }
@@ -234,5 +252,77 @@ func FuzzParseRetryAfter(f *testing.F) {
 		if got := tokenhttp.ParseRetryAfter(value, time.Unix(now, 0)); got < 0 || got > 30*time.Second {
 			t.Errorf("ParseRetryAfter(%q) = %v", value, got)
 		}
+	})
+}
+
+// X07: the end of the budget is no end of the caller's ctx, and ends the try that
+// is going on. What failed before it says more than that.
+func TestRetryBudgetEnds(t *testing.T) {
+	hangs := func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("minting: %w", ctx.Err()) }
+	for _, tt := range []struct {
+		name     string
+		deadline time.Duration // of ctx; 0: none
+		first    error         // of the first try; the others hang
+		want     string
+		ended    bool // errors.Is finds the end of ctx
+		took     time.Duration
+	}{
+		{"the first try hangs", 0, nil, "nothing was done within 3s", false, 3 * time.Second},
+		{"the second try hangs", 0, busy(1), "busy for 1ns", false, 3 * time.Second},
+		{"ctx ends earlier", 2 * time.Second, nil, "minting: context deadline exceeded", true, 2 * time.Second},
+		{"ctx ends at the same time", 3 * time.Second, nil, "minting: context deadline exceeded", true, 3 * time.Second},
+		{"ctx ends later", 4 * time.Second, nil, "nothing was done within 3s", false, 3 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				if tt.deadline != 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
+					defer cancel()
+				}
+				start, n := time.Now(), 0
+				err := tokenhttp.Retry(ctx, 3*time.Second, func(ctx context.Context) error {
+					if n++; n == 1 && tt.first != nil {
+						return tt.first
+					}
+					return hangs(ctx)
+				}, retryAfter)
+				if err == nil || err.Error() != tt.want || errors.Is(err, context.DeadlineExceeded) != tt.ended {
+					t.Errorf("Retry = %v, want %q, which is the end of ctx: %t", err, tt.want, tt.ended)
+				}
+				if took := time.Since(start); took != tt.took {
+					t.Errorf("Retry took %v, want %v", took, tt.took)
+				}
+			})
+		})
+	}
+}
+
+// X07, X09: whatever the budget, an outage that ends a little before it is
+// survived, no try begins after it, and their number is bounded.
+func TestRetryProperty(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		budget := time.Duration(rapid.Int64Range(int64(time.Second), int64(5*time.Minute)).Draw(rt, "budget"))
+		lasts := time.Duration(rapid.Int64Range(0, int64(budget)*2).Draw(rt, "lasts"))
+		synctest.Test(t, func(*testing.T) {
+			start, n, last := time.Now(), 0, time.Duration(0)
+			err := tokenhttp.Retry(context.Background(), budget, func(context.Context) error {
+				n, last = n+1, time.Since(start)
+				if last < lasts {
+					return busy(0)
+				}
+				return nil
+			}, retryAfter)
+			left := max(time.Second, budget/10) + 500*time.Millisecond
+			switch {
+			case lasts < budget-left && err != nil, lasts >= budget && err == nil:
+				rt.Errorf("Retry = %v after an outage of %v with a budget of %v", err, lasts, budget)
+			case last >= budget, n > 6+int(budget/(2500*time.Millisecond)):
+				rt.Errorf("%d tries, the last after %v of %v", n, last, budget)
+			case time.Since(start) > last:
+				rt.Errorf("Retry returned %v after the last try", time.Since(start)-last)
+			}
+		})
 	})
 }

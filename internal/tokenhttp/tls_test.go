@@ -256,6 +256,7 @@ func TestProxyFails(t *testing.T) {
 	}{
 		{"wants a password", refusal(407), failed{tokenhttp.Malformed, 0, false}, ": the proxy refused to connect: HTTP 407"},
 		{"is busy", refusal(503), failed{tokenhttp.Network, 0, true}, ": the proxy refused to connect: HTTP 503"},
+		{"echoes its credentials", rawServer(t, answer("HTTP/1.1 4x7 dXNlcjpodW50ZXIy\r\n\r\n")), failed{tokenhttp.Malformed, 0, false}, "malformed HTTP status code …"},
 		{"does not listen", "http://" + closed.Addr().String(), failed{tokenhttp.Network, 0, true}, "sts.example: the proxy: connection refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -263,7 +264,7 @@ func TestProxyFails(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got.failed); diff != "" {
 				t.Errorf("Post (-want +got):\n%s", diff)
 			}
-			if !strings.Contains(got.Text, tt.text) || strings.Contains(got.Text, "hunter2") {
+			if !strings.Contains(got.Text, tt.text) || strings.Contains(got.Text, "hunter2") || strings.Contains(got.Text, "dXNlcjpodW50ZXIy") {
 				t.Errorf("Post = %s, want %q and no password", got.Text, tt.text)
 			}
 		})

@@ -28,7 +28,7 @@ func newTransport() http.RoundTripper {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy: proxy,
+		Proxy: http.ProxyFromEnvironment, // which sends nothing for a loopback host to a proxy
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err != nil {
@@ -51,16 +51,6 @@ func newTransport() http.RoundTripper {
 		MaxResponseHeaderBytes: 64 << 10,
 		OnProxyConnectResponse: checkProxy,
 	}
-}
-
-// proxy is that of the environment, which gets nothing for a loopback host. The
-// error of net/http would repeat the proxy's URL, with the password in it.
-func proxy(r *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(r)
-	if err != nil {
-		return nil, &Error{Kind: Invalid, Host: r.URL.Host, Reason: "the environment's proxy (HTTPS_PROXY) is not a URL"}
-	}
-	return u, nil
 }
 
 // checkProxy says that it is the proxy that refuses, which net/http's error
