@@ -116,3 +116,36 @@ func TestThumbprint(t *testing.T) {
 		t.Errorf("Thumbprint = %s, %v; want %s", got, err, want)
 	}
 }
+
+// A JWK Set is read by the exact names of its members, each of which stands once.
+func TestParseSetExactNames(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := jose.MarshalSet([]jose.Key{{Public: key.Public(), ID: "k", Algorithm: "ES256"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, old, new string
+		keys           int // -1: an error
+	}{
+		{"as it is", "", "", 1},
+		{"KEYS", `"keys"`, `"KEYS"`, 0},
+		{"keys with a Kelvin sign", `"keys"`, `"\u212aeys"`, 0},
+		{"keys twice", `{"keys"`, `{"keys":[],"keys"`, -1},
+		{"kid twice", `"kid"`, `"kid":"j","kid"`, -1},
+		{"not an object", `{"keys":`, `[{"keys":`, -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set, err := jose.ParseSet([]byte(strings.Replace(string(good), tt.old, tt.new, 1)))
+			if (err != nil) != (tt.keys < 0) {
+				t.Fatalf("ParseSet: %v, want %d keys", err, tt.keys)
+			}
+			if err == nil && len(set.Keys()) != tt.keys {
+				t.Errorf("%d keys, want %d", len(set.Keys()), tt.keys)
+			}
+		})
+	}
+}

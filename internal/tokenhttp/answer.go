@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,9 +70,9 @@ func ExpiresIn(raw json.RawMessage) (time.Duration, error) {
 // or differ only in case, at most 32 levels deep and 1024 members, with names of
 // at most 256 bytes. Members that v has no place for are ignored.
 //
-// This does not reach into what decodes itself, such as a json.RawMessage: decode
-// that with DecodeJSON too.
-// The error is an *Error of Kind Malformed, and repeats nothing of body.
+// What decodes itself, such as a json.RawMessage, is not looked into: decode that
+// with DecodeJSON too. A name there that differs only in case from one of v's
+// fields has become "????". The error is an *Error of Kind Malformed, and repeats nothing of body.
 func DecodeJSON(body []byte, v any) error {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		return malformed("the answer is not JSON")
@@ -100,10 +101,11 @@ func DecodeJSON(body []byte, v any) error {
 func checkShape(text []byte, fields map[string]string) ([]byte, error) {
 	type level struct {
 		object bool
-		names  map[string]bool
+		first  int // of its names in names
 	}
 	var (
 		open    []level
+		names   []string // of all objects that are open, folded
 		members int
 		name    bool // the next string is a member's name
 		copied  bool
@@ -115,8 +117,9 @@ func checkShape(text []byte, fields map[string]string) ([]byte, error) {
 				return nil, malformed("the answer is nested too deeply")
 			}
 			name = c == '{'
-			open = append(open, level{object: name})
+			open = append(open, level{name, len(names)})
 		case '}', ']':
+			names = names[:open[len(open)-1].first]
 			open = open[:len(open)-1]
 		case ',':
 			name = open[len(open)-1].object
@@ -127,19 +130,15 @@ func checkShape(text []byte, fields map[string]string) ([]byte, error) {
 				if members++; members > maxMembers || n > maxName {
 					return nil, malformed("the answer has too many members, or too long ones")
 				}
-				top := &open[len(open)-1]
-				if top.names == nil {
-					top.names = make(map[string]bool)
-				}
 				var exact string
 				if err := json.Unmarshal(text[i:i+n], &exact); err != nil {
 					return nil, malformed("the answer is not JSON")
 				}
 				folded := strings.Map(fold, exact)
-				if top.names[folded] {
+				if slices.Contains(names[open[len(open)-1].first:], folded) {
 					return nil, malformed("the answer has a member twice")
 				}
-				top.names[folded] = true
+				names = append(names, folded)
 				if field, ok := fields[folded]; ok && field != exact {
 					if !copied {
 						text, copied = bytes.Clone(text), true

@@ -167,6 +167,62 @@ func TestDecodeJSON(t *testing.T) {
 	}
 }
 
+// A member is that of a field only if the names are equal byte for byte, on every
+// level: encoding/json alone would take the others, too.
+func TestDecodeJSONExactNames(t *testing.T) {
+	type inner struct {
+		Code string `json:"code"`
+	}
+	type embedded struct {
+		Kind string `json:"kind"`
+	}
+	type answer struct {
+		embedded
+		AccessToken string            `json:"access_token,omitempty"`
+		Detail      *inner            `json:"detail"`
+		List        []inner           `json:"list"`
+		ByName      map[string]*inner `json:"by_name"`
+		Untagged    string
+		Raw         json.RawMessage `json:"raw"`
+		Number      json.Number     `json:"number"`
+	}
+	for _, tt := range []struct {
+		name, body string
+		want       answer
+	}{
+		{"exact", `{"access_token":"a","detail":{"code":"b"},"list":[{"code":"c"}],"kind":"k","Untagged":"u","raw":{"Code":1},"number":7}`,
+			answer{embedded{"k"}, "a", &inner{"b"}, []inner{{"c"}}, nil, "u", json.RawMessage(`{"????":1}`), "7"}},
+		{"escaped", `{"\u0061ccess\u005ftoken":"a"}`, answer{AccessToken: "a"}},
+		{"upper case", `{"ACCESS_TOKEN":"a"}`, answer{}},
+		{"title case", `{"Access_token":"a"}`, answer{}},
+		{"long s", `{"acce\u017fs_token":"a"}`, answer{}},
+		{"long s, as it is", `{"accesſ_token":"a"}`, answer{}},
+		{"Kelvin sign", `{"access_to\u212aen":"a"}`, answer{}},
+		{"field's own name", `{"AccessToken":"a"}`, answer{}},
+		{"in an object", `{"detail":{"Code":"b"}}`, answer{Detail: &inner{}}},
+		{"in a list", `{"list":[{"code":"b"},{"CODE":"c"}]}`, answer{List: []inner{{"b"}, {}}}},
+		{"in a map", `{"by_name":{"x":{"Code":"b"}}}`, answer{ByName: map[string]*inner{"x": {}}}},
+		{"embedded", `{"Kind":"k"}`, answer{}},
+		{"untagged", `{"untagged":"u"}`, answer{}},
+		{"wrong type under another name", `{"ACCESS_TOKEN":7,"access_token2":1}`, answer{}},
+		{"the object itself", `{"Detail":{"code":"b"}}`, answer{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := []byte(tt.body)
+			var got answer
+			if err := tokenhttp.DecodeJSON(body, &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(answer{})); diff != "" {
+				t.Errorf("DecodeJSON (-want +got):\n%s", diff)
+			}
+			if string(body) != tt.body {
+				t.Errorf("DecodeJSON changed the text to %s", body)
+			}
+		})
+	}
+}
+
 // members returns the beginning of an object of n members in all.
 func members(n int) string {
 	var b strings.Builder
@@ -186,7 +242,8 @@ func TestDecodeJSONAllocates(t *testing.T) {
 	for name, body := range map[string]string{
 		"empty arrays": list("[],"), "empty objects": list("{},"), "numbers": list("1,"), "strings": list(`"",`), "objects": list(`{"a":1},`),
 		"members": members(20_000) + "}", "one long string": `{"x":"` + strings.Repeat("x", size) + `"}`, "one long name": `{"` + strings.Repeat("x", size) + `":1}`,
-		"a long token": `{"access_token":"` + strings.Repeat("x", size) + `"}`,
+		"names in another case": `{"x":[` + strings.Repeat(`{"ACCESS_TOKEN":1},`, 1000) + strings.Repeat("1,", size/2) + `1]}`,
+		"a long token":          `{"access_token":"` + strings.Repeat("x", size) + `"}`,
 	} {
 		text := []byte(body)
 		var v tokenAnswer
@@ -224,6 +281,11 @@ func FuzzDecodeJSON(f *testing.F) {
 		reason(t, err)
 		if err != nil {
 			return
+		}
+		// No name but the exact one counts.
+		var exact map[string]json.RawMessage
+		if json.Unmarshal(body, &exact) == nil && exact["access_token"] == nil && v.AccessToken != "" {
+			t.Fatalf("DecodeJSON takes another name for access_token: %q", body)
 		}
 		// What is accepted is an object to encoding/json too, with the same
 		// token: there is no second one to choose from.
