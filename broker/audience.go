@@ -86,7 +86,7 @@ func (n *named) parameters(text string) error {
 			if err := n.add(value); err != nil {
 				return err
 			}
-		case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '%' }):
+		case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }):
 			return badRequest("a parameter's name cannot be read")
 		case selectsTarget(name), mentionsAudience(value):
 			return badRequest("a parameter seems to name an audience, and its name is not audience")
@@ -141,7 +141,7 @@ func selectsTarget(name string) bool {
 func mentionsAudience(text string) bool {
 	for range 4 {
 		for word := range wordsOf(text) {
-			if strings.Contains(word, "audience") || word == "aud" || word == "auds" {
+			if strings.Contains(word, "audience") || word == "aud" {
 				return true
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/oidctoken/oidctoken/broker"
+	"github.com/oidctoken/oidctoken/exchange"
 )
 
 // The endpoint is on loopback alone, and dies with the step.
@@ -157,5 +158,32 @@ func TestEndpointConnections(t *testing.T) {
 	}
 	if got := ask(t, env, "GET", env["OIDCTOKEN_URL"], ""); got.Status != 200 {
 		t.Errorf("once they are closed: %+v", got)
+	}
+}
+
+// A refusal and a warning show no secret of the step, whatever they quote.
+func TestEndpointMasks(t *testing.T) {
+	var log bytes.Buffer
+	cloud := newCloud("aws")
+	config := endpointConfig(t, new(audits))
+	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "aws_prod"}].Exchanger = container{cloud}
+	store := &failing{Connectors: config.Connectors}
+	config.Connectors, config.Logger = store, slog.New(slog.NewTextHandler(&log, nil))
+	env := deliver(t, newStep(t, start(t, config), scope("payments", "ledger")), "account.aws_prod")
+	secret := env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
+
+	refusal := error(&exchange.Error{Provider: "aws", Op: "sts", Status: 403, Code: "AccessDenied", Description: "you said " + secret})
+	cloud.fail.Store(&refusal)
+	got := ask(t, env, "GET", env["AWS_CONTAINER_CREDENTIALS_FULL_URI"], "")
+	if got.Status != 502 || !strings.Contains(got.Message, "you said ***") || strings.Contains(got.Message, secret) {
+		t.Errorf("the refusal is %+v", got)
+	}
+
+	store.err.Store(errors.New("SELECT failed, parameter " + secret))
+	if got := ask(t, env, "GET", env["OIDCTOKEN_URL"], ""); got.Status != 500 {
+		t.Errorf("got %+v", got)
+	}
+	if !strings.Contains(log.String(), "parameter ***") || strings.Contains(log.String(), secret) {
+		t.Errorf("the log says %s", log.String())
 	}
 }
