@@ -57,6 +57,7 @@ func TestRequestedAudience(t *testing.T) {
 		{"none, POST of an empty object", "POST /token HTTP/1.1", "{}", vaultAudience},
 		{"none, POST of white space", "POST /token HTTP/1.1", "\n", vaultAudience},
 		{"none, unknown parameters", "GET /token?api-version=7.1&x&_=1&audit=1&audio=2&user=claude HTTP/1.1", "", vaultAudience},
+		{"none, escaped values", "GET /token?x=100%2525&y=%252541 HTTP/1.1", "", vaultAudience},
 		{"none, an unknown form", "POST /token HTTP/1.1" + form, "grant_type=x", vaultAudience},
 		{"none, empty parameters", "GET /token?&& HTTP/1.1", "", vaultAudience},
 		{"none, usual headers", "GET /token HTTP/1.1\nAccept: */*\nX-Amz-Target: x\nX-Audit: 1", "", vaultAudience},
