@@ -53,9 +53,9 @@ func (b *breaker) heard(now time.Time, err error) {
 	case err == nil:
 		b.answered(now)
 	case !errors.As(err, &failure):
-	case failure.Kind == Unavailable:
+	case failure.Kind == Unavailable && !failure.Throttled():
 		b.failed(now, failure.RetryAfter)
-	case failure.Kind == Refused, failure.Kind == Gone:
+	case failure.Throttled(), failure.Kind == Refused, failure.Kind == Gone:
 		b.answered(now)
 	}
 }

@@ -2,6 +2,7 @@ package signer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -70,6 +71,24 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Temporary reports whether the same call may succeed later.
 func (e *Error) Temporary() bool { return e.Kind == Unavailable }
+
+// Throttled reports whether the service asks to be called less often: whether Kind
+// is Unavailable and Code one of those that services have for that, such as
+// "ThrottlingException", "RESOURCE_EXHAUSTED" or the HTTP status "429".
+func (e *Error) Throttled() bool {
+	return e.Kind == Unavailable && slices.Contains(throttled, e.Code)
+}
+
+var throttled = []string{
+	"429",
+	// AWS
+	"Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
+	"RequestLimitExceeded", "TooManyRequestsException", "SlowDown",
+	// Azure
+	"Throttled", "TooManyRequests",
+	// Google
+	"RESOURCE_EXHAUSTED",
+}
 
 // maxText is how many bytes of a service's text an error shows.
 const maxText = 512

@@ -222,3 +222,20 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 	fmt.Printf("%T %v\n", key, err)
 	// Output: ed25519.PublicKey <nil>
 }
+
+// One quota, two keys: a service that refuses one is still asked for the other.
+func ExampleGuard_ForKey() {
+	quota := signer.NewGuard(signer.Limits{Rate: 100})
+	first, second := quota.ForKey(), quota.ForKey()
+	sign := func(guard *signer.Guard, err error) error {
+		return guard.Do(context.Background(), "house", "Sign", func(context.Context) error { return err })
+	}
+	denied := &signer.Error{Service: "house", Op: "Sign", Kind: signer.Refused, Code: "AccessDenied"}
+	fmt.Println(sign(first, denied))
+	fmt.Println(sign(first, nil)) // not called for a second
+	fmt.Println(sign(second, nil))
+	// Output:
+	// house: Sign: refused: AccessDenied
+	// house: Sign: refused: AccessDenied
+	// <nil>
+}

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"strings"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Limits are what a [Guard] keeps to. The zero value of a field is its default,
@@ -17,7 +14,9 @@ import (
 type Limits struct {
 	// Rate is the operations per second that the service may be asked for, and
 	// Burst how many of them at once. Optional; Rate 0 means no limit, and Burst
-	// 0 one second's worth, at least 1.
+	// 0 means 1: the calls are spaced evenly, and no second has more than Rate of
+	// them. A larger Burst comes on top: the first second, and the one after an
+	// idle time, can have Burst + Rate calls, so the quota must have room for both.
 	Rate  float64
 	Burst int
 	// InFlight is how many calls may be under way. Optional, 32 by default.
@@ -38,17 +37,34 @@ const (
 )
 
 // Guard protects a service from a host and a host from the service. It keeps to
-// [Limits]. After 5 failures in a row it lets through no more than one call per
-// second until the service answers again; when the service asks to be left alone
-// for a time, it lets none through for that time, of 30 seconds at most. The
-// other calls fail at once.
+// [Limits].
 //
-// One Guard is shared by all keys of one quota. It is safe for concurrent use,
-// and made by [NewGuard].
+//   - Outages: after 5 failures in a row the Guard lets through one call per
+//     second until the service answers again. When a failure says how long to
+//     wait, it lets none through for that time, 30 seconds at most. The other calls
+//     fail at once.
+//   - Throttling, which is [Error.Throttled], is no failure of the service. The
+//     Guard halves the rate of its calls, down to one per second, and adds a tenth
+//     of the normal rate for each second without a further throttled call. Without
+//     Limits.Rate, the normal rate is that of the second before. When the service
+//     says how long to wait, calls wait for that, 30 seconds at most, and fail at
+//     once if their ctx ends sooner.
+//   - Refusals: an error of kind Refused or Gone that has a Code is returned for a
+//     second to all calls of the same service and op, which make no call. Then one
+//     call tries again.
+//
+// One Guard is shared by all keys of one quota, by way of [Guard.ForKey]. It is
+// safe for concurrent use, and made by [NewGuard].
 type Guard struct {
+	*shared
+	refusals refusals
+}
+
+// shared is what the Guards of one quota share.
+type shared struct {
 	timeout time.Duration
 	slots   chan struct{} // one element per call under way
-	limiter *rate.Limiter // nil: no limit
+	pacer   *pacer
 	breaker breaker
 }
 
@@ -60,15 +76,13 @@ func NewGuard(l Limits) *Guard {
 	if l.Timeout <= 0 {
 		l.Timeout = defaultTimeout
 	}
-	g := &Guard{timeout: l.Timeout, slots: make(chan struct{}, l.InFlight)}
-	if l.Rate > 0 && !math.IsInf(l.Rate, 0) {
-		if l.Burst <= 0 {
-			l.Burst = int(max(1, min(l.Rate, math.MaxInt32)))
-		}
-		g.limiter = rate.NewLimiter(rate.Limit(l.Rate), l.Burst)
-	}
-	return g
+	return &Guard{shared: &shared{timeout: l.Timeout, slots: make(chan struct{}, l.InFlight), pacer: newPacer(l)}}
 }
+
+// ForKey returns a Guard that shares everything with g but the refusals that it
+// remembers. An adapter calls ForKey once for each key, so that a service that
+// refuses one key is asked for the others.
+func (g *Guard) ForKey() *Guard { return &Guard{shared: g.shared} }
 
 // Do calls f with a ctx that ends with the caller's or after Limits.Timeout,
 // whichever is first, and returns its error. It returns when that ctx ends,
@@ -82,10 +96,10 @@ func NewGuard(l Limits) *Guard {
 // so, too, and wraps [context.DeadlineExceeded]. When the caller cancels, it
 // fails with [context.Canceled].
 //
-// An *Error of kind Unavailable from f counts as a failure of the service, and
-// so does a call that is not back after a second at least (or Limits.Timeout, if
-// that is less). No error, Refused and Gone show that it is there. Nothing else
-// counts, the caller's own cancellation least of all.
+// An *Error of kind Unavailable from f counts as a failure of the service unless
+// it is Throttled, and so does a call that is not back after a second at least (or
+// Limits.Timeout, if that is less). No error, Throttled, Refused and Gone show that
+// it is there. Nothing else counts, the caller's own cancellation least of all.
 //
 // If f panics, Do fails with an *Error of kind Malformed that says where: what
 // a service answers must not end a host that works for others.
@@ -115,6 +129,9 @@ func (g *Guard) enter(ctx context.Context, c call) error {
 	if ctx.Err() != nil {
 		return c.unavailable(ctx, "not called: it was too late")
 	}
+	if err := g.refusals.of(c, time.Now()); err != nil {
+		return err
+	}
 	open, wait := g.breaker.state(time.Now())
 	if wait > 0 {
 		return c.notNow(ctx, wait)
@@ -122,7 +139,10 @@ func (g *Guard) enter(ctx context.Context, c call) error {
 	if !g.take(ctx, open) {
 		return c.unavailable(ctx, "not called: %d calls are under way", cap(g.slots))
 	}
-	err := g.turn(ctx, c)
+	err := g.refusals.of(c, time.Now())
+	if err == nil {
+		err = g.turn(ctx, c)
+	}
 	if err != nil {
 		<-g.slots
 	}
@@ -147,23 +167,25 @@ func (g *Guard) take(ctx context.Context, open bool) bool {
 	}
 }
 
-// turn waits for the limit, and then asks the breaker: it may have opened
-// meanwhile, and of those that waited one alone may try.
+// turn waits for the limit, and then asks the breaker and looks for a refusal: the
+// breaker may have opened and the service may have refused meanwhile, and of those
+// that waited one alone may try.
 func (g *Guard) turn(ctx context.Context, c call) error {
-	if g.limiter != nil {
-		if err := g.limiter.Wait(ctx); err != nil {
-			return c.unavailable(ctx, "not called: the limit of %v per second leaves no turn in time", g.limiter.Limit())
-		}
+	if err := g.pacer.wait(ctx, c); err != nil {
+		return err
 	}
-	if wait := g.breaker.admit(time.Now()); wait > 0 {
+	now := time.Now()
+	if wait := g.breaker.admit(now); wait > 0 {
 		return c.notNow(ctx, wait)
 	}
-	return nil
+	return g.refusals.admit(c, now)
 }
 
-// run makes the call, and leaves it behind when its time is over.
+// run makes the call, and leaves it behind when its time is over. What the service
+// answers is known before the next call takes the slot.
 func (g *Guard) run(ctx context.Context, c call, f func(context.Context) error) error {
 	done := make(chan error, 1)
+	began := time.Now()
 	go func() {
 		defer func() { <-g.slots }()
 		err := errors.New("the call ended its goroutine")
@@ -171,6 +193,8 @@ func (g *Guard) run(ctx context.Context, c call, f func(context.Context) error) 
 			if value := recover(); value != nil {
 				err = &Error{Service: c.service, Op: c.op, Kind: Malformed, Err: panicked(value)}
 			}
+			g.refusals.heard(c, time.Now(), err)
+			g.pacer.heard(began, time.Now(), err)
 			done <- err
 		}()
 		err = f(ctx)

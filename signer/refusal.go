@@ -1,0 +1,66 @@
+package signer
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// refusalPause is how long a refusal is remembered.
+const refusalPause = time.Second
+
+// refusals remembers what the service refused, so that a host that lost a right
+// does not ask for every token. An error without a Code may be of the adapter, about
+// one request, and is not remembered.
+type refusals struct {
+	mu    sync.Mutex
+	known map[call]refusal
+}
+
+type refusal struct {
+	err   error
+	until time.Time // then one call may try again
+}
+
+// of returns the remembered refusal of c, nil if there is none.
+func (r *refusals) of(c call, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known, ok := r.known[c]; ok && now.Before(known.until) {
+		return known.err
+	}
+	return nil
+}
+
+// admit is of for a call that is about to be made: of those that come when a
+// refusal is over, one tries again and the others get the refusal for as long.
+func (r *refusals) admit(c call, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, ok := r.known[c]
+	switch {
+	case !ok:
+		return nil
+	case now.Before(known.until):
+		return known.err
+	}
+	known.until = now.Add(refusalPause)
+	r.known[c] = known
+	return nil
+}
+
+// heard remembers a refusal and forgets it after any other outcome.
+func (r *refusals) heard(c call, now time.Time, err error) {
+	var failure *Error
+	refused := errors.As(err, &failure) && (failure.Kind == Refused || failure.Kind == Gone) && failure.Code != ""
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !refused {
+		delete(r.known, c)
+		return
+	}
+	if r.known == nil {
+		r.known = make(map[call]refusal)
+	}
+	r.known[c] = refusal{err, now.Add(refusalPause)}
+}
