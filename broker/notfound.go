@@ -85,7 +85,7 @@ func distance(written, id string) (_ int, similar bool) {
 		return 0, false
 	default:
 		d := near.Distance(written, id)
-		return d, d <= min(longest/2, 3)
+		return d, d <= min((longest+1)/3, 3)
 	}
 }
 
