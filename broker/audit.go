@@ -30,6 +30,11 @@ type Event struct {
 	// or delivered, as in the ID and KeyID of oidctoken.Event; of the last one, if
 	// an exchange had several tries. Empty if there was no JWT.
 	TokenID, KeyID string
+	// SessionName is the name of the session at the cloud, which AWS shows in
+	// CloudTrail as the RoleSessionName: of the exchange, of the credential that
+	// was delivered, or of the sessions that the tools of a delivered connector
+	// start themselves. Empty if there is none.
+	SessionName string
 	// File is the path of a file that was written, below the step's Dir; empty
 	// for what was delivered in another way. A file that was made from several
 	// tokens or credentials has an event for each.
@@ -67,6 +72,7 @@ func (e Event) record() (r eventlog.Record) {
 	r.Text("Audience", e.Audience)
 	r.Text("TokenID", e.TokenID)
 	r.Text("KeyID", e.KeyID)
+	r.Text("SessionName", e.SessionName)
 	r.Text("File", e.File)
 	r.Time("Expires", e.Expires)
 	r.Duration("Took", e.Took)
@@ -87,8 +93,11 @@ func (e Event) MarshalJSON() ([]byte, error) { return e.record().MarshalJSON() }
 // was given to the step.
 func (g *grant) delivered(expires time.Time, token *oidctoken.Token) Event {
 	e := Event{Kind: Delivered, Connector: g.ref.String(), Cloud: g.connector.cloud(), Audience: g.audience, Expires: expires}
-	if token != nil {
+	switch {
+	case token != nil:
 		e.TokenID, e.KeyID = token.ID(), token.KeyID()
+	case !expires.IsZero():
+		e.SessionName, _ = g.sessionName() // the credential's exchange had it: there is no error
 	}
 	return e
 }
@@ -119,10 +128,13 @@ func (b *Broker) observe(ctx context.Context, told exchange.CacheEvent) {
 		Audience:  scope.Audience,
 		TokenID:   told.TokenID,
 		KeyID:     told.KeyID,
-		Expires:   told.Expires,
-		Took:      told.Took,
-		Late:      told.Late,
-		Err:       told.Err,
+
+		SessionName: told.Target.SessionName,
+
+		Expires: told.Expires,
+		Took:    told.Took,
+		Late:    told.Late,
+		Err:     told.Err,
 	}
 	e.Scope.Audience, e.Scope.Profile, e.Scope.Connector = "", nil, nil // which are the connector's
 	if told.Renewal {

@@ -53,6 +53,31 @@ func (s *Step) tokenFile(ctx context.Context, g *grant) (string, error) {
 	return filepath.Join(dir, tokenName(g)), err
 }
 
+// valueFile returns the path of a file that holds a variable of the grant's
+// credential for the scopes, and is kept fresh.
+func (s *Step) valueFile(ctx context.Context, g *grant, scopes, variable string) (string, error) {
+	end, err := s.begin()
+	if err != nil {
+		return "", err
+	}
+	defer end()
+	dir, err := s.Dir()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(variable + " " + scopes))
+	path := filepath.Join(privateDir, fileName(g)+"-"+hex.EncodeToString(sum[:16])+".value")
+	ref, audience := g.ref.String(), g.audience
+	err = s.keep(ctx, &keptFile{path: path, source: variable + " of " + ref + " for " + audience + " " + scopes, render: func(ctx context.Context, u *usage) (string, error) {
+		g, err := s.grant(ctx, ref, audience) // which may have been revoked
+		if err != nil {
+			return "", err
+		}
+		return credentialValue(variable)(ctx, call{step: s, grant: g, scope: scopes, usage: u})
+	}})
+	return filepath.Join(dir, path), err
+}
+
 // bundle writes what the tools of the grant's cloud need, and returns the variables
 // that lead to it: the same for a step each time. Files that are there stay.
 func (s *Step) bundle(ctx context.Context, g *grant) (map[string]string, error) {
@@ -75,14 +100,14 @@ func (s *Step) bundle(ctx context.Context, g *grant) (map[string]string, error) 
 	return env, nil
 }
 
-// makeBundle writes what leads tools to a file that is kept fresh, unless the
-// connector is ByEndpoint, and to the step's endpoint. The file itself comes
-// last: what fails before leaves nothing that serves.
+// makeBundle writes what leads tools to a file that is kept fresh, and to the step's
+// endpoint. The file itself comes last: what fails before leaves nothing that
+// serves. It returns no variables if the Exchanger has nothing for tools.
 func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[string]string, error) {
 	env := make(map[string]string)
 	within := filepath.Join(privateDir, name)
-	files, filed := g.connector.Exchanger.(exchange.FileSourced)
-	if filed = filed && !g.connector.ByEndpoint; filed {
+	files, filed := g.connector.fileSourced()
+	if filed {
 		dir, err := s.Dir()
 		if err != nil {
 			return nil, err
@@ -97,10 +122,11 @@ func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[strin
 		if err != nil {
 			return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
 		}
+		filed = len(env) > 0
 	}
-	// Whose tools can be given the credential itself have the choice.
+	// Tools that can be given the credential itself have the choice.
 	_, container := g.connector.Exchanger.(exchange.ContainerSourced)
-	if ex, ok := g.connector.Exchanger.(exchange.EndpointSourced); ok && (container || g.connector.ByEndpoint) {
+	if ex, ok := g.connector.Exchanger.(exchange.EndpointSourced); ok && (container || !filed) {
 		e, err := s.listen()
 		if err != nil {
 			return nil, err
@@ -120,16 +146,26 @@ func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[strin
 	return env, nil
 }
 
+// fileSourced returns c's Exchanger if tools are to read a file.
+func (c *Connector) fileSourced() (exchange.FileSourced, bool) {
+	files, ok := c.Exchanger.(exchange.FileSourced)
+	return files, ok && !c.ByEndpoint
+}
+
 // sessionBundle is the bundle of tools that name their sessions themselves, and
 // keep credentials by that name beyond the step: it is the step's alone, also
 // if the host knows no execution that would tell it from others.
 func (s *Step) sessionBundle(ex exchange.SessionBundler, g *grant, dir, token string) (*exchange.Bundle, error) {
-	name, err := s.sessionName(g, s.nonce)
+	name, err := s.toolSession(g)
 	if err != nil {
 		return nil, err
 	}
 	return ex.SessionBundle(dir, token, name)
 }
+
+// toolSession returns the name of the sessions that tools start with the grant's
+// JWT.
+func (s *Step) toolSession(g *grant) (string, error) { return g.sessionName(s.nonce) }
 
 // writeBundle writes a bundle's directories and files below within, in the
 // step's directory, and adds the variables that env does not have yet.
@@ -144,6 +180,9 @@ func (s *Step) writeBundle(ctx context.Context, env map[string]string, within st
 	b, err := make(filepath.Join(dir, within))
 	if err != nil {
 		return err
+	}
+	if b == nil {
+		return nil // a third party's, with nothing in it
 	}
 	for _, name := range b.Dirs {
 		if err := s.keepDir(ctx, filepath.Join(within, filepath.FromSlash(name))); err != nil {

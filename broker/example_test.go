@@ -174,6 +174,8 @@ func ExampleStep_Deliver() {
 		kind := "of the endpoint"
 		if info, err := os.Stat(value); err == nil {
 			kind = info.Mode().String()
+		} else if filepath.IsAbs(value) {
+			kind = "yet to be made"
 		}
 		fmt.Println(name, kind)
 	}
@@ -181,10 +183,18 @@ func ExampleStep_Deliver() {
 	// ACTIONS_ID_TOKEN_REQUEST_TOKEN of the endpoint
 	// ACTIONS_ID_TOKEN_REQUEST_URL of the endpoint
 	// CLOUDSDK_CONFIG drwx------
+	// DOCKER_CONFIG drwx------
 	// GOOGLE_APPLICATION_CREDENTIALS -rw-------
+	// HELM_CACHE_HOME drwx------
+	// HELM_CONFIG_HOME drwx------
+	// HELM_REGISTRY_CONFIG yet to be made
+	// HELM_REPOSITORY_CACHE drwx------
+	// HELM_REPOSITORY_CONFIG yet to be made
+	// KUBECONFIG yet to be made
 	// NO_PROXY of the endpoint
 	// OIDCTOKEN_HEADER_FILE -rw-------
 	// OIDCTOKEN_URL of the endpoint
+	// REGISTRY_AUTH_FILE -rw-------
 	// no_proxy of the endpoint
 }
 
@@ -199,7 +209,7 @@ func ExampleStep_Environ() {
 	fmt.Println(len(step.Environ()))
 	// Output:
 	// 0
-	// 8
+	// 16
 }
 
 // A step's own list of hosts without a proxy stays, and has the endpoint's

@@ -39,3 +39,14 @@ func (s *Step) giveAll(ctx context.Context, refs []string) error {
 	}
 	return nil
 }
+
+// Variables returns what Deliver adds to Environ for a connector, and starts no
+// endpoint.
+func (s *Step) Variables(ctx context.Context, ref string) (map[string]string, error) {
+	g, err := s.grant(ctx, ref, "")
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.variablesOf(ctx, g)
+	return v.env, err
+}

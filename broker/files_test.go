@@ -91,6 +91,63 @@ func TestCredentialsFileExpression(t *testing.T) {
 	}
 }
 
+// A file of an access token holds the token alone, is one for the same arguments,
+// and never holds an expired token.
+func TestAccessTokenFileExpression(t *testing.T) {
+	google := newCloud("gcp")
+	google.lifetime = 10 * time.Minute
+	config := brokerConfig(t, google)
+	synctest.Test(t, func(t *testing.T) {
+		step := newStep(t, start(t, config), scope("payments", "ledger"))
+		file := func(args string) string { return expand(t, step, `<+secrets.getGCPAccessTokenFile(`+args+`)>`) }
+		path := file(`"account.gcp_prod"`)
+		if got, want := read(t, path), expand(t, step, `<+secrets.getGCPAccessToken("account.gcp_prod")>`); got != want {
+			t.Errorf("the file holds %q, want %q", got, want)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+			t.Errorf("the file: %v, %v; want mode 0600", info, err)
+		}
+		scoped := file(`"account.gcp_prod", "https://scope.example.com"`)
+		if got, want := read(t, scoped), expand(t, step, `<+secrets.getGCPAccessToken("account.gcp_prod", "https://scope.example.com")>`); got != want {
+			t.Errorf("the file of a scope holds %q, want %q", got, want)
+		}
+		paths := map[string]bool{path: true, scoped: true, file(`"org.gcp_org"`): true, file(`"gcp_mine"`): true}
+		if len(paths) != 4 || file(`"account.gcp_prod"`) != path {
+			t.Errorf("paths %v, and %s for the first again", paths, file(`"account.gcp_prod"`))
+		}
+		first := read(t, path)
+		for range 60 {
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if got := read(t, path); !strings.HasPrefix(got, "access-") {
+				t.Fatalf("the file holds %q", got)
+			}
+		}
+		if read(t, path) == first {
+			t.Error("the token was not renewed in an hour")
+		}
+		outage := error(&exchange.Error{Provider: "gcp", Op: "sts:token", Status: 503, Retryable: true})
+		google.fail.Store(&outage)
+		time.Sleep(11 * time.Minute)
+		synctest.Wait()
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("an expired token is still there: %v", err)
+		}
+		if err := step.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	step := newStep(t, start(t, config), scope("payments", "ledger"))
+	for _, text := range []string{
+		`<+secrets.getGCPAccessTokenFile("account.aws_prod")>`, `<+secrets.getGCPAccessTokenFile("account.vault")>`,
+		`<+secrets.getGCPAccessTokenFile("account.gcp_prod", "")>`, `<+secrets.getGCPAccessTokenFile("theirs")>`, `<+secrets.getGCPAccessTokenFile()>`,
+	} {
+		if got, err := step.Expand(t.Context(), text); err == nil {
+			t.Errorf("%s gives %q", text, got)
+		}
+	}
+}
+
 func TestWriteFile(t *testing.T) {
 	step := newStep(t, newBroker(t, newCloud("gcp")), scope("payments", "ledger"))
 	path, err := step.WriteFile(t.Context(), "etc/app.conf", `token=<+secrets.getJWT("account.vault")>;`)

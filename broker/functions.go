@@ -48,6 +48,7 @@ var functions = []function{
 	{name: "secrets.getJWT", maxArgs: 2, secret: true, evaluate: jwt},
 	{name: "secrets.getJWTFile", maxArgs: 2, evaluate: jwtFile},
 	{name: "secrets.getGCPAccessToken", maxArgs: 2, second: scopeArgument, secret: true, cloud: "gcp", evaluate: credentialValue("CLOUDSDK_AUTH_ACCESS_TOKEN")},
+	{name: "secrets.getGCPAccessTokenFile", maxArgs: 2, second: scopeArgument, cloud: "gcp", evaluate: credentialFile("CLOUDSDK_AUTH_ACCESS_TOKEN")},
 	{name: "secrets.getGCPCredentialsFile", maxArgs: 1, cloud: "gcp", evaluate: bundleFile("GOOGLE_APPLICATION_CREDENTIALS")},
 	{name: "secrets.getAWSCredentials", maxArgs: 1, secret: true, cloud: "aws", fields: slices.Sorted(maps.Keys(awsVariables)), evaluate: awsCredentials},
 	{name: "secrets.getAzureAccessToken", maxArgs: 2, second: scopeArgument, secret: true, cloud: "azure", evaluate: credentialValue("AZURE_ACCESS_TOKEN")},
@@ -244,6 +245,14 @@ func credentialValue(variable string) func(context.Context, call) (string, error
 	}
 }
 
+// credentialFile evaluates to the path of a file that holds a variable of the
+// connector's credential and is kept fresh.
+func credentialFile(variable string) func(context.Context, call) (string, error) {
+	return func(ctx context.Context, c call) (string, error) {
+		return c.step.valueFile(ctx, c.grant, c.scope, variable)
+	}
+}
+
 // awsCredentials evaluates to the field that is asked for: the parts of one set,
 // however many are read.
 func awsCredentials(ctx context.Context, c call) (string, error) {
@@ -262,7 +271,7 @@ func bundleFile(variable string) func(context.Context, call) (string, error) {
 		if path == "" {
 			return "", fmt.Errorf("broker: connector %s: its files have no %s", c.grant.ref, variable)
 		}
-		if c.grant.connector.ByEndpoint { // else what was written leads nowhere
+		if _, filed := c.grant.connector.fileSourced(); !filed { // what was written leads to the endpoint
 			c.step.mu.Lock()
 			defer c.step.mu.Unlock()
 			c.step.give(c.grant)

@@ -26,7 +26,7 @@ func TestWrongCloud(t *testing.T) {
 		{"another cloud's", `getGCPAccessToken("account.aws_prod")`,
 			"connector account.aws_prod leads to aws, and secrets.getGCPAccessToken needs a connector of gcp: use secrets.getAWSCredentials, or name a connector of gcp"},
 		{"another cloud's with two functions", `getAWSCredentials("account.gcp_prod").sessionToken`,
-			"connector account.gcp_prod leads to gcp, and secrets.getAWSCredentials needs a connector of aws: use secrets.getGCPAccessToken or secrets.getGCPCredentialsFile, or name a connector of aws"},
+			"connector account.gcp_prod leads to gcp, and secrets.getAWSCredentials needs a connector of aws: use secrets.getGCPAccessToken or secrets.getGCPAccessTokenFile or secrets.getGCPCredentialsFile, or name a connector of aws"},
 		{"a file", `getGCPCredentialsFile("account.aws_prod")`,
 			"connector account.aws_prod leads to aws, and secrets.getGCPCredentialsFile needs a connector of gcp: use secrets.getAWSCredentials, or name a connector of gcp"},
 		{"no cloud", `getAzureAccessToken("account.vault")`,

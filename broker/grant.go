@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,7 +159,7 @@ func (s *Step) lease(ctx context.Context, g *grant, scopes string) (*exchange.Cr
 	if scopes != "" {
 		asked = strings.Fields(scopes)
 	}
-	name, err := s.sessionName(g)
+	name, err := g.sessionName()
 	if err != nil {
 		return nil, err
 	}
@@ -195,16 +196,27 @@ func (s *Step) failed(g *grant, err error) error {
 	return fmt.Errorf("broker: connector %s: %w", g.ref, s.ended(err))
 }
 
-// sessionName is the name of the step's sessions at g's cloud, where the cloud
-// wants one: of all that the step's tokens say, and of the connector.
-func (s *Step) sessionName(g *grant, more ...string) (string, error) {
-	prefix := s.config.Scope.Account.ID
-	if s.config.Scope.Pipeline != nil {
-		prefix = s.config.Scope.Pipeline.ID
-	}
+// sessionName returns the name of the step's sessions at g's cloud, where the cloud
+// wants one. It begins with what leads from the cloud's audit log to the run, and
+// ends with a digest over all that the step's tokens say, and the connector.
+func (g *grant) sessionName(more ...string) (string, error) {
 	claims, err := g.claims.MarshalJSON()
 	if err != nil {
 		return "", err
 	}
-	return exchange.SessionName(prefix, append([]string{string(claims), g.ref.String()}, more...)...), nil
+	return exchange.SessionName(sessionPrefix(&g.scope), append([]string{string(claims), g.ref.String()}, more...)...), nil
+}
+
+// sessionPrefix returns the id of s's execution, or its number, and then the id of
+// the pipeline, as far as the host knows them; without both, the account's id. The
+// execution comes first because a session name has no room for all of it.
+func sessionPrefix(s *oidctoken.Scope) string {
+	var parts []string
+	if e := s.Execution; e != nil && cmp.Or(e.ID, e.Sequence) != "" {
+		parts = append(parts, cmp.Or(e.ID, e.Sequence))
+	}
+	if p := s.Pipeline; p != nil && p.ID != "" {
+		parts = append(parts, p.ID)
+	}
+	return cmp.Or(strings.Join(parts, "-"), s.Account.ID)
 }

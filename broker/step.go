@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/expr"
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 	"github.com/oidctoken/oidctoken/internal/mask"
@@ -83,6 +84,7 @@ type Step struct {
 	delivered map[string]Ref               // by cloud
 	bundles   map[string]map[string]string // variables by fileName
 	environ   map[string]string
+	origins   map[string]origin    // of variables of environ
 	files     map[string]*keptFile // by path
 	endpoint  *endpoint            // nil until a connector is given
 	given     []Ref                // that the endpoint serves
@@ -108,6 +110,7 @@ func (b *Broker) NewStep(c StepConfig) (*Step, error) {
 		delivered: make(map[string]Ref),
 		bundles:   make(map[string]map[string]string),
 		environ:   make(map[string]string),
+		origins:   make(map[string]origin),
 		files:     make(map[string]*keptFile),
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -184,23 +187,33 @@ func (s *Step) begin() (end func(), err error) {
 // An audience leads to the step's one connector that allows it; without one,
 // the step's only connector is meant.
 //
+// An Exchanger that has nothing for its cloud's tools, neither a file nor an
+// endpoint nor variables for them, is asked for a Credential, and Deliver adds its
+// variables. A process that has started keeps their values, so they serve until the
+// Credential expires: Audit receives when. To call Deliver again replaces them in
+// Environ if the Credential was renewed.
+//
+// Each step has private places for what container tools, helm and kubectl log in
+// with: DOCKER_CONFIG, REGISTRY_AUTH_FILE, HELM_CONFIG_HOME, HELM_REGISTRY_CONFIG,
+// HELM_REPOSITORY_CONFIG, HELM_CACHE_HOME, HELM_REPOSITORY_CACHE and KUBECONFIG.
+//
 // Of one cloud, a step can be given one connector. It may be delivered again, which
 // brings back the files that the step has removed. What fails delivers nothing.
 func (s *Step) Deliver(ctx context.Context, ref string) error {
-	g, err := s.deliver(ctx, ref)
+	e, err := s.deliver(ctx, ref)
 	if err != nil {
 		return err
 	}
-	s.audit(ctx, g.delivered(time.Time{}, nil))
+	s.audit(ctx, e)
 	return nil
 }
 
 // deliver is Deliver, for one caller at a time: of two connectors of one cloud,
 // one is refused.
-func (s *Step) deliver(ctx context.Context, ref string) (*grant, error) {
+func (s *Step) deliver(ctx context.Context, ref string) (Event, error) {
 	end, err := s.begin()
 	if err != nil {
-		return nil, err
+		return Event{}, err
 	}
 	defer end()
 	during, done := s.during(ctx)
@@ -209,36 +222,55 @@ func (s *Step) deliver(ctx context.Context, ref string) (*grant, error) {
 	case s.delivering <- struct{}{}:
 		defer func() { <-s.delivering }()
 	case <-during.Done():
-		return nil, s.ended(during.Err())
+		return Event{}, s.ended(during.Err())
 	}
 	g, err := s.grant(ctx, ref, "")
 	if err != nil {
-		return nil, err
+		return Event{}, err
 	}
 	cloud := g.connector.cloud()
 	s.mu.Lock()
 	other, taken := s.delivered[cloud]
 	s.mu.Unlock()
 	if taken && other != g.ref {
-		return nil, fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", g.ref, other)
+		return Event{}, fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", g.ref, other)
 	}
 	endpoint, err := s.endpointEnv(ctx)
 	if err != nil {
-		return nil, err
+		return Event{}, err
 	}
-	env, err := s.bundle(ctx, g)
+	private, err := s.privateEnv(ctx)
 	if err != nil {
-		return nil, err
+		return Event{}, err
+	}
+	v, err := s.variablesOf(ctx, g)
+	if err != nil {
+		return Event{}, err
+	}
+	e := g.delivered(v.expires, nil)
+	if files, ok := g.connector.fileSourced(); ok {
+		if _, ok := files.(exchange.SessionBundler); ok {
+			if e.SessionName, err = s.toolSession(g); err != nil {
+				return Event{}, err
+			}
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cloud != "" { // else it has no variables that another's could replace
+	if err := s.place(g, v); err != nil {
+		return Event{}, err
+	}
+	if cloud != "" {
 		s.delivered[cloud] = g.ref
 	}
-	maps.Copy(s.environ, env)
+	for name, value := range private {
+		if _, ok := s.environ[name]; !ok {
+			s.environ[name] = value
+		}
+	}
 	maps.Copy(s.environ, endpoint)
 	s.give(g)
-	return g, nil
+	return e, nil
 }
 
 // ended returns err, or ErrClosed if the step or its broker was closed: a caller
