@@ -20,10 +20,10 @@ func badRequest(reason string) error {
 
 // requestedAudience returns the audience that a request names in its query or
 // its body, whatever its method; empty if it names none. It refuses a request
-// that seems to name an audience in another way: the client would get the token
-// of the connector's default audience, and send it to somebody else.
+// that seems to name an audience in another way: the client would get a token
+// for the connector's default audience, and send it to another relying party.
 func requestedAudience(r *http.Request) (string, error) {
-	// The read error is that of a client that hung up.
+	// A client that hung up gets no answer, so the read error is not reported.
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
 	if err != nil || len(body) > maxRequest {
 		return "", badRequest(fmt.Sprintf("the body cannot be read, or is longer than %d bytes", maxRequest))
@@ -122,8 +122,9 @@ func (n *named) body(header http.Header, text []byte) error {
 	return nil
 }
 
-// selectsTarget reports whether the name of a parameter seems to say for whom a
-// token is: by audience, by a misspelling of it, or as RFC 8693 and RFC 8707 do.
+// selectsTarget reports whether the name of a parameter seems to select the
+// relying party of a token: with the word audience, a misspelling of it, or a
+// parameter of RFC 8693 or RFC 8707.
 func selectsTarget(name string) bool {
 	for word := range wordsOf(name) {
 		switch singular := strings.TrimSuffix(word, "s"); {

@@ -18,8 +18,8 @@ const (
 	otherAudience = "https://other.example.com"
 )
 
-// send answers a request as it stands on the wire, but for the Host and the
-// Content-Length, which send adds.
+// send answers a request that stands here as on the wire. It adds the Host, and
+// the Authorization if there is none.
 func send(t *testing.T, endpoint http.Handler, head, body string) reply {
 	t.Helper()
 	text := strings.ReplaceAll(head, "\n", "\r\n") + "\r\nHost: 127.0.0.1:1\r\n"
@@ -222,8 +222,8 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// Credentials are those of the connector: a request that names an audience is
-// refused, as it would be for a token.
+// Credentials belong to the connector, which has one audience. The endpoint
+// refuses a request for credentials that names one.
 func TestCredentialsHaveNoAudience(t *testing.T) {
 	step := newStep(t, start(t, endpointConfig(t, new(audits))), scope("payments", "ledger"))
 	endpoint, err := step.Endpoint(t.Context(), "account.aws_prod")
@@ -267,7 +267,7 @@ func FuzzParseAudience(f *testing.F) {
 			}
 			return
 		}
-		names := make(map[string]bool) // values of what is named audience or aud
+		names := make(map[string]bool) // values of parameters and members audience or aud
 		collect(names, query)
 		var document any
 		switch {
@@ -292,7 +292,7 @@ func collect(names map[string]bool, text string) {
 			name, value, _ = strings.Cut(rest, "=")
 		}
 		if isAudience(name) {
-			decoded, _ := url.QueryUnescape(value) // what cannot be decoded is refused
+			decoded, _ := url.QueryUnescape(value) // ParseAudience refuses a value with a wrong escape
 			names[decoded] = true
 		}
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// waiting is a store of connectors that answers nobody before the caller leaves.
+// waiting is a store of connectors that never answers. It waits until the caller
+// leaves.
 type waiting struct{ broker.Connectors }
 
 func (waiting) Connector(ctx context.Context, _ broker.Home) (*broker.Connector, error) {
@@ -27,9 +28,9 @@ func (s *switched) Connector(ctx context.Context, home broker.Home) (*broker.Con
 	return s.Connectors.Connector(ctx, home)
 }
 
-// All that waits when a step closes says that it is closed, not that somebody
-// canceled a context that the caller does not know. A Close is nothing to warn
-// about, and no refusal.
+// Every call that waits when a step closes returns ErrClosed, and not the
+// context.Canceled of a context that the caller does not know. A Close logs no
+// warning and audits no refusal.
 func TestCloseWhileWaiting(t *testing.T) {
 	var log bytes.Buffer
 	told := new(audits)
@@ -91,7 +92,8 @@ func TestCloseWhileWaiting(t *testing.T) {
 	}
 }
 
-// A caller that leaves a step which stays open is told of his own context.
+// A caller whose context ends, while the step stays open, gets the error of that
+// context.
 func TestLeaveWhileWaiting(t *testing.T) {
 	config := endpointConfig(t, new(audits))
 	config.Connectors = waiting{}

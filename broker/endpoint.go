@@ -121,8 +121,8 @@ func (e *endpoint) of(g *grant) exchange.Endpoint {
 	}
 }
 
-// give lets the step ask its endpoint for what a grant's connector has, and
-// keeps the step's requests from proxies. The caller holds s.mu.
+// give adds a grant's connector to those that the endpoint serves, and keeps the
+// step's requests from proxies. The caller holds s.mu.
 func (s *Step) give(g *grant) {
 	s.environ[upperNoProxy], s.environ[lowerNoProxy] = noProxy(s.endpoint.unproxied())
 	if !slices.Contains(s.given, g.ref) {

@@ -15,9 +15,9 @@ const (
 )
 
 // pool is a listener that bounds an endpoint's connections. A new connection
-// does not wait while another one can be closed in its place: the oldest one
-// that has not shown the secret, else the one with the secret that is idle for
-// longest. So connections without the secret neither delay nor displace those
+// does not wait while another one can be closed in its place. The pool closes
+// the oldest one that has not shown the secret; if there is none, it closes the
+// one with the secret that is idle for longest. So connections without the secret neither delay nor displace those
 // that have it. Accept waits only while all connections answer the step.
 type pool struct {
 	net.Listener
@@ -55,7 +55,7 @@ func (p *pool) Accept() (net.Conn, error) {
 	}
 	c := &pooledConn{Conn: conn, pool: p}
 	if !p.admit(c) {
-		conn.Close() // nobody reads its error
+		conn.Close() // its error changes nothing
 		return nil, net.ErrClosed
 	}
 	return c, nil
@@ -76,7 +76,7 @@ func (p *pool) admit(c *pooledConn) bool {
 		}
 		other := victim.Value.(*pooledConn)
 		other.take()
-		other.Conn.Close() // its server goroutine sees that, and nobody reads the error
+		other.Conn.Close() // its error changes nothing: the server goroutine ends
 	}
 	if p.closed {
 		return false

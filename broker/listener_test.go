@@ -108,14 +108,14 @@ func gone(callers []*caller) (positions []int) {
 	return positions
 }
 
-// inBubble serves an endpoint, for whose requests nobody may wait.
+// inBubble serves an endpoint in a bubble. It fails if any request waited.
 func inBubble(t *testing.T, config broker.Config, f func(d *door)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		f(newDoor(t, config))
 		if waited := time.Since(began); waited != 0 {
-			t.Errorf("somebody waited %v", waited)
+			t.Errorf("a request waited %v", waited)
 		}
 	})
 }
@@ -272,8 +272,8 @@ func (h *held) Connector(ctx context.Context, home broker.Home) (*broker.Connect
 	return h.Connectors.Connector(ctx, home)
 }
 
-// Connections that are being answered are never closed to make room: what is
-// more than the bound waits until one of them becomes idle.
+// The endpoint never closes a connection that it is answering. A connection above
+// the bound waits until one of them becomes idle.
 func TestBusySessionsStay(t *testing.T) {
 	config := endpointConfig(t, new(audits))
 	store := &held{Connectors: config.Connectors}
@@ -339,7 +339,7 @@ func TestSlowHeader(t *testing.T) {
 		d := newDoor(t, config)
 		began := time.Now()
 		c := d.dial()
-		c.watch() // else what the endpoint says at the end waits
+		c.watch() // without a reader, the endpoint's last words block it
 		for {
 			if _, err := io.WriteString(c, "G"); err != nil {
 				break

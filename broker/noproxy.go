@@ -16,8 +16,8 @@ const (
 // NoProxy returns env with a NO_PROXY and a no_proxy that keep requests to the
 // step's endpoint, and the secret in them, from every proxy: with each host that
 // either variable in env lists, and the endpoint's. env is all that the step's
-// command is to start with, as "name=value", with what Environ returns. NoProxy
-// leaves env itself as it is, and returns an equal one if nothing was delivered.
+// command is to start with, as "name=value", Environ's variables included. NoProxy
+// does not change env. It returns a copy, equal to env if nothing was delivered.
 //
 //	command.Env = step.NoProxy(append(env, step.Environ()...))
 func (s *Step) NoProxy(env []string) []string {

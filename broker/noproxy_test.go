@@ -13,8 +13,8 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// W05: both variables keep the endpoint's secret from proxies, and keep what the
-// step has in either.
+// W05: both variables keep the endpoint's secret from proxies, and hold every host
+// that the step has in either.
 func TestNoProxy(t *testing.T) {
 	b := newBroker(t, newCloud("gcp"))
 	step := newStep(t, b, scope("payments", "ledger"))
@@ -61,7 +61,8 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
-// What is in either variable stays in both, each host once, and twice is as once.
+// Every host of either variable is in both results once. A second NoProxy changes
+// nothing.
 func TestNoProxyKeeps(t *testing.T) {
 	step := newStep(t, newBroker(t, newCloud("gcp")), scope("payments", "ledger"))
 	deliver(t, step, "account.vault")

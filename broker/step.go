@@ -176,7 +176,7 @@ func (s *Step) begin() (end func(), err error) {
 //
 //   - ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, for clients
 //     that get their token from a GitHub runner;
-//   - OIDCTOKEN_URL, which a POST of {"audience":"..."} is answered by with
+//   - OIDCTOKEN_URL, which answers a POST of {"audience":"..."} with
 //     {"count":N,"value":"JWT","expiresAt":"..."}, and OIDCTOKEN_HEADER_FILE, a
 //     file with the Authorization header that it wants, as curl -H @FILE sends it;
 //   - for AWS, AWS_CONTAINER_CREDENTIALS_FULL_URI and
@@ -185,7 +185,8 @@ func (s *Step) begin() (end func(), err error) {
 //     step has these already, NoProxy joins them.
 //
 // An audience leads to the step's one connector that allows it; without one,
-// the step's only connector is meant.
+// to the step's only connector. A request gets a token for the audience that it
+// names, or an error, whatever its form.
 //
 // An Exchanger that has nothing for its cloud's tools, neither a file nor an
 // endpoint nor variables for them, is asked for a Credential, and Deliver adds its
@@ -298,7 +299,8 @@ func (s *Step) whenClosed() error {
 
 // Environ returns the variables of what was delivered, as "name=value", sorted
 // by name. One is a secret: ACTIONS_ID_TOKEN_REQUEST_TOKEN, which opens the
-// step's endpoint. The slice is the caller's.
+// step's endpoint. NoProxy joins NO_PROXY and no_proxy with those that the step
+// has already. The caller may change the slice.
 func (s *Step) Environ() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
