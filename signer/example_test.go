@@ -231,10 +231,14 @@ func ExampleGuard_ForKey() {
 		return guard.Do(context.Background(), "house", "Sign", func(context.Context) error { return err })
 	}
 	denied := &signer.Error{Service: "house", Op: "Sign", Kind: signer.Refused, Code: "AccessDenied"}
-	fmt.Println(sign(first, denied))
+	for range 3 {
+		fmt.Println(sign(first, denied))
+	}
 	fmt.Println(sign(first, nil)) // not called for a second
 	fmt.Println(sign(second, nil))
 	// Output:
+	// house: Sign: refused: AccessDenied
+	// house: Sign: refused: AccessDenied
 	// house: Sign: refused: AccessDenied
 	// house: Sign: refused: AccessDenied
 	// <nil>

@@ -49,9 +49,9 @@ const (
 //     Limits.Rate, the normal rate is that of the second before. When the service
 //     says how long to wait, calls wait for that, 30 seconds at most, and fail at
 //     once if their ctx ends sooner.
-//   - Refusals: an error of kind Refused or Gone that has a Code is returned for a
-//     second to all calls of the same service and op, which make no call. Then one
-//     call tries again.
+//   - Refusals: after 3 errors in a row that are Refused or Gone and have a Code,
+//     the last one is returned for a second to all calls of the same service and op,
+//     which make no call. Then one call tries again.
 //
 // One Guard is shared by all keys of one quota, by way of [Guard.ForKey]. It is
 // safe for concurrent use, and made by [NewGuard].

@@ -6,18 +6,22 @@ import (
 	"time"
 )
 
-// refusalPause is how long a refusal is remembered.
-const refusalPause = time.Second
+const (
+	refusalsToRemember = 3 // in a row
+	refusalPause       = time.Second
+)
 
-// refusals remembers what the service refused, so that a host that lost a right
-// does not ask for every token. An error without a Code may be of the adapter, about
-// one request, and is not remembered.
+// refusals remembers what the service refuses, so that a host that lost a right
+// does not ask for every token. One refusal may be about one request, or about a
+// credential that is just renewed. An error without a Code may be of the adapter,
+// and does not count.
 type refusals struct {
 	mu    sync.Mutex
 	known map[call]refusal
 }
 
 type refusal struct {
+	count int // in a row
 	err   error
 	until time.Time // then one call may try again
 }
@@ -26,7 +30,7 @@ type refusal struct {
 func (r *refusals) of(c call, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known, ok := r.known[c]; ok && now.Before(known.until) {
+	if known := r.known[c]; known.count >= refusalsToRemember && now.Before(known.until) {
 		return known.err
 	}
 	return nil
@@ -37,9 +41,9 @@ func (r *refusals) of(c call, now time.Time) error {
 func (r *refusals) admit(c call, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, ok := r.known[c]
+	known := r.known[c]
 	switch {
-	case !ok:
+	case known.count < refusalsToRemember:
 		return nil
 	case now.Before(known.until):
 		return known.err
@@ -49,7 +53,7 @@ func (r *refusals) admit(c call, now time.Time) error {
 	return nil
 }
 
-// heard remembers a refusal and forgets it after any other outcome.
+// heard counts a refusal and forgets all after any other outcome.
 func (r *refusals) heard(c call, now time.Time, err error) {
 	var failure *Error
 	refused := errors.As(err, &failure) && (failure.Kind == Refused || failure.Kind == Gone) && failure.Code != ""
@@ -62,5 +66,5 @@ func (r *refusals) heard(c call, now time.Time, err error) {
 	if r.known == nil {
 		r.known = make(map[call]refusal)
 	}
-	r.known[c] = refusal{err, now.Add(refusalPause)}
+	r.known[c] = refusal{r.known[c].count + 1, err, now.Add(refusalPause)}
 }

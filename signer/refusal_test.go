@@ -27,6 +27,28 @@ func counted(n *int, f func(context.Context) error) func(context.Context) error 
 	}
 }
 
+// refuse lets g remember a refusal.
+func refuse(t *testing.T, g *signer.Guard) {
+	t.Helper()
+	for range 3 {
+		do(t.Context(), g, denied)
+	}
+}
+
+// Three refusals in a row are remembered, and no others.
+func TestGuardRefusalsInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := signer.NewGuard(signer.Limits{})
+		for range 100 {
+			do(t.Context(), g, denied)
+			do(t.Context(), g, denied)
+			if _, err := do(t.Context(), g, up); err != nil {
+				t.Fatalf("after two refusals: %v", err)
+			}
+		}
+	})
+}
+
 // While the service refuses, it is called once a second, whoever asks and however
 // often, and everybody gets its error.
 func TestGuardRemembersRefusals(t *testing.T) {
@@ -47,11 +69,12 @@ func TestGuardRemembersRefusals(t *testing.T) {
 					}
 					time.Sleep(2 * time.Millisecond)
 				}
-				want := []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second}
+				want := []time.Duration{0, 2 * time.Millisecond, 4 * time.Millisecond, 1004 * time.Millisecond, 2004 * time.Millisecond, 3004 * time.Millisecond}
 				if diff := cmp.Diff(want, calls); diff != "" {
 					t.Errorf("calls at (-want +got):\n%s", diff)
 				}
-				if _, err := do(t.Context(), g, up); err != nil { // 4 s after the first
+				time.Sleep(4 * time.Millisecond)
+				if _, err := do(t.Context(), g, up); err != nil {
 					t.Errorf("a second after the last refusal: %v", err)
 				}
 				if _, err := do(t.Context(), g, up); err != nil {
@@ -62,12 +85,12 @@ func TestGuardRemembersRefusals(t *testing.T) {
 	}
 }
 
-// Of callers that come together, no more ask than may be under way, and then one.
+// Of callers that come together, few more ask than may be under way, and then one.
 func TestGuardRefusalOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := signer.NewGuard(signer.Limits{InFlight: 8})
 		var mu sync.Mutex
-		for round, want := range []int{8, 1, 1} {
+		for round, most := range []int{8 + 2, 1, 1} { // 2 take the places of the first refusals
 			calls := 0
 			var wg sync.WaitGroup
 			for range 2000 {
@@ -86,8 +109,8 @@ func TestGuardRefusalOfMany(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if calls != want {
-				t.Errorf("round %d: %d calls, want %d", round, calls, want)
+			if calls < 1 || calls > most {
+				t.Errorf("round %d: %d calls, want 1 to %d", round, calls, most)
 			}
 			time.Sleep(time.Second)
 		}
@@ -104,30 +127,30 @@ func TestGuardRemembersNoMore(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		service func(context.Context) error
-		calls   int // of 3
+		calls   int // of 4
 	}{
-		{"refused", denied, 1},
-		{"gone", of(signer.Gone, "DisabledException"), 1},
-		{"refused by the adapter", of(signer.Refused, ""), 3},
-		{"malformed", of(signer.Malformed, "200"), 3},
-		{"unavailable", of(signer.Unavailable, "503"), 3},
-		{"another error", func(context.Context) error { return errors.New("x") }, 3},
-		{"success", up, 3},
+		{"refused", denied, 3},
+		{"gone", of(signer.Gone, "DisabledException"), 3},
+		{"refused by the adapter", of(signer.Refused, ""), 4},
+		{"malformed", of(signer.Malformed, "200"), 4},
+		{"unavailable", of(signer.Unavailable, "503"), 4},
+		{"another error", func(context.Context) error { return errors.New("x") }, 4},
+		{"success", up, 4},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g, n := signer.NewGuard(signer.Limits{}), 0
-			for range 3 {
+			for range 4 {
 				do(t.Context(), g, counted(&n, tt.service))
 			}
 			if n != tt.calls {
-				t.Errorf("%s: %d calls of 3, want %d", tt.name, n, tt.calls)
+				t.Errorf("%s: %d calls of 4, want %d", tt.name, n, tt.calls)
 			}
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
 		g := signer.NewGuard(signer.Limits{InFlight: 1, Timeout: time.Second})
 		key, other := g.ForKey(), g.ForKey()
-		do(t.Context(), key, denied)
+		refuse(t, key)
 		for name, try := range map[string]func() error{
 			"another key":     func() error { _, err := do(t.Context(), other, up); return err },
 			"the Guard":       func() error { _, err := do(t.Context(), g, up); return err },
@@ -155,7 +178,7 @@ func TestGuardRemembersNoMore(t *testing.T) {
 func TestGuardRefusalTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, n := signer.NewGuard(signer.Limits{}), 0
-		do(t.Context(), g, denied)
+		refuse(t, g)
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(10*time.Millisecond, cancel)
@@ -167,7 +190,7 @@ func TestGuardRefusalTriedAgain(t *testing.T) {
 	})
 }
 
-// 2,000 mints while the host has no right to sign are as many errors and one call.
+// 2,000 mints while the host has no right to sign are as many errors and three calls.
 func TestMintsWithoutRight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, guard := newKMS(), signer.NewGuard(signer.Limits{})
@@ -182,8 +205,8 @@ func TestMintsWithoutRight(t *testing.T) {
 				t.Fatalf("Mint: %v, want the refusal", err)
 			}
 		}
-		if n != 1 {
-			t.Errorf("%d calls for 2,000 mints, want one", n)
+		if n != 3 {
+			t.Errorf("%d calls for 2,000 mints, want three", n)
 		}
 	})
 }

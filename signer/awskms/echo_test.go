@@ -22,7 +22,7 @@ func TestEchoedNames(t *testing.T) {
 			k, symmetric := s.signingKey("ECC_NIST_P256"), s.symmetricKey()
 			client := s.client(t)
 			signing := must(awskms.New(t.Context(), client, k.arn, nil))
-			wrapper := must(awskms.NewWrapper(client, nil, symmetric.arn))
+			wrapper := must(awskms.NewWrapper(client, symmetric.arn, nil))
 			wrapped := must(wrapper.Wrap(t.Context(), secret, nil))
 			s.change = func(_ string, out map[string]any) { out[member] = echo }
 			want := func(op string, err error) {

@@ -155,7 +155,7 @@ func TestErrorsShow(t *testing.T) {
 		return true
 	}
 	dataKey := []byte("0123456789abcdefghijklmnopqrstuv")
-	wrapper := must(awskms.NewWrapper(client, nil, k.arn))
+	wrapper := must(awskms.NewWrapper(client, k.arn, nil))
 	_, signErr := signing.Sign(t.Context(), digest[:], crypto.SHA256)
 	_, wrapErr := wrapper.Wrap(t.Context(), dataKey, []byte("ring"))
 	for _, err := range []error{signErr, wrapErr} {

@@ -84,7 +84,7 @@ func ExampleNewWrapper() {
 	defer done()
 	arn := kms.symmetricKey().arn
 
-	wrapper, err := awskms.NewWrapper(client, nil, arn)
+	wrapper, err := awskms.NewWrapper(client, arn, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

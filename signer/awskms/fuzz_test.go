@@ -70,7 +70,7 @@ func FuzzAnswer(f *testing.F) {
 		client := (&canned{status: status, body: body}).client()
 		opened, err := awskms.New(t.Context(), client, k.arn, nil)
 		check("New", err, opened != nil && opened.Public() != nil)
-		wrapper := must(awskms.NewWrapper(client, nil, arn))
+		wrapper := must(awskms.NewWrapper(client, arn, nil))
 		wrapped, err := wrapper.Wrap(t.Context(), []byte("the data key"), nil)
 		check("Wrap", err, bytes.HasPrefix(wrapped, []byte(arn+"\n")))
 		plaintext, err := wrapper.Unwrap(t.Context(), []byte(arn+"\nciphertext"), body)
@@ -95,7 +95,7 @@ func FuzzUnwrap(f *testing.F) {
 	f.Add([]byte("\n"))
 	f.Fuzz(func(t *testing.T, wrapped []byte) {
 		c := &canned{status: http.StatusBadRequest, body: []byte(`{"__type":"InvalidCiphertextException"}`)}
-		wrapper := must(awskms.NewWrapper(c.client(), nil, arn, other))
+		wrapper := must(awskms.NewWrapper(c.client(), arn, nil, other))
 		_, err := wrapper.Unwrap(t.Context(), wrapped, []byte("ring"))
 		wantError(t, err, "Decrypt", signer.Refused, map[bool]string{true: "InvalidCiphertextException"}[c.asked != ""])
 		name, ciphertext, _ := bytes.Cut(wrapped, []byte("\n"))

@@ -26,7 +26,7 @@ func (p *provisioner) list(ctx context.Context) ([]string, error) {
 	arns := make(map[string]bool)
 	in := &kms.ListKeysInput{Limit: aws.Int32(pageSize)}
 	for range maxPages {
-		out, err := call(ctx, p.manage, op, p.client.ListKeys, in)
+		out, err := call(ctx, p.manage.ForKey(), op, p.client.ListKeys, in)
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +142,7 @@ func (p *provisioner) lookAt(ctx context.Context, arn string) (string, error) {
 
 func (p *provisioner) describe(ctx context.Context, arn string) (*types.KeyMetadata, error) {
 	const op = "DescribeKey"
-	out, err := call(ctx, p.manage, op, p.client.DescribeKey, &kms.DescribeKeyInput{KeyId: &arn})
+	out, err := call(ctx, p.manage.ForKey(), op, p.client.DescribeKey, &kms.DescribeKeyInput{KeyId: &arn})
 	if err != nil {
 		return nil, err
 	}

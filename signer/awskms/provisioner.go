@@ -177,7 +177,7 @@ func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Ver
 	in.Description = aws.String(p.description(algorithm))
 	in.Tags = append(slices.DeleteFunc(slices.Clone(in.Tags), func(t types.Tag) bool { return aws.ToString(t.TagKey) == ringTag }),
 		types.Tag{TagKey: aws.String(ringTag), TagValue: &p.config.Ring})
-	out, err := call(ctx, p.manage, op, p.client.CreateKey, in)
+	out, err := call(ctx, p.manage.ForKey(), op, p.client.CreateKey, in)
 	if err != nil {
 		return keyring.Version{}, err
 	}
@@ -253,7 +253,7 @@ func (p *provisioner) Retire(ctx context.Context, id string) error {
 }
 
 func (p *provisioner) schedule(ctx context.Context, arn string) error {
-	_, err := call(ctx, p.manage, "ScheduleKeyDeletion", p.client.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{
+	_, err := call(ctx, p.manage.ForKey(), "ScheduleKeyDeletion", p.client.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{
 		KeyId:               &arn,
 		PendingWindowInDays: aws.Int32(int32(p.config.PendingWindowInDays)), // #nosec G115 -- 7 to 30
 	})

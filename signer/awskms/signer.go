@@ -58,6 +58,7 @@ func New(ctx context.Context, client *kms.Client, keyID string, guard *signer.Gu
 	if guard == nil {
 		guard = signer.NewGuard(signer.Limits{})
 	}
+	guard = guard.ForKey()
 	out, err := call(ctx, guard, op, client.GetPublicKey, &kms.GetPublicKeyInput{KeyId: &keyID})
 	if err != nil {
 		return nil, err

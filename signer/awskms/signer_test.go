@@ -243,7 +243,7 @@ func TestNothingIsPrinted(t *testing.T) {
 	if _, err := signing.Sign(t.Context(), digest[:], crypto.SHA256); err != nil {
 		t.Fatal(err)
 	}
-	wrapper := must(awskms.NewWrapper(client, nil, s.symmetricKey().arn))
+	wrapper := must(awskms.NewWrapper(client, s.symmetricKey().arn, nil))
 	if _, err := wrapper.Wrap(t.Context(), []byte("the data key"), nil); err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ type wrapper struct {
 //
 // guard protects KMS and the host; nil is one of the Wrapper's own, with the
 // default limits. KMS counts what a Wrapper does apart from signatures.
-func NewWrapper(client *kms.Client, guard *signer.Guard, current string, old ...string) (keyring.Wrapper, error) {
+func NewWrapper(client *kms.Client, current string, guard *signer.Guard, old ...string) (keyring.Wrapper, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (w *wrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, er
 		return nil, refused(op, "the plaintext has %d bytes, not 1 to %d", len(plaintext), maxPlaintext)
 	}
 	arn := w.keys[0]
-	out, err := call(ctx, w.guard, op, w.client.Encrypt, &kms.EncryptInput{
+	out, err := call(ctx, w.guard.ForKey(), op, w.client.Encrypt, &kms.EncryptInput{
 		KeyId:             &arn,
 		Plaintext:         bytes.Clone(plaintext), // the call may outlive Wrap
 		EncryptionContext: encryptionContext(bound),
@@ -99,7 +99,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, er
 		if len(ciphertext) == 0 || len(ciphertext) > maxCiphertext {
 			return nil, refused(op, "the ciphertext has %d bytes, not 1 to %d", len(ciphertext), maxCiphertext)
 		}
-		out, err := call(ctx, w.guard, op, w.client.Decrypt, &kms.DecryptInput{
+		out, err := call(ctx, w.guard.ForKey(), op, w.client.Decrypt, &kms.DecryptInput{
 			KeyId:             &arn,
 			CiphertextBlob:    bytes.Clone(ciphertext),
 			EncryptionContext: encryptionContext(bound),

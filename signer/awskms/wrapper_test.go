@@ -48,7 +48,7 @@ func verified(t *testing.T, ring *keyring.Ring, alg string, now func() time.Time
 // KMS is away, and another replica opens what the first one stored.
 func TestRingWithWrapper(t *testing.T) {
 	s := newStandin(t)
-	wrapper := must(awskms.NewWrapper(s.client(t), nil, s.symmetricKey().arn))
+	wrapper := must(awskms.NewWrapper(s.client(t), s.symmetricKey().arn, nil))
 	store := new(keyring.MemoryStore)
 	config := keyring.Config{Store: store, Wrapper: wrapper, Algorithms: []string{"ES256"}}
 	first := must(keyring.New(t.Context(), config))
@@ -75,17 +75,17 @@ func TestRingRewraps(t *testing.T) {
 	s := newStandin(t)
 	client, old, current := s.client(t), s.symmetricKey(), s.symmetricKey()
 	config := keyring.Config{Store: new(keyring.MemoryStore), Algorithms: []string{"ES256"}}
-	config.Wrapper = must(awskms.NewWrapper(client, nil, old.arn))
+	config.Wrapper = must(awskms.NewWrapper(client, old.arn, nil))
 	ring := must(keyring.New(t.Context(), config))
 	ring.Close()
 	kid := verified(t, ring, "ES256", nil)
 
-	config.Wrapper = must(awskms.NewWrapper(client, nil, current.arn, old.arn))
+	config.Wrapper = must(awskms.NewWrapper(client, current.arn, nil, old.arn))
 	ring = must(keyring.New(t.Context(), config))
 	ring.Close()
 
 	s.with(func() { old.state = "Disabled" })
-	config.Wrapper = must(awskms.NewWrapper(client, nil, current.arn))
+	config.Wrapper = must(awskms.NewWrapper(client, current.arn, nil))
 	ring = must(keyring.New(t.Context(), config))
 	defer ring.Close()
 	if got := verified(t, ring, "ES256", nil); got != kid {
@@ -111,7 +111,7 @@ func TestNewWrapperRefuses(t *testing.T) {
 		{"an old alias", client, arn, []string{arn, "alias/ci"}, awskms.ConfigError{Field: "old[1]", Reason: form}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := awskms.NewWrapper(tt.client, nil, tt.current, tt.old...)
+			_, err := awskms.NewWrapper(tt.client, tt.current, nil, tt.old...)
 			var got *awskms.ConfigError
 			if !errors.As(err, &got) {
 				t.Fatalf("NewWrapper: %v, want a *ConfigError", err)
@@ -128,8 +128,8 @@ func TestNewWrapperRefuses(t *testing.T) {
 func TestUnwrapRefuses(t *testing.T) {
 	s := newStandin(t)
 	client, one, other := s.client(t), s.symmetricKey(), s.symmetricKey()
-	wrapper := must(awskms.NewWrapper(client, nil, one.arn, other.arn))
-	foreign := must(awskms.NewWrapper(client, nil, s.symmetricKey().arn))
+	wrapper := must(awskms.NewWrapper(client, one.arn, nil, other.arn))
+	foreign := must(awskms.NewWrapper(client, s.symmetricKey().arn, nil))
 	plaintext, bound := bytes.Repeat([]byte{7}, 32), []byte("ring")
 	wrapped := must(wrapper.Wrap(t.Context(), plaintext, bound))
 	ciphertext := bytes.TrimPrefix(wrapped, []byte(one.arn+"\n"))
@@ -203,7 +203,7 @@ func TestWrapperAnswers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newStandin(t)
-			wrapper := must(awskms.NewWrapper(s.client(t), nil, s.symmetricKey().arn))
+			wrapper := must(awskms.NewWrapper(s.client(t), s.symmetricKey().arn, nil))
 			s.change = func(op string, out map[string]any) {
 				if op == tt.op {
 					tt.change(out)
@@ -227,7 +227,7 @@ func TestWrapperAnswers(t *testing.T) {
 // Whatever is wrapped is what is unwrapped, with the same context alone.
 func TestWrapperProperty(t *testing.T) {
 	s := newStandin(t)
-	wrapper := must(awskms.NewWrapper(s.client(t), signer.NewGuard(signer.Limits{Timeout: time.Minute}), s.symmetricKey().arn))
+	wrapper := must(awskms.NewWrapper(s.client(t), s.symmetricKey().arn, signer.NewGuard(signer.Limits{Timeout: time.Minute})))
 	rapid.Check(t, func(rt *rapid.T) {
 		plaintext := rapid.SliceOfN(rapid.Byte(), 1, 64).Draw(rt, "plaintext")
 		bound := rapid.SliceOfN(rapid.Byte(), 0, 64).Draw(rt, "bound")

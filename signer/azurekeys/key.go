@@ -27,7 +27,7 @@ func newRemote(client *azkeys.Client, id keyID, guard *signer.Guard) remote {
 	if guard == nil {
 		guard = signer.NewGuard(signer.Limits{})
 	}
-	return remote{id, func() *azkeys.Client { return client }, guard}
+	return remote{id, func() *azkeys.Client { return client }, guard.ForKey()}
 }
 
 // get fetches the version, which must be usable for the operations.

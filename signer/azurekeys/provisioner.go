@@ -113,7 +113,7 @@ func (p *provisioner) key(alg string) keyID {
 	return keyID{vault: p.id.vault, name: p.id.name + "-" + strings.ToLower(alg)}
 }
 
-func (p *provisioner) at(id keyID) remote { return remote{id, p.client, p.guard} }
+func (p *provisioner) at(id keyID) remote { return remote{id, p.client, p.guard.ForKey()} }
 
 // Versions lists what can sign. A version that this process knows and the
 // service does not list is asked for by itself, since a replica of the service
@@ -163,7 +163,7 @@ func (p *provisioner) list(ctx context.Context, key keyID) ([]listedVersion, err
 	var listed []listedVersion
 	pager := p.client().NewListKeyPropertiesVersionsPager(key.name, nil)
 	for range maxPages {
-		page, err := call(ctx, p.guard, opList, func(ctx context.Context) ([]listedVersion, error) {
+		page, err := call(ctx, p.guard.ForKey(), opList, func(ctx context.Context) ([]listedVersion, error) {
 			return nextPage(ctx, pager, key)
 		})
 		switch {
@@ -222,7 +222,7 @@ func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Ver
 		return keyring.Version{}, misuse("CreateKey", err)
 	}
 	id := p.key(algorithm)
-	s, err := call(ctx, p.guard, "CreateKey", func(ctx context.Context) (*Signer, error) {
+	s, err := call(ctx, p.guard.ForKey(), "CreateKey", func(ctx context.Context) (*Signer, error) {
 		answer, err := p.client().CreateKey(ctx, id.name, parameters, nil)
 		if err != nil {
 			return nil, err
@@ -297,7 +297,7 @@ func (p *provisioner) Retire(ctx context.Context, version string) error {
 	if err != nil {
 		return misuse("UpdateKey", err)
 	}
-	_, err = call(ctx, p.guard, "UpdateKey", func(ctx context.Context) (struct{}, error) {
+	_, err = call(ctx, p.guard.ForKey(), "UpdateKey", func(ctx context.Context) (struct{}, error) {
 		answer, err := p.client().UpdateKey(ctx, id.name, id.version, azkeys.UpdateKeyParameters{
 			KeyAttributes: &azkeys.KeyAttributes{Enabled: to.Ptr(false)},
 		}, nil)

@@ -63,7 +63,7 @@ func (w *wrapper) Wrap(ctx context.Context, plaintext, aad []byte) ([]byte, erro
 		Value:                       bytes.Clone(plaintext), // the call may outlive Wrap
 		AdditionalAuthenticatedData: bytes.Clone(aad),
 	}
-	return call(ctx, w.guard, "Encrypt", func(ctx context.Context) ([]byte, error) {
+	return call(ctx, w.guard.ForKey(), "Encrypt", func(ctx context.Context) ([]byte, error) {
 		// The service chooses the iv, and refuses one that is given.
 		answer, err := w.client().Encrypt(ctx, w.id.name, w.id.version, parameters, nil)
 		if err != nil {
@@ -94,7 +94,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, aad []byte) ([]byte, erro
 		AuthenticationTag:           s.tag,
 		AdditionalAuthenticatedData: bytes.Clone(aad),
 	}
-	plaintext, err := call(ctx, w.guard, "Decrypt", func(ctx context.Context) ([]byte, error) {
+	plaintext, err := call(ctx, w.guard.ForKey(), "Decrypt", func(ctx context.Context) ([]byte, error) {
 		answer, err := w.client().Decrypt(ctx, id.name, id.version, parameters, nil)
 		if err != nil {
 			return nil, err

@@ -29,6 +29,9 @@ func newCaller(service *cloudkms.Service, guard *signer.Guard) (caller, error) {
 	return caller{service, guard}, nil
 }
 
+// forKey returns a caller that remembers no refusal of another key.
+func (c caller) forKey() caller { return caller{c.service, c.guard.ForKey()} }
+
 func (c caller) keys() *cloudkms.ProjectsLocationsKeyRingsCryptoKeysService {
 	return c.service.Projects.Locations.KeyRings.CryptoKeys
 }

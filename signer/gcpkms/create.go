@@ -51,13 +51,13 @@ func (p *Provisioner) ensureKey(ctx context.Context, want algorithm) error {
 	const purpose = "ASYMMETRIC_SIGN"
 	name := p.key(want.jws)
 	get := func() (*cloudkms.CryptoKey, error) {
-		return call(ctx, p.caller, "GetCryptoKey", func(ctx context.Context) (*cloudkms.CryptoKey, error) {
+		return call(ctx, p.caller.forKey(), "GetCryptoKey", func(ctx context.Context) (*cloudkms.CryptoKey, error) {
 			return p.caller.keys().Get(name).Context(ctx).Do()
 		})
 	}
 	key, err := get()
 	if isMissing(err) {
-		key, err = call(ctx, p.caller, "CreateCryptoKey", func(ctx context.Context) (*cloudkms.CryptoKey, error) {
+		key, err = call(ctx, p.caller.forKey(), "CreateCryptoKey", func(ctx context.Context) (*cloudkms.CryptoKey, error) {
 			return p.caller.keys().Create(p.config.KeyRing, &cloudkms.CryptoKey{
 				Purpose:         purpose,
 				VersionTemplate: &cloudkms.CryptoKeyVersionTemplate{Algorithm: want.name, ProtectionLevel: p.config.ProtectionLevel},
@@ -97,7 +97,7 @@ func (p *Provisioner) pending(ctx context.Context, want algorithm) (*cloudkms.Cr
 	const op, tries = "CreateCryptoKeyVersion", 3
 	key := p.key(want.jws)
 	for range tries {
-		v, err := call(ctx, p.caller, op, func(ctx context.Context) (*cloudkms.CryptoKeyVersion, error) {
+		v, err := call(ctx, p.caller.forKey(), op, func(ctx context.Context) (*cloudkms.CryptoKeyVersion, error) {
 			return p.caller.keys().CryptoKeyVersions.Create(key, new(cloudkms.CryptoKeyVersion)).Context(ctx).Do()
 		})
 		switch {

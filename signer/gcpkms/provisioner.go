@@ -150,7 +150,7 @@ func (p *Provisioner) list(ctx context.Context, alg, state string) ([]*cloudkms.
 	var versions []*cloudkms.CryptoKeyVersion
 	token := ""
 	for range maxPages {
-		page, err := call(ctx, p.caller, op, func(ctx context.Context) (*cloudkms.ListCryptoKeyVersionsResponse, error) {
+		page, err := call(ctx, p.caller.forKey(), op, func(ctx context.Context) (*cloudkms.ListCryptoKeyVersionsResponse, error) {
 			return p.caller.keys().CryptoKeyVersions.List(key).Filter("state=" + state).PageSize(pageSize).PageToken(token).Context(ctx).Do()
 		})
 		if isMissing(err) {
@@ -190,7 +190,7 @@ func (p *Provisioner) Retire(ctx context.Context, id string) error {
 	if !p.owns(keyOf(id)) {
 		return refused(op, fmt.Errorf("%s is none of %s", id, p.key("*")))
 	}
-	got, err := call(ctx, p.caller, op, func(ctx context.Context) (*cloudkms.CryptoKeyVersion, error) {
+	got, err := call(ctx, p.caller.forKey(), op, func(ctx context.Context) (*cloudkms.CryptoKeyVersion, error) {
 		return p.caller.keys().CryptoKeyVersions.Destroy(id, new(cloudkms.DestroyCryptoKeyVersionRequest)).Context(ctx).Do()
 	})
 	if isMissing(err) {
@@ -235,7 +235,7 @@ func isEnding(state string) bool { return state == "DESTROY_SCHEDULED" || state 
 // version gets a version's state.
 func (p *Provisioner) version(ctx context.Context, id string) (*cloudkms.CryptoKeyVersion, error) {
 	const op = "GetCryptoKeyVersion"
-	got, err := call(ctx, p.caller, op, func(ctx context.Context) (*cloudkms.CryptoKeyVersion, error) {
+	got, err := call(ctx, p.caller.forKey(), op, func(ctx context.Context) (*cloudkms.CryptoKeyVersion, error) {
 		return p.caller.keys().CryptoKeyVersions.Get(id).Context(ctx).Do()
 	})
 	if err == nil && got.Name != id {

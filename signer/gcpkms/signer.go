@@ -54,6 +54,7 @@ func New(ctx context.Context, service *cloudkms.Service, version string, guard *
 // signer fetches a version's public key. The service has none to give of a
 // version that is not ENABLED.
 func (c caller) signer(ctx context.Context, version string) (*Signer, error) {
+	c = c.forKey()
 	const op = "GetPublicKey"
 	got, err := call(ctx, c, op, func(ctx context.Context) (*cloudkms.PublicKey, error) {
 		return c.keys().CryptoKeyVersions.GetPublicKey(version).Context(ctx).Do()

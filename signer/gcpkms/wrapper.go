@@ -63,7 +63,7 @@ func (w *Wrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, er
 		AdditionalAuthenticatedDataCrc32c: checksum(bound),
 		ForceSendFields:                   []string{"Plaintext", "PlaintextCrc32c", "AdditionalAuthenticatedDataCrc32c"},
 	}
-	got, err := call(ctx, w.caller, op, func(ctx context.Context) (*cloudkms.EncryptResponse, error) {
+	got, err := call(ctx, w.caller.forKey(), op, func(ctx context.Context) (*cloudkms.EncryptResponse, error) {
 		return w.caller.keys().Encrypt(w.key, request).Context(ctx).Do()
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (w *Wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, er
 		AdditionalAuthenticatedDataCrc32c: checksum(bound),
 		ForceSendFields:                   []string{"Ciphertext", "CiphertextCrc32c", "AdditionalAuthenticatedDataCrc32c"},
 	}
-	got, err := call(ctx, w.caller, op, func(ctx context.Context) (*cloudkms.DecryptResponse, error) {
+	got, err := call(ctx, w.caller.forKey(), op, func(ctx context.Context) (*cloudkms.DecryptResponse, error) {
 		return w.caller.keys().Decrypt(w.key, request).Context(ctx).Do()
 	})
 	if err != nil {

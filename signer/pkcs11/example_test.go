@@ -142,7 +142,7 @@ func ExampleNewWrapper() {
 	token, err := pkcs11.Open(ctx, pkcs11.Config{Module: module, Label: "ci", PIN: readPIN})
 	check(err)
 	defer token.Close()
-	wrapper, err := pkcs11.NewWrapper(token, nil, "03")
+	wrapper, err := pkcs11.NewWrapper(token, "03", nil)
 	check(err)
 	ring, err := keyring.New(ctx, keyring.Config{
 		Store:      new(keyring.MemoryStore),

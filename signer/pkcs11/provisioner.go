@@ -108,7 +108,7 @@ func (p *provisioner) label(alg string) string { return p.Prefix + "/" + alg }
 // Versions lists the key pairs with the ring's labels.
 func (p *provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
 	var versions []keyring.Version
-	err := p.Guard.Do(ctx, service, "C_FindObjects", func(ctx context.Context) error {
+	err := p.Guard.ForKey().Do(ctx, service, "C_FindObjects", func(ctx context.Context) error {
 		return p.Token.do(ctx, func(c *conn) error {
 			versions = nil
 			for _, g := range generators {
@@ -194,7 +194,7 @@ func (p *provisioner) Create(ctx context.Context, alg string) (keyring.Version, 
 	}
 	var v keyring.Version
 	var id string // of the pair that was made
-	err := p.generating.Do(ctx, service, "C_GenerateKeyPair", func(ctx context.Context) error {
+	err := p.generating.ForKey().Do(ctx, service, "C_GenerateKeyPair", func(ctx context.Context) error {
 		return p.Token.do(ctx, func(c *conn) (err error) {
 			if id == "" { // a session that was lost since does not call for another pair
 				if id, err = p.generate(c, generators[i]); err != nil {
@@ -280,7 +280,7 @@ func (p *provisioner) Retire(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return p.Guard.Do(ctx, service, "C_DestroyObject", func(ctx context.Context) error {
+	return p.Guard.ForKey().Do(ctx, service, "C_DestroyObject", func(ctx context.Context) error {
 		return p.Token.do(ctx, func(c *conn) error { return p.destroy(c, binary) })
 	})
 }

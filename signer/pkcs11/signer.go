@@ -48,7 +48,7 @@ func New(ctx context.Context, token *Token, id string, guard *signer.Guard) (*Si
 		guard = signer.NewGuard(signer.Limits{})
 	}
 	var s *Signer
-	err = guard.Do(ctx, service, "C_GetAttributeValue", func(ctx context.Context) error {
+	err = guard.ForKey().Do(ctx, service, "C_GetAttributeValue", func(ctx context.Context) error {
 		return token.do(ctx, func(c *conn) (err error) {
 			s, err = newSigner(c, binary, guard)
 			return err
@@ -69,7 +69,7 @@ func newSigner(c *conn, id string, guard *signer.Guard) (*Signer, error) {
 	if _, err := c.privateKey(id, public); err != nil {
 		return nil, err
 	}
-	return &Signer{c.token, guard, id, public}, nil
+	return &Signer{c.token, guard.ForKey(), id, public}, nil
 }
 
 // Public returns the public key: *rsa.PublicKey, *ecdsa.PublicKey or

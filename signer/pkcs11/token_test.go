@@ -279,7 +279,7 @@ func TestSecrets(t *testing.T) {
 	defer token.Close()
 	s := must(pkcs11.New(t.Context(), token, id, nil))
 	p := must(pkcs11.NewProvisioner(pkcs11.ProvisionerConfig{Token: token, Prefix: "ring"}))
-	w := must(pkcs11.NewWrapper(token, nil, id))
+	w := must(pkcs11.NewWrapper(token, id, nil))
 	f.Do(func() { f.on.PIN = "another" })
 	f.CloseSessions()
 	_, refused := s.Sign(t.Context(), digest(), hashOf(s.Public()))

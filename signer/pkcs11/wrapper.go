@@ -41,7 +41,7 @@ type wrapper struct {
 // change the key, first name the new one as old to all replicas, then make it
 // the current one; drop the other when no replica reports that the data key is
 // wrapped anew.
-func NewWrapper(token *Token, guard *signer.Guard, id string, old ...string) (keyring.Wrapper, error) {
+func NewWrapper(token *Token, id string, guard *signer.Guard, old ...string) (keyring.Wrapper, error) {
 	if token == nil {
 		return nil, errors.New("pkcs11: the Token is nil")
 	}
@@ -78,7 +78,7 @@ func (w *wrapper) Wrap(ctx context.Context, plaintext, additional []byte) ([]byt
 	}
 	plaintext, additional = bytes.Clone(plaintext), bytes.Clone(additional) // a call that hangs would keep them
 	var wrapped []byte
-	err := w.guard.Do(ctx, service, "C_Encrypt", func(ctx context.Context) error {
+	err := w.guard.ForKey().Do(ctx, service, "C_Encrypt", func(ctx context.Context) error {
 		defer clear(plaintext)
 		return w.token.do(ctx, func(c *conn) error {
 			key, err := c.wrappingKey(id)
@@ -124,7 +124,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, additional []byte) ([]byt
 	}
 	additional = bytes.Clone(additional)
 	var plaintext []byte
-	err = w.guard.Do(ctx, service, "C_Decrypt", func(ctx context.Context) error {
+	err = w.guard.ForKey().Do(ctx, service, "C_Decrypt", func(ctx context.Context) error {
 		err := w.token.do(ctx, func(c *conn) error {
 			key, err := c.wrappingKey(id)
 			if err != nil {

@@ -28,7 +28,7 @@ const aesID = "0a0b0c"
 
 func newWrapper(t *testing.T, token *pkcs11.Token, id string, old ...string) keyring.Wrapper {
 	t.Helper()
-	w, err := pkcs11.NewWrapper(token, nil, id, old...)
+	w, err := pkcs11.NewWrapper(token, id, nil, old...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,13 +130,13 @@ func TestWrapperRotates(t *testing.T) {
 
 func TestNewWrapperRefuses(t *testing.T) {
 	f := newFixture(t, nil)
-	if _, err := pkcs11.NewWrapper(nil, nil, aesID); err == nil {
+	if _, err := pkcs11.NewWrapper(nil, aesID, nil); err == nil {
 		t.Error("NewWrapper takes no Token")
 	}
-	if _, err := pkcs11.NewWrapper(f.token, nil, "xyz"); err == nil {
+	if _, err := pkcs11.NewWrapper(f.token, "xyz", nil); err == nil {
 		t.Error("NewWrapper takes an ID that is none")
 	}
-	if _, err := pkcs11.NewWrapper(f.token, nil, aesID, ""); err == nil {
+	if _, err := pkcs11.NewWrapper(f.token, aesID, nil, ""); err == nil {
 		t.Error("NewWrapper takes an old ID that is none")
 	}
 }

@@ -39,7 +39,7 @@ func readRequest(name string) request {
 func (c *Client) readKey(ctx context.Context, guard *signer.Guard, name string) (*key, error) {
 	r := readRequest(name)
 	var k key
-	if err := c.do(ctx, guard, r, &k); err != nil {
+	if err := c.do(ctx, guard.ForKey(), r, &k); err != nil {
 		return nil, err
 	}
 	switch {

@@ -90,7 +90,7 @@ func (p *provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
 	var answer struct {
 		Keys []string `json:"keys"`
 	}
-	switch err := p.client.do(ctx, p.guard, r, &answer); {
+	switch err := p.client.do(ctx, p.guard.ForKey(), r, &answer); {
 	case isKind(err, signer.Gone): // the answer of an engine that has no keys
 		return nil, nil
 	case err != nil:
@@ -144,7 +144,7 @@ func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Ver
 		return keyring.Version{}, r.fail(signer.Refused, "", "there is no type of key for the algorithm "+tokenhttp.Printable(algorithm, 40))
 	}
 	r.body = map[string]string{"type": kind}
-	if err := p.client.do(ctx, p.guard, r, nil); err != nil { // the key itself is in later versions' answers only
+	if err := p.client.do(ctx, p.guard.ForKey(), r, nil); err != nil { // the key itself is in later versions' answers only
 		return keyring.Version{}, err
 	}
 	v, err := p.version(ctx, name, algorithm)
@@ -161,9 +161,9 @@ func (p *provisioner) Retire(ctx context.Context, id string) error {
 	}
 	allow := request{op: "update key configuration", method: http.MethodPost, path: "keys/" + id + "/config",
 		body: map[string]bool{"deletion_allowed": true}}
-	err := p.client.do(ctx, p.guard, allow, nil)
+	err := p.client.do(ctx, p.guard.ForKey(), allow, nil)
 	if err == nil {
-		err = p.client.do(ctx, p.guard, r, nil)
+		err = p.client.do(ctx, p.guard.ForKey(), r, nil)
 	}
 	if err == nil || isKind(err, signer.Unavailable) {
 		return err

@@ -61,7 +61,7 @@ func newSigner(client *Client, k *key, version int, guard *signer.Guard) (*Signe
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{client, guard, k.Name, version, public}, nil
+	return &Signer{client, guard.ForKey(), k.Name, version, public}, nil
 }
 
 func checkArguments(client *Client, argument, name string) error {

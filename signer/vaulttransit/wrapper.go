@@ -84,7 +84,7 @@ func (w *wrapper) Wrap(ctx context.Context, plaintext, context []byte) ([]byte, 
 	var answer struct {
 		Ciphertext string `json:"ciphertext"`
 	}
-	if err := w.client.do(ctx, w.guard, r, &answer); err != nil {
+	if err := w.client.do(ctx, w.guard.ForKey(), r, &answer); err != nil {
 		return nil, err
 	}
 	version, _, err := parseVersioned(answer.Ciphertext)
@@ -107,7 +107,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, context []byte) ([]byte, 
 	var answer struct {
 		Plaintext string `json:"plaintext"`
 	}
-	if err := w.client.do(ctx, w.guard, r, &answer); err != nil {
+	if err := w.client.do(ctx, w.guard.ForKey(), r, &answer); err != nil {
 		return nil, fmt.Errorf("version %d of the key %s/%s wrapped it, or of a key that another Wrapper has: %w", version, w.client.mount, w.key, err)
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(answer.Plaintext)
