@@ -17,7 +17,6 @@ require (
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.10 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.10 // indirect
 	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
-	golang.org/x/time v0.16.0 // indirect
 )
 
 replace (

@@ -10,10 +10,7 @@ require (
 	go.uber.org/goleak v1.3.0
 )
 
-require (
-	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
-	golang.org/x/time v0.16.0 // indirect
-)
+require github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 
 replace (
 	github.com/oidctoken/oidctoken => ../..
