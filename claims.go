@@ -235,7 +235,10 @@ func (c *claim) of(f *facts) string {
 // entity names what of a Scope the claim belongs to, such as "Organization" or
 // "Stage.Service". A host-defined claim is an entity of its own.
 func (c *claim) entity() string {
-	if i := strings.LastIndexByte(c.field, '.'); i >= 0 && !strings.HasPrefix(c.field, "Extra[") {
+	if strings.HasPrefix(c.field, "Extra[") { // which may be cut
+		return "Extra." + c.name
+	}
+	if i := strings.LastIndexByte(c.field, '.'); i >= 0 {
 		return c.field[:i]
 	}
 	return c.field

@@ -279,6 +279,7 @@ func TestSubjectOfExtra(t *testing.T) {
 		{"no UTF-8", "{account_id}:{acme_cell}", map[string]string{"acme_cell": "a\xff"}, "", cell, "is not valid UTF-8"},
 		{"two in brackets", "{account_id}[:{acme_cell}/{acme_zone}]", nil, "", "Profile.Subject", twoClaims},
 		{"two with dots in brackets", "{account_id}[:{acme_a.b}/{acme_a.c}]", nil, "", "Profile.Subject", twoClaims},
+		{"two long ones in brackets", "{account_id}[:{acme_" + strings.Repeat("x", 100) + "a}/{acme_" + strings.Repeat("x", 100) + "b}]", nil, "", "Profile.Subject", twoClaims},
 		{"beside a claim of the table", "{account_id}[:{organization_id}/{acme_zone}]", nil, "", "Profile.Subject", twoClaims},
 		{"instead of an account", "{acme_cell}", nil, "", "Profile.Subject", noAccount},
 		{"another prefix", "{account_id}:{beta_cell}", nil, "", "Profile.Subject", "names {beta_cell}" + none},
