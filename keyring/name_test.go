@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,7 +243,7 @@ func TestNameWithoutWrapper(t *testing.T) {
 		if err := ring.Err(); !errors.Is(err, keyring.ErrWrapper) {
 			t.Errorf("Err: %v, want %v", err, keyring.ErrWrapper)
 		}
-		lost.works = true
+		lost.works.Store(true)
 		time.Sleep(2 * time.Minute)
 		if err := ring.Err(); err != nil || parse(t, must(store.Load(t.Context()))).Name != "tokens" {
 			t.Errorf("once the wrapper works: %v", err)
@@ -253,11 +254,11 @@ func TestNameWithoutWrapper(t *testing.T) {
 // wrapless can only unwrap until it works.
 type wrapless struct {
 	*flakyWrapper
-	works bool
+	works atomic.Bool
 }
 
 func (w *wrapless) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, error) {
-	if !w.works {
+	if !w.works.Load() {
 		return nil, errAway
 	}
 	return w.flakyWrapper.Wrap(ctx, plaintext, bound)

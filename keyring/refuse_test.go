@@ -254,7 +254,8 @@ func TestRefusalsAdvise(t *testing.T) {
 		document := newNamed(t, keyring.Config{Wrapper: wrapper, Name: ringName})
 		d := parse(t, document)
 		damage := func(what string) []byte { return damages(document)[what].document }
-		foreign := bytes.Replace(document, []byte(d.Ring), []byte("B"+d.Ring[1:]), 1)
+		another := strings.ToLower(d.Ring)
+		foreign := bytes.Replace(document, []byte(d.Ring), []byte(another), 1)
 		short := bytes.Replace(document, []byte(d.DataKey), []byte("AAAA"), 1)
 		for what, tt := range map[string]struct {
 			document []byte
@@ -266,7 +267,7 @@ func TestRefusalsAdvise(t *testing.T) {
 			"a later version":        {damage("a later version"), wrapper, []string{"run the version of the program"}},
 			"another wrapping key":   {document, other, []string{d.Ring, ringName, "the key " + name(one) + " wrapped it", "this process has " + name(two), "give that key to NewWrapper"}},
 			"other wrapping keys":    {document, must(keyring.NewWrapper(two, newWrappingKey())), []string{"this process has " + name(two) + ", "}},
-			"another ring's context": {foreign, wrapper, []string{"B" + d.Ring[1:], ringName, "the key " + name(one), "Config.Store", "Config.Name", "backup"}},
+			"another ring's context": {foreign, wrapper, []string{another, ringName, "the key " + name(one), "Config.Store", "Config.Name", "backup"}},
 			"a data key cut short":   {short, wrapper, []string{d.Ring, "3 bytes", "restore"}},
 		} {
 			_, err := keyring.New(t.Context(), keyring.Config{Store: &fixed{document: tt.document}, Wrapper: tt.wrapper, Name: ringName})
