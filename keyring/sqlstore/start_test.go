@@ -147,3 +147,28 @@ func readOnly(t *testing.T, db *sql.DB, b backend) map[string]string {
 		"a connection that reads": b.dsn + "&_pragma=query_only(1)",
 	}
 }
+
+// The document of another ring is refused in every store, also where its row or
+// file has the name of this one.
+func TestOtherRing(t *testing.T) {
+	wrapper := newWrapper(t)
+	eachBackend(t, func(t *testing.T, b backend) {
+		store, closeStore, err := b.open(t.Context(), "tokens")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeStore()
+		for _, tt := range []struct {
+			name string
+			want error
+		}{{"staging", nil}, {"production", keyring.ErrOtherRing}, {"", keyring.ErrOtherRing}, {"staging", nil}} {
+			ring, err := keyring.New(t.Context(), keyring.Config{Name: tt.name, Store: store, Wrapper: wrapper, Algorithms: algorithms})
+			if err == nil {
+				ring.Close()
+			}
+			if !errors.Is(err, tt.want) {
+				t.Errorf("New of the ring %q: %v, want %v", tt.name, err, tt.want)
+			}
+		}
+	})
+}
