@@ -86,9 +86,6 @@ func (t *Template) offset(start, at int) int {
 	for at > 0 {
 		size := 1
 		if d := t.escapeAt(start); d != nil {
-			if at < len(d.open) {
-				break
-			}
 			size = len(d.escape)
 			at -= len(d.open) - 1
 		}

@@ -81,7 +81,7 @@ func TestNearest(t *testing.T) {
 
 func TestMisspelled(t *testing.T) {
 	t.Parallel()
-	known := []string{"secrets", "pipeline", "stage", "step", "env", "id", "artifact"}
+	known := []string{"secrets", "pipeline", "stage", "step", "env", "id", "artifact", "matrix"}
 	for name, want := range map[string]string{
 		"secret":     "secrets",
 		"secretss":   "secrets",
@@ -107,6 +107,8 @@ func TestMisspelled(t *testing.T) {
 		"di":         "",
 		"ID":         "id",
 		"artefacts":  "artifact",
+		"metrax":     "matrix", // two edits of six bytes
+		"metraks":    "",
 		"x":          "",
 		"":           "",
 		"repository": "",
