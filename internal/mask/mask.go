@@ -150,9 +150,9 @@ func (p *patterns) add(secret string, all []pattern) {
 	}
 }
 
-// complete adds the patterns of which only the key of n is in the trie.
+// complete adds the patterns of which only the key of n is in the trie. A stream
+// that has seen the key completes n itself, so the version stays.
 func (p *patterns) complete(n *node) {
-	p.version++
 	for _, f := range n.short {
 		p.root.insert([]byte(f.encode(f.part))).isEnd = true
 	}
