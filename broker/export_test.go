@@ -50,3 +50,10 @@ func (s *Step) Variables(ctx context.Context, ref string) (map[string]string, er
 	v, err := s.variablesOf(ctx, g)
 	return v.env, err
 }
+
+// Exchangers returns how many connectors' Exchangers are remembered.
+func (b *Broker) Exchangers() int {
+	b.exchangers.mu.Lock()
+	defer b.exchangers.mu.Unlock()
+	return len(b.exchangers.current)
+}

@@ -110,6 +110,11 @@ func TestNotFound(t *testing.T) {
 		{Account: "acme", Organization: "payments", Project: "other", ID: "theirs"}: {Audiences: audience},
 		{Account: "acme", Organization: "risk", ID: "secret_risk"}:                  {Audiences: audience},
 		{Account: "rival", ID: "secret_rival"}:                                      {Audiences: audience},
+		// These are nearer to "zault" than the account's vault, and not the step's.
+		{Account: "acme", Organization: "risk", ID: "aault"}:                      {Audiences: audience},
+		{Account: "acme", Organization: "risk", ID: "bault"}:                      {Audiences: audience},
+		{Account: "acme", Organization: "risk", ID: "cault"}:                      {Audiences: audience},
+		{Account: "acme", Organization: "payments", Project: "other", ID: "zaul"}: {Audiences: audience},
 	}
 	const inProject, inOrganization, inAccount = " in project acme/payments/ledger", " in organization acme/payments", " in account acme"
 	for _, tt := range []struct {
@@ -125,6 +130,7 @@ func TestNotFound(t *testing.T) {
 		{"no project", "vault", scope("payments", ""), ": the step is in no project; was account.vault meant?", ""},
 		{"no organization", "org.vault", scope("", ""), ": the step is in no organization; was account.vault meant?", ""},
 		{"two letters swapped", "account.vualt", scope("payments", "ledger"), inAccount, inAccount + "; was account.vault meant?"},
+		{"others are nearer", "account.zault", scope("payments", "ledger"), inAccount, inAccount + "; was account.vault meant?"},
 		{"another case", "account.Vault", scope("payments", "ledger"), inAccount, inAccount + "; was account.vault meant?"},
 		{"the beginning", "org.gcp", scope("payments", "ledger"), inOrganization, inOrganization + "; was org.gcp_prod meant?"},
 		{"a letter and a level", "minne", scope("payments", "ledger"), inProject, inProject + "; was mine meant?"},
@@ -253,7 +259,7 @@ func TestExchangersOfNoVersion(t *testing.T) {
 // One version of two types or audiences is not one.
 func TestVersionsThatLie(t *testing.T) {
 	google, other := newCloud("gcp"), newCloud("other")
-	exchangers := []exchange.Exchanger{&configured{google, "1"}, &configured{other, "1"}, &struct{ *cloud }{google}}
+	exchangers := []exchange.Exchanger{&configured{google, "1"}, &struct{ *cloud }{google}, &struct{ *cloud }{other}}
 	config := brokerConfig(t, google)
 	var at int
 	config.Connectors = lookupFunc(func(context.Context, broker.Home) (*broker.Connector, error) {
@@ -266,13 +272,67 @@ func TestVersionsThatLie(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at != 1 {
-			got = append(got, use.Audience+" "+serial(expand(t, step, access)))
+		number := ""
+		if at != 2 { // the function is for gcp
+			number = serial(expand(t, step, access))
 		}
+		got = append(got, use.Audience+" "+number)
 	}
-	if diff := cmp.Diff([]string{"https://gcp.example.com 1", "https://gcp.example.com 2"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"https://gcp.example.com 1", "https://gcp.example.com 2", "https://other.example.com "}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// A host that has changed a connector and not its version purges it.
+func TestPurgeForgetsTheVersion(t *testing.T) {
+	first, second := newCloud("gcp"), newCloud("gcp")
+	var changed atomic.Bool
+	config := brokerConfig(t, first)
+	config.Connectors = lookupFunc(func(context.Context, broker.Home) (*broker.Connector, error) {
+		if changed.Load() {
+			return &broker.Connector{Version: "1", Exchanger: second}, nil
+		}
+		return &broker.Connector{Version: "1", Exchanger: first}, nil
+	})
+	b := start(t, config)
+	step := newStep(t, b, scope("payments", "ledger"))
+	expand(t, step, access)
+	changed.Store(true)
+	expand(t, step, access)
+	if n := second.count.Load(); n != 0 {
+		t.Errorf("%d exchanges of another Exchanger of the same version", n)
+	}
+	b.Purge(gcpProd)
+	expand(t, step, access)
+	if diff := cmp.Diff([]int64{1, 1}, []int64{first.count.Load(), second.count.Load()}); diff != "" {
+		t.Errorf("exchanges (-want +got):\n%s", diff)
+	}
+}
+
+// A credential of a version that was replaced while the cloud was waited for is not
+// given to the step.
+func TestVersionChangesDuringAnExchange(t *testing.T) {
+	google := newCloud("gcp")
+	var version atomic.Int64
+	changing := &changes{google, func() { version.CompareAndSwap(0, 1) }}
+	config := brokerConfig(t, google)
+	config.Connectors = lookupFunc(func(context.Context, broker.Home) (*broker.Connector, error) {
+		return &broker.Connector{Version: fmt.Sprint(version.Load()), Exchanger: changing}, nil
+	})
+	if got := serial(expand(t, newStep(t, start(t, config), scope("payments", "ledger")), access)); got != "2" {
+		t.Errorf("the credential is of exchange %s", got)
+	}
+}
+
+// changes is a cloud during whose exchanges something happens.
+type changes struct {
+	*cloud
+	happen func()
+}
+
+func (c *changes) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
+	c.happen()
+	return c.cloud.Exchange(ctx, r)
 }
 
 // The broker remembers at most MaxEntries connectors, and one that it forgot costs
@@ -284,12 +344,16 @@ func TestExchangersAreBounded(t *testing.T) {
 	config.Connectors = lookupFunc(func(_ context.Context, home broker.Home) (*broker.Connector, error) {
 		return &broker.Connector{Version: "1", Exchanger: &configured{google, ""}}, nil
 	})
-	step := newStep(t, start(t, config), scope("payments", "ledger"))
+	b := start(t, config)
+	step := newStep(t, b, scope("payments", "ledger"))
 	for i := range 10 {
 		expand(t, step, fmt.Sprintf(`<+secrets.getGCPAccessToken("account.c%d")>`, i))
 	}
 	if n := google.count.Load(); n != 10 {
 		t.Errorf("%d exchanges", n)
+	}
+	if n := b.Exchangers(); n != 2 {
+		t.Errorf("%d connectors are remembered", n)
 	}
 }
 
@@ -366,37 +430,48 @@ func TestNoKeyForAConnector(t *testing.T) {
 	}
 }
 
-// A key that goes away takes nothing that was given before.
-func TestKeyThatGoesAway(t *testing.T) {
+// A key that ends takes nothing that was given before, and a connector that needs
+// one that is not there takes no file.
+func TestKeyThatEnds(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
-	es, rs := oidctokentest.NewKey(t, "ES256"), oidctokentest.NewKey(t, "RS256")
-	var keys rotating
-	both, one := []oidctoken.Key{es, rs}, []oidctoken.Key{rs}
-	keys.keys.Store(&both)
-	var err error
-	if config.Issuer, err = oidctoken.NewIssuer(oidctoken.Config{URL: "https://ci.example.com", Keys: &keys}); err != nil {
-		t.Fatal(err)
-	}
+	key := oidctokentest.NewKey(t, "ES256")
+	key.NotAfter = time.Date(2000, 1, 1, 0, 20, 0, 0, time.UTC) // 20 minutes of a bubble, before the renewal
 	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
 	config.Connectors = connectors
 	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if config.Issuer, err = oidctoken.NewIssuer(oidctoken.Config{
+			URL: "https://ci.example.com", Keys: oidctoken.StaticKeys{key}, Profile: oidctoken.Profile{Algorithms: []string{"ES256"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
 		step := newStep(t, start(t, config), scope("payments", "ledger"))
 		path, err := step.WriteFile(t.Context(), "access", access)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := read(t, path)
-		keys.keys.Store(&one)
-		// Another lookup, which no note was made of.
-		connectors.set(gcpProd, &broker.Connector{Exchanger: google, Profile: &oidctoken.Profile{Algorithms: []string{"ES256"}, Lifetime: time.Minute}})
+		time.Sleep(40 * time.Minute)
+		if got := expand(t, step, access); got != want {
+			t.Errorf("after the key's end: %q, want %q", got, want)
+		}
+		connectors.set(gcpProd, &broker.Connector{Exchanger: eddsa{google}})
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		if got := read(t, path); got != want {
-			t.Errorf("the file holds %q", got)
+			t.Errorf("the file holds %q, want %q", got, want)
+		}
+		if _, err := step.Expand(t.Context(), access); !errors.Is(err, oidctoken.ErrNoKey) {
+			t.Errorf("got %v", err)
 		}
 	})
 }
+
+// eddsa is a cloud that takes another algorithm than those of the tests' keys.
+type eddsa struct{ *cloud }
+
+func (eddsa) Profile() oidctoken.Profile { return oidctoken.Profile{Algorithms: []string{"EdDSA"}} }
 
 // Rules that cannot admit any step are refused, and those that only a host's own
 // stages can satisfy are logged.

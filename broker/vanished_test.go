@@ -3,12 +3,14 @@
 package broker_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,11 +172,19 @@ func TestDirectoryReplacedByALink(t *testing.T) {
 	})
 }
 
-// A file that vanishes while its cloud is away comes back as it was, until that has
-// expired.
+// A file that vanishes while the host's own store or the cloud is away comes back as
+// it was, until that has expired.
 func TestVanishedDuringAnOutage(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
+	connectors := config.Connectors
+	var away atomic.Bool
+	config.Connectors = lookupFunc(func(ctx context.Context, home broker.Home) (*broker.Connector, error) {
+		if away.Load() {
+			return nil, errors.New("the database is away")
+		}
+		return connectors.Connector(ctx, home)
+	})
 	synctest.Test(t, func(t *testing.T) {
 		step := newStep(t, start(t, config), scope("payments", "ledger"))
 		path, err := step.WriteFile(t.Context(), "access", access)
@@ -184,6 +194,7 @@ func TestVanishedDuringAnOutage(t *testing.T) {
 		want := read(t, path)
 		outage := error(&exchange.Error{Provider: "gcp", Op: "sts:token", Status: 503, Retryable: true})
 		google.fail.Store(&outage)
+		away.Store(true)
 		time.Sleep(59 * time.Minute)
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)

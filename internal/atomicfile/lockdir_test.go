@@ -158,6 +158,28 @@ func TestMkdirLockedWhileOthersSweep(t *testing.T) {
 			}
 		})
 	}
+	makers.Go(func() { // makes the same directory again, as for a step that removes it
+		path := filepath.Join(parent, "again")
+		var old *atomicfile.LockedDir
+		for range 300 {
+			d, err := atomicfile.MkdirLocked(path)
+			if err != nil { // a sweep came before the lock, and may be under way
+				continue
+			}
+			if old != nil {
+				if err := old.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := os.WriteFile(filepath.Join(path, "jwt"), nil, 0o600); err != nil {
+				t.Error(err)
+			}
+			if err := os.RemoveAll(path); err != nil {
+				t.Error(err)
+			}
+			old = d
+		}
+	})
 	makers.Wait()
 	close(done)
 	sweepers.Wait()
