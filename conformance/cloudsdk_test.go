@@ -56,6 +56,11 @@ func cloudSDKClients() []client {
 			run: listProjects, api: projectsAPI, want: project,
 		},
 		{
+			name: "gcloud with getGCPAccessTokenFile", version: gcloud, undelivered: true,
+			env: expression("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", `<+secrets.getGCPAccessTokenFile("account.gcp_prod")>`),
+			run: listProjects, api: projectsAPI, want: project,
+		},
+		{
 			name: "bq", version: component("bq", "bq"),
 			run: `bq --project_id=` + project + ` ls`,
 			api: "GET bigquery.googleapis.com/bigquery/v2/projects/" + project + "/datasets", want: dataset,

@@ -93,6 +93,9 @@ func (s *standIns) newGCP(c *pipeline.GCP, trust *pipeline.Trust) (exchange.Exch
 		Lifetime:         c.Lifetime,
 		TokenURL:         c.TokenURL,
 		ImpersonationURL: c.ImpersonationURL,
+		Project:          c.Project,
+		QuotaProject:     c.QuotaProject,
+		UniverseDomain:   c.UniverseDomain,
 	}
 	if config.TokenURL == "" {
 		base, err := s.google.listen(s.host)

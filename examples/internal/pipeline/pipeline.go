@@ -97,6 +97,9 @@ type GCP struct {
 	ServiceAccount   string        `key:"serviceAccount"`
 	TokenURL         string        `key:"tokenURL"`
 	ImpersonationURL string        `key:"impersonationURL"`
+	Project          string        `key:"project"`
+	QuotaProject     string        `key:"quotaProject"`
+	UniverseDomain   string        `key:"universeDomain"`
 	Lifetime         time.Duration `key:"lifetime"`
 }
 
