@@ -113,6 +113,7 @@ func TestDecodeJSON(t *testing.T) {
 	}
 	for _, tt := range []struct{ name, body, want string }{
 		{"what was asked for", ` {"access_token":"a","expires_in":3600,"detail":{"codes":[1,2]}}` + "\n", ""},
+		{"a name of an inner object", `{"x":{"a":1,"b":{"c":1}},"a":2,"b":3,"c":4}`, ""},
 		{"unknown members", `{"access_token":"a","x":{"access_token":1},"y":[{"y":1},{"y":1}]}`, ""},
 		{"empty object", `{}`, ""},
 		{"32 levels", nested(31), ""},
@@ -167,6 +168,16 @@ func TestDecodeJSON(t *testing.T) {
 	}
 }
 
+// ownDecoder has a field whose name is that of no member.
+type ownDecoder struct{ Use string }
+
+func (o *ownDecoder) UnmarshalJSON(text []byte) error {
+	var members map[string]string
+	err := json.Unmarshal(text, &members)
+	o.Use = members["use"]
+	return err
+}
+
 // A member is that of a field only if the names are equal byte for byte, on every
 // level: encoding/json alone would take the others, too.
 func TestDecodeJSONExactNames(t *testing.T) {
@@ -176,12 +187,16 @@ func TestDecodeJSONExactNames(t *testing.T) {
 	type embedded struct {
 		Kind string `json:"kind"`
 	}
+	type value struct {
+		Value string `json:"value"`
+	}
 	type answer struct {
 		embedded
 		AccessToken string            `json:"access_token,omitempty"`
 		Detail      *inner            `json:"detail"`
 		List        []inner           `json:"list"`
-		ByName      map[string]*inner `json:"by_name"`
+		ByName      map[string]*value `json:"by_name"`
+		Own         ownDecoder        `json:"own"`
 		Untagged    string
 		Raw         json.RawMessage `json:"raw"`
 		Number      json.Number     `json:"number"`
@@ -191,7 +206,7 @@ func TestDecodeJSONExactNames(t *testing.T) {
 		want       answer
 	}{
 		{"exact", `{"access_token":"a","detail":{"code":"b"},"list":[{"code":"c"}],"kind":"k","Untagged":"u","raw":{"Code":1},"number":7}`,
-			answer{embedded{"k"}, "a", &inner{"b"}, []inner{{"c"}}, nil, "u", json.RawMessage(`{"????":1}`), "7"}},
+			answer{embedded{"k"}, "a", &inner{"b"}, []inner{{"c"}}, nil, ownDecoder{}, "u", json.RawMessage(`{"????":1}`), "7"}},
 		{"escaped", `{"\u0061ccess\u005ftoken":"a"}`, answer{AccessToken: "a"}},
 		{"upper case", `{"ACCESS_TOKEN":"a"}`, answer{}},
 		{"title case", `{"Access_token":"a"}`, answer{}},
@@ -201,7 +216,8 @@ func TestDecodeJSONExactNames(t *testing.T) {
 		{"field's own name", `{"AccessToken":"a"}`, answer{}},
 		{"in an object", `{"detail":{"Code":"b"}}`, answer{Detail: &inner{}}},
 		{"in a list", `{"list":[{"code":"b"},{"CODE":"c"}]}`, answer{List: []inner{{"b"}, {}}}},
-		{"in a map", `{"by_name":{"x":{"Code":"b"}}}`, answer{ByName: map[string]*inner{"x": {}}}},
+		{"in a map", `{"by_name":{"x":{"Value":"b"}}}`, answer{ByName: map[string]*value{"x": {}}}},
+		{"of what decodes itself", `{"own":{"use":"sig"}}`, answer{Own: ownDecoder{"sig"}}},
 		{"embedded", `{"Kind":"k"}`, answer{}},
 		{"untagged", `{"untagged":"u"}`, answer{}},
 		{"wrong type under another name", `{"ACCESS_TOKEN":7,"access_token2":1}`, answer{}},

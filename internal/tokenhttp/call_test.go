@@ -1,9 +1,11 @@
 package tokenhttp_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -57,6 +59,18 @@ func TestCallHidesEarlierSecrets(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Nor do the words of a RoundTripper, which quote nothing.
+func TestCallHidesInTransportError(t *testing.T) {
+	first, second := newAssertion(), newAssertion()
+	client := tokenhttp.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("gate closed for " + first) })}
+	call := client.Call()
+	call.Hide(first)
+	_, err := call.Post(t.Context(), post("https://sts.example/", second))
+	if got, want := fmt.Sprint(err), "sts.example: gate closed for [redacted]"; got != want {
+		t.Errorf("Post = %q, want %q", got, want)
 	}
 }
 

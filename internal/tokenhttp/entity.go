@@ -47,13 +47,13 @@ func numeric(s string) (decoded string, n int) {
 	for end < len(s) && (base == 10 && '0' <= s[end] && s[end] <= '9' || base == 16 && hexDigit(s[end]) >= 0) {
 		end++
 	}
-	digits := strings.TrimLeft(s[prefix:end], "0")
+	digits := s[prefix:end]
 	n = len("&#") + end
 	switch {
 	case end < len(s) && s[end] == ';':
 		n++
-	case end-prefix > most: // as many as one character of ASCII may need
-		digits, n = s[prefix:prefix+most], len("&#")+prefix+most
+	case end-prefix > most: // more than a character of ASCII needs
+		return "", 0
 	}
 	c, err := strconv.ParseUint(digits, base, 31)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 // X06: what repeats a secret is replaced, in any encoding, and the rest stays.
 func TestRedact(t *testing.T) {
 	const secret = "eyJhbGciOiJSUzI1NiJ9.c2lnbmF0dXJl-_QUJDREVGR0g"
-	const padded = "q+w/e=r+t/y=u+i/o=p+a/s=" // as a session token of AWS
+	const padded = "q+w/e=r+t/y=u+i/o=p+a/s="   // as a session token of AWS
+	const odd = "a?b>c?d>e?f>g?h>i?j>k?l" + ">" // its base64 has + and /, and no padding
 	for _, tt := range []struct {
 		name, text string
 		secrets    []string
@@ -57,11 +58,19 @@ func TestRedact(t *testing.T) {
 		{"HTML, upper hex", "token " + eachByte(secret, "&#X%04X;") + " is bad", []string{secret}, "token [redacted] is bad"},
 		{"HTML without semicolons", "token " + eachByte(secret, "&#%03d") + " is bad", []string{secret}, "token [redacted] is bad"},
 		{"HTML, hex without semicolons", "token " + eachByte(secret, "&#x%02x") + " is bad", []string{secret}, "token [redacted] is bad"},
+		{"HTML without semicolons, of too many digits", "&#12345678901", []string{"12345678901A"}, "&#12345678901"},
+		{"too many digits before an echo", "&#1234" + percent("56789ABC"), []string{"123456789ABC"}, "&#[redacted]"},
 		{"HTML, named", "token " + strings.NewReplacer("+", "&plus;", "/", "&sol;", "=", "&equals;").Replace(padded) + " is bad", []string{padded}, "token [redacted] is bad"},
 		{"HTML, named as before HTML 5", "token a&amp;b&ltc&gt;d&quote&apos;f is bad", []string{`a&b<c>d"e'f`}, "token [redacted] is bad"},
 		{"HTML, escaped twice", "token " + strings.ReplaceAll(eachByte(secret, "&#%d;"), "&", "&amp;") + " is bad", []string{secret}, "token [redacted] is bad"},
 		{"HTML of JSON of percent-encoding", "token " + strings.ReplaceAll(strings.ReplaceAll(percent(secret), "%", `\u0025`), `\`, "&bsol;") + " is bad", []string{secret}, "token [redacted] is bad"},
 		{"base64", "token " + base64.StdEncoding.EncodeToString([]byte(secret)) + " is bad", []string{secret}, "token [redacted]== is bad"},
+		{"base64 with its other digits", "token " + base64.StdEncoding.EncodeToString([]byte(odd)) + " is bad", []string{odd}, "token [redacted] is bad"},
+		{"base64url with its other digits", "token " + base64.URLEncoding.EncodeToString([]byte(odd)) + " is bad", []string{odd}, "token [redacted] is bad"},
+		{"base64 behind one letter", "a." + base64.StdEncoding.EncodeToString([]byte(odd)), []string{odd}, "a.[redacted]"},
+		{"base64 behind two letters", "ab." + base64.StdEncoding.EncodeToString([]byte(odd)), []string{odd}, "ab.[redacted]"},
+		{"base64 behind three letters", "abc." + base64.StdEncoding.EncodeToString([]byte(odd)), []string{odd}, "abc.[redacted]"},
+		{"base64 behind four letters", "abcd." + base64.StdEncoding.EncodeToString([]byte(odd)), []string{odd}, "abcd.[redacted]"},
 		{"base64, in the middle", "token " + base64.StdEncoding.EncodeToString([]byte(secret[1:])) + " is bad", []string{secret}, "token [redacted] is bad"},
 		{"base64url in lines", "token " + strings.Join(strings.SplitAfter(base64.RawURLEncoding.EncodeToString([]byte(padded)), "I"), "\r\n") + " is bad", []string{padded}, "token [redacted] is bad"},
 		{"base64 of a larger text", "body " + base64.StdEncoding.EncodeToString([]byte("token="+padded)) + ".", []string{padded}, "body dG9rZW49[redacted]."},

@@ -17,7 +17,7 @@ const (
 	firstBackoff  = 500 * time.Millisecond
 	maxBackoff    = 5 * time.Second // so that a cloud that is back is noticed soon
 	maxRetryAfter = 30 * time.Second
-	lastTry       = time.Second // what is left of the budget for the last try, or a tenth of it
+	lastTry       = time.Second // what the last try gets of the budget, if the backoff would pass its end
 
 	// Budget is how long a call may take with all its retries, if nobody says
 	// otherwise.
@@ -136,10 +136,7 @@ func Retry(ctx context.Context, budget time.Duration, try func(context.Context) 
 // pause returns the wait after the nth failure, from 0. A random part keeps the
 // callers whom a cloud turned away together from coming back together.
 func pause(n int, a Again, start, end time.Time) (wait time.Duration, ok bool) {
-	backoff := maxBackoff
-	if n < 4 { // before it reaches the maximum
-		backoff = firstBackoff << n
-	}
+	backoff := min(firstBackoff<<min(n, 4), maxBackoff)
 	wait = backoff/2 + rand.N(backoff/2) // #nosec G404 -- spreads load, guards nothing
 	if a.After > 0 {
 		after := min(a.After, maxRetryAfter)
@@ -148,7 +145,7 @@ func pause(n int, a Again, start, end time.Time) (wait time.Duration, ok bool) {
 	}
 	whole := min(end.Sub(start), a.For)
 	left := whole - time.Since(start)
-	if latest := left - min(lastTry, whole/10); wait > latest && latest >= max(a.After, firstBackoff) {
+	if latest := left - lastTry; wait > latest && latest >= max(a.After, firstBackoff) {
 		wait = latest
 	}
 	return wait, wait < left
