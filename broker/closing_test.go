@@ -55,18 +55,20 @@ func TestCloseWhileWaiting(t *testing.T) {
 		}
 		failed := make(map[string]chan error)
 		for name, call := range calls {
-			failed[name] = make(chan error, 1)
-			go func() { failed[name] <- call() }()
+			result := make(chan error, 1)
+			failed[name] = result
+			go func() { result <- call() }()
 		}
 		answers := make(map[string]chan *httptest.ResponseRecorder)
 		for _, target := range []string{"/token", "/token?audience=https://vault.example.com", "/credentials"} {
-			answers[target] = make(chan *httptest.ResponseRecorder, 1)
+			answer := make(chan *httptest.ResponseRecorder, 1)
+			answers[target] = answer
 			go func() {
 				w := httptest.NewRecorder()
 				r := httptest.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1:1"+target, nil)
 				r.Header.Set("Authorization", "Bearer SECRET")
 				endpoint.ServeHTTP(w, r)
-				answers[target] <- w
+				answer <- w
 			}()
 		}
 		synctest.Wait()

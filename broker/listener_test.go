@@ -218,6 +218,7 @@ func TestIdleSessionsMakeRoom(t *testing.T) {
 			if got := c.ask("Bearer " + d.secret); got != 200 {
 				t.Fatalf("session %d is answered %d", len(sessions), got)
 			}
+			synctest.Wait() // it is idle
 		}
 		for range broker.MaxConns {
 			session()
@@ -226,6 +227,7 @@ func TestIdleSessionsMakeRoom(t *testing.T) {
 			if got := sessions[i].ask("Bearer " + d.secret); got != 200 {
 				t.Errorf("within the bound, session %d is answered %d", i, got)
 			}
+			synctest.Wait()
 		}
 		for range 3 {
 			session()
