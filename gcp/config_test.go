@@ -160,7 +160,7 @@ func TestDefaults(t *testing.T) {
 			gcp.Config{
 				Provider: provider, Audience: "a", ServiceAccount: serviceAccount, Delegates: []string{"d@acme"}, Scopes: []string{"s"}, Lifetime: time.Hour,
 				UniverseDomain: "googleapis.com",
-				TokenURL: "https://t.example/t", TokenInfoURL: "https://i.example/i", ImpersonationURL: "https://c.example", Subject: "{account_id}", Timeout: time.Second,
+				TokenURL:       "https://t.example/t", TokenInfoURL: "https://i.example/i", ImpersonationURL: "https://c.example", Subject: "{account_id}", Timeout: time.Second,
 			},
 		},
 	} {
