@@ -119,7 +119,7 @@ func (s *shape) encode(value string) string {
 	short := s.check(value) != "" && len(value) < minName
 	for len(value) > 0 {
 		r, size := utf8.DecodeRuneInString(value)
-		if r == '=' || short || r == utf8.RuneError || !s.allowed(r) {
+		if r == '=' || short || !s.allowed(r) {
 			for _, c := range []byte(value[:size]) {
 				fmt.Fprintf(&b, "=%02X", c)
 			}

@@ -195,12 +195,18 @@ func TestTokensHaveNoSessionName(t *testing.T) {
 // get asks a step's endpoint, as curl does with what the step was given.
 func get(t *testing.T, step *broker.Step, url string) string {
 	t.Helper()
+	_, authorization, _ := strings.Cut(read(t, variable(step, "OIDCTOKEN_HEADER_FILE")), ": ")
+	return answerOf(t, url, authorization)
+}
+
+// answerOf returns what an endpoint answers.
+func answerOf(t *testing.T, url, authorization string) string {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, value, _ := strings.Cut(read(t, variable(step, "OIDCTOKEN_HEADER_FILE")), ": ")
-	r.Header.Set("Authorization", value)
+	r.Header.Set("Authorization", authorization)
 	client := &http.Client{Transport: new(http.Transport)}
 	defer client.CloseIdleConnections()
 	answer, err := client.Do(r)

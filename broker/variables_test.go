@@ -66,6 +66,19 @@ type filed struct {
 
 func (f filed) Bundle(string, string) (*exchange.Bundle, error) { return f.bundle, f.err }
 
+// namedFile is filed, of a cloud that it names.
+type namedFile struct {
+	named
+	exchange.FileSourced
+}
+
+// both has a bundle for a file, and one for the endpoint.
+type both struct {
+	named
+	exchange.FileSourced
+	exchange.EndpointSourced
+}
+
 // pointed has a bundle for the endpoint.
 type pointed struct {
 	*plain
@@ -164,20 +177,52 @@ func TestDeliverCredential(t *testing.T) {
 
 // An exchanger whose tools can only ask the endpoint is delivered so.
 func TestDeliverEndpointAlone(t *testing.T) {
-	for _, byEndpoint := range []bool{false, true} {
-		p := &plain{env: plainEnv()}
-		step := newStep(t, plainBroker(t, map[string]*broker.Connector{"plain": {Exchanger: pointed{p, nil}, ByEndpoint: byEndpoint}}, new(auditLog)), scope("payments", "ledger"))
+	p := &plain{env: plainEnv()}
+	empty := filed{bundle: &exchange.Bundle{}}
+	for name, c := range map[string]*broker.Connector{
+		"endpoint alone":      {Exchanger: pointed{p, nil}},
+		"by endpoint":         {Exchanger: pointed{p, nil}, ByEndpoint: true},
+		"empty bundle beside": {Exchanger: both{named{p, "plain"}, empty, pointed{p, nil}}},
+	} {
+		step := newStep(t, plainBroker(t, map[string]*broker.Connector{"plain": c}, new(auditLog)), scope("payments", "ledger"))
 		if err := step.Deliver(t.Context(), "account.plain"); err != nil {
 			t.Fatal(err)
 		}
 		env := own(step)
 		if len(env) != 1 || p.count.Load() != 0 {
-			t.Errorf("ByEndpoint %v: variables %v after %d exchanges, want PLAIN_URL after none", byEndpoint, env, p.count.Load())
+			t.Errorf("%s: variables %v after %d exchanges, want PLAIN_URL after none", name, env, p.count.Load())
 		}
 		if value := get(t, step, env["PLAIN_URL"]); !strings.Contains(value, "eyJ") {
 			t.Errorf("PLAIN_URL answers %s, want a JWT", value)
 		}
 	}
+}
+
+// A file of an expression that leads to the endpoint leads to one that answers.
+func TestCredentialsFileOfEndpointAlone(t *testing.T) {
+	for _, byEndpoint := range []bool{false, true} {
+		var endpoint exchange.Endpoint
+		ex := struct {
+			named
+			exchange.EndpointSourced
+		}{named{&plain{}, "gcp"}, endpointBundle(func(dir string, e exchange.Endpoint) *exchange.Bundle {
+			endpoint = e
+			return &exchange.Bundle{Env: map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": dir + "/key"}}
+		})}
+		step := newStep(t, plainBroker(t, map[string]*broker.Connector{"plain": {Exchanger: ex, ByEndpoint: byEndpoint}}, new(auditLog)), scope("payments", "ledger"))
+		if got := expand(t, step, `<+secrets.getGCPCredentialsFile("account.plain")>`); !strings.HasSuffix(got, "/key") {
+			t.Errorf("ByEndpoint %v: %q, want the path of the key", byEndpoint, got)
+		}
+		if value := answerOf(t, endpoint.TokenURL, endpoint.Authorization()); !strings.Contains(value, "eyJ") {
+			t.Errorf("ByEndpoint %v: the endpoint answers %s, want a JWT", byEndpoint, value)
+		}
+	}
+}
+
+type endpointBundle func(dir string, e exchange.Endpoint) *exchange.Bundle
+
+func (f endpointBundle) EndpointBundle(dir string, e exchange.Endpoint) (*exchange.Bundle, error) {
+	return f(dir, e), nil
 }
 
 // What cannot be delivered is refused, and changes nothing.
@@ -228,6 +273,8 @@ func TestDeliverNeverReplaces(t *testing.T) {
 		{"one name", named{&plain{env: plainEnv()}, "one"}, named{&plain{env: map[string]string{"PLAIN_OTHER": "another-secret"}}, "one"}, false},
 		{"a file, then a credential", filed{plain: &plain{}, bundle: bundle}, named{&plain{env: plainEnv()}, "two"}, false},
 		{"a credential, then a file", named{&plain{env: plainEnv()}, "one"}, filed{plain: &plain{}, bundle: bundle}, false},
+		{"a credential, then a file of a named cloud", named{&plain{env: plainEnv()}, "one"}, namedFile{named{&plain{}, "two"}, filed{bundle: bundle}}, false},
+		{"two files of named clouds", namedFile{named{&plain{}, "one"}, filed{bundle: bundle}}, namedFile{named{&plain{}, "two"}, filed{bundle: bundle}}, true},
 		{"two files", filed{plain: &plain{}, bundle: bundle}, filed{plain: &plain{}, bundle: bundle}, false},
 		{"different variables", &plain{env: plainEnv()}, &plain{env: map[string]string{"PLAIN_OTHER": "another-secret"}}, true},
 	} {

@@ -90,6 +90,7 @@ func TestUniverseDomain(t *testing.T) {
 		{"mutual TLS", gcp.Config{TokenURL: "https://sts.mtls.googleapis.com/v1/token"}, "googleapis.com", "https://sts.mtls.googleapis.com/v1/token", "https://iamcredentials.googleapis.com"},
 		{"Private Service Connect", gcp.Config{TokenURL: "https://sts-acme.p.googleapis.com/v1/token"}, "googleapis.com", "https://sts-acme.p.googleapis.com/v1/token", "https://iamcredentials.googleapis.com"},
 		{"a host of one label", gcp.Config{TokenURL: "https://sts.corp/v1/token"}, "googleapis.com", "https://sts.corp/v1/token", "https://iamcredentials.googleapis.com"},
+		{"loopback by name", gcp.Config{TokenURL: "https://sts.acme.localhost/v1/token"}, "googleapis.com", "https://sts.acme.localhost/v1/token", "https://iamcredentials.googleapis.com"},
 		{"loopback", gcp.Config{TokenURL: "http://127.0.0.1:8080/v1/token"}, "googleapis.com", "http://127.0.0.1:8080/v1/token", "https://iamcredentials.googleapis.com"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
