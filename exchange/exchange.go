@@ -26,6 +26,9 @@ import (
 //
 // Abilities that not every cloud has are interfaces of their own, such as
 // [FileSourced], which an Exchanger may implement too.
+//
+// A broker that delivers an Exchanger without any of them, or one whose bundles
+// have no variables, gives the step the variables of its Credential.
 type Exchanger interface {
 	// Profile is how the JWT must look for this cloud. It does not change.
 	Profile() oidctoken.Profile
