@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
@@ -83,6 +84,9 @@ func (h *host) home(c *pipeline.Connector) broker.Home {
 	return home
 }
 
+// standInBudget is short: a stand-in is in this process, and is never away.
+const standInBudget = 10 * time.Second
+
 // newGCP makes the exchanger of a Google connector. Without a token endpoint of
 // its own, it is led to the stand-in.
 func (s *standIns) newGCP(c *pipeline.GCP, trust *pipeline.Trust) (exchange.Exchanger, error) {
@@ -102,7 +106,7 @@ func (s *standIns) newGCP(c *pipeline.GCP, trust *pipeline.Trust) (exchange.Exch
 		if err != nil {
 			return nil, err
 		}
-		config.TokenURL = base + "/v1/token"
+		config.TokenURL, config.Budget = base+"/v1/token", standInBudget
 		if config.ImpersonationURL == "" {
 			config.ImpersonationURL = base
 		}
@@ -133,6 +137,7 @@ func (s *standIns) newAWS(c *pipeline.AWS, trust *pipeline.Trust) (exchange.Exch
 		config.UnfitTags[claim] = []aws.Unfit{aws.UnfitFail, aws.UnfitOmit, aws.UnfitEncode}[unfit]
 	}
 	if config.Endpoint == "" {
+		config.Budget = standInBudget
 		var err error
 		if config.Endpoint, err = s.aws.listen(s.host); err != nil {
 			return nil, err
@@ -157,6 +162,7 @@ func (s *standIns) newAzure(c *pipeline.Azure, trust *pipeline.Trust) (exchange.
 		config.Scopes = []string{c.Scope}
 	}
 	if config.AuthorityHost == "" {
+		config.Budget = standInBudget
 		var err error
 		if config.AuthorityHost, err = s.entraOf(c.TenantID).listen(s.host); err != nil {
 			return nil, err
