@@ -108,7 +108,7 @@ func (e *Exchanger) refusal(call *tokenhttp.Call, answer *tokenhttp.Response, j 
 	}
 }
 
-// again returns what is for tokenhttp.Retry in one call: it counts.
+// again returns a func for tokenhttp.Retry, for one call: it counts.
 func again() func(err error) tokenhttp.Again {
 	expired := 0
 	return func(err error) tokenhttp.Again {
@@ -136,8 +136,8 @@ func worth(status int, code, message string) time.Duration {
 	case code == codeIDPUnreachable, slices.Contains(throttled, code), code == codeInvalidToken && says(message, noKey):
 		return tokenhttp.Always
 	case code == codeInvalidToken:
-		// AWS may not know a new key yet. That it knows no such provider, or
-		// another audience, or that a clock is wrong, is for somebody to change.
+		// AWS may not know a new key yet. A retry does not mend a missing provider,
+		// another audience or a wrong clock.
 		for _, words := range append([]string{"audience", "provider found", "thumbprint"}, early...) {
 			if says(message, words) {
 				return 0
@@ -190,7 +190,7 @@ const reachable = "AWS must reach the issuer's discovery document and JWK Set fr
 
 const clockAhead = "the JWT is not valid yet for AWS: this machine's clock, or that of whoever minted the JWT, runs ahead; set it by NTP"
 
-// shown makes a claim, which is no secret, fit for a hint.
+// shown makes a claim fit for a hint. Claims are public.
 func shown(claim string) string { return tokenhttp.Printable(claim, 255) }
 
 func (e *Exchanger) hintInvalidToken(message string, j *jwt) string {

@@ -258,8 +258,8 @@ func TestExchangeSubjectError(t *testing.T) {
 	}
 }
 
-// X09: what may pass is tried again, with a new JWT each time: an outage for as
-// long as the budget lasts, what looks like a configuration for a short time.
+// X09: a failure that may pass is tried again, with a new JWT each time: an outage
+// while the budget lasts, a refusal that looks like a wrong configuration briefly.
 func TestExchangeRetries(t *testing.T) {
 	const once = time.Second // one more try
 	for _, tt := range []struct {

@@ -169,7 +169,7 @@ func (e *Exchanger) retryable(xe *exchange.Error) bool {
 		slices.Contains(unmatched, code) && !e.trusted.Load()
 }
 
-// again returns what is for tokenhttp.Retry in one call: it counts.
+// again returns a func for tokenhttp.Retry, for one call: it counts.
 func again() func(err error) tokenhttp.Again {
 	expired := 0
 	return func(err error) tokenhttp.Again {

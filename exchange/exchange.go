@@ -39,7 +39,7 @@ type Exchanger interface {
 	// [*Error] when the cloud refuses or cannot be reached, with the error of
 	// r.Subject, or with that of ctx; errors.Is and errors.As find each.
 	//
-	// It retries by itself what a retry can mend, such as an outage of the cloud,
+	// It retries by itself after a failure that may pass, such as an outage of the cloud,
 	// for a minute unless its configuration says otherwise, and returns once ctx
 	// has ended. No error shows 12 bytes in a row of a JWT or token of this call,
 	// whatever the cloud sent back and however it was encoded. The Credential is

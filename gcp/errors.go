@@ -61,8 +61,8 @@ func retryable(op string, status int, code, description string) bool {
 	return tokenhttp.RetryableStatus(status) || op == opToken && code == "invalid_grant" && strings.Contains(description, unreachable)
 }
 
-// unreachable is what the STS says of an issuer whose documents it could not
-// get, and of keys that it does not find there.
+// unreachable are words of the STS. They stand for an issuer whose documents it
+// could not get, and for a key that it does not find there.
 const unreachable = "connecting to the given credential's issuer"
 
 // post makes one request and returns the body of an answer of status 200.
@@ -192,5 +192,5 @@ func (t *trade) principals() string {
 	return "principal:" + pool + "/subject/SUBJECT (the JWT's sub is " + shown(t.sent.claims.Sub) + ") or principalSet:" + pool + "/attribute.NAME/VALUE"
 }
 
-// shown makes a claim, which is no secret, fit for a hint.
+// shown makes a claim fit for a hint. Claims are public.
 func shown(claim string) string { return tokenhttp.Printable(claim, 255) }

@@ -154,8 +154,8 @@ func checkShape(text []byte, fields map[string]string) ([]byte, error) {
 	return text, nil
 }
 
-// fieldNames returns the names that encoding/json knows in t and in what it
-// holds, by their folded form.
+// fieldNames returns the names that encoding/json knows in t and in the types of
+// its fields, by their folded form.
 func fieldNames(t reflect.Type) map[string]string {
 	names := make(map[string]string)
 	seen := make(map[reflect.Type]bool)

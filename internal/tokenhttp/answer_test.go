@@ -168,7 +168,7 @@ func TestDecodeJSON(t *testing.T) {
 	}
 }
 
-// ownDecoder has a field whose name is that of no member.
+// ownDecoder decodes itself: encoding/json does not use the name of its field.
 type ownDecoder struct{ Use string }
 
 func (o *ownDecoder) UnmarshalJSON(text []byte) error {
@@ -178,8 +178,8 @@ func (o *ownDecoder) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// A member is that of a field only if the names are equal byte for byte, on every
-// level: encoding/json alone would take the others, too.
+// A member belongs to a field only if the names are equal byte for byte, on every
+// level. encoding/json alone would also take the others.
 func TestDecodeJSONExactNames(t *testing.T) {
 	type inner struct {
 		Code string `json:"code"`

@@ -25,8 +25,8 @@ func (c *Call) Hide(secrets ...string) {
 	c.secrets = func() []string { return all[:len(all):len(all)] }
 }
 
-// Post is [Client.Post]. It hides the bearer and the query of r in all that
-// follows, and its error also shows nothing of the secrets of earlier requests.
+// Post is [Client.Post]. From then on, the bearer and the query of r are secrets of
+// the call. Its error also shows nothing of the secrets of earlier requests.
 func (c *Call) Post(ctx context.Context, r Request) (*Response, error) {
 	c.Hide(r.Bearer)
 	if u, err := url.Parse(r.URL); err == nil {
@@ -43,7 +43,7 @@ func (c *Call) Redact(text string) string { return Redact(text, c.secrets()...) 
 // beside a description, which must not continue it.
 const shortWindow = 6
 
-// Code returns a cloud's code as it is, or "" if it repeats 6 bytes in a row of
+// Code returns a cloud's code unchanged, or "" if it repeats 6 bytes in a row of
 // a secret.
 func (c *Call) Code(code string) string {
 	if c.Redact(code) != code {

@@ -74,7 +74,7 @@ func TestCallHidesInTransportError(t *testing.T) {
 	}
 }
 
-// A query of an address is hidden in what comes after the request, too.
+// A query of an address and a bearer are hidden after the request, too.
 func TestCallHidesQueryAndBearer(t *testing.T) {
 	call := new(tokenhttp.Client).Call()
 	r := post(rawServer(t, answer("HTTP/1.1 503 Busy\r\n\r\n"))+"?key=0123456789abcdef", newAssertion())
@@ -108,7 +108,7 @@ func TestCallCode(t *testing.T) {
 	}
 }
 
-// D08: a Call does not print what it hides.
+// D08: a Call does not print its secrets.
 func TestCallDoesNotPrint(t *testing.T) {
 	call := new(tokenhttp.Client).Call()
 	secret := newAssertion()

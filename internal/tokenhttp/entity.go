@@ -19,7 +19,7 @@ var references = map[string]string{
 const maxReference = 16 // bytes of a name
 
 // reference reads a character reference of HTML or XML at the beginning of s,
-// which is an &. n is 0 if there is none. HTML takes some without a semicolon:
+// which is an &. n is 0 if s begins with another text. HTML takes some without a semicolon:
 // of these only such as take at most 3 digits or 4 letters along.
 func reference(s string) (decoded string, n int) {
 	if number, ok := strings.CutPrefix(s, "&#"); ok {

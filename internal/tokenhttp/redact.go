@@ -19,7 +19,7 @@ const (
 // with "[redacted]" whatever repeats 12 or more bytes in a row of a secret, or
 // the whole of a shorter one. It finds a secret
 //
-//   - as it is;
+//   - in plain text;
 //   - behind up to three layers of percent-encoding, of escapes of JSON, Go,
 //     C and JavaScript (\u0041, \u{41}, \x41, \101, \/), and of HTML's
 //     character references (&#65; &#x41; &period;), in any mixture;

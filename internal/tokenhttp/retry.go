@@ -17,15 +17,14 @@ const (
 	firstBackoff  = 500 * time.Millisecond
 	maxBackoff    = 5 * time.Second // so that a cloud that is back is noticed soon
 	maxRetryAfter = 30 * time.Second
-	lastTry       = time.Second // what the last try gets of the budget, if the backoff would pass its end
+	lastTry       = time.Second // before the end of the budget
 
-	// Budget is how long a call may take with all its retries, if nobody says
-	// otherwise.
+	// Budget is the default of how long a call may take with all its retries.
 	Budget = time.Minute
 
 	// Always and Brief are values of Again.For. Brief is for a refusal that looks
-	// like a wrong configuration: it may also mean that the cloud does not know
-	// everywhere yet what was changed.
+	// like a wrong configuration: it may also mean that a change has not reached
+	// all of the cloud's servers.
 	Always = time.Duration(math.MaxInt64)
 	Brief  = 17 * time.Second
 )
@@ -84,7 +83,7 @@ type Again struct {
 // The ctx that try gets ends with the budget at the latest; the deadline of ctx
 // wins if it is earlier.
 //
-// Retry returns the last error of try as it is, or the one before that if the end
+// Retry returns the last error of try, unwrapped, or the one before that if the end
 // of the budget cut the last try off. If ctx ended, errors.Is finds ctx.Err() in
 // the error, and errors.As the last failure before that.
 func Retry(ctx context.Context, budget time.Duration, try func(context.Context) error, again func(err error) Again) error {

@@ -8,8 +8,7 @@ import (
 // view is a text after something was taken off it.
 type view struct {
 	text string
-	// Where each byte of text begins and ends in the original. Nil if nobody
-	// asks, for a secret.
+	// Where each byte of text begins and ends in the original. Nil for a secret.
 	from, to []uint16
 }
 
@@ -62,8 +61,8 @@ func layers(v view) []view {
 }
 
 // decode takes off one layer of percent-encoding, escapes and character
-// references. One that is none stays as it is. Each is longer than what it
-// stands for.
+// references. Each is longer than the characters it stands for. Malformed ones
+// stay unchanged.
 func (v view) decode() view {
 	w := v.writer()
 	for i := 0; i < len(v.text); {
@@ -88,7 +87,7 @@ func (v view) joined() view {
 }
 
 // digits decodes all digits of so many bits each, after the first skip of them,
-// whatever stands between them. value is negative for what is no digit.
+// whatever stands between them. value is negative for other bytes.
 func (v view) digits(bits, skip int, value func(byte) int) view {
 	w := v.writer()
 	acc, have, first := 0, 0, 0 // the bits that are left, and where they began
