@@ -131,14 +131,17 @@ func TestStrayVariables(t *testing.T) {
 		}
 	}
 	want := map[string]int{
-		"PATH": 2, "HOME": 2, "LANG": 2, "TMPDIR": 2, "STEP_DIR": 2, "PWD": 2, // PWD is the shell's
+		"PATH": 2, "HOME": 2, "LANG": 2, "TMPDIR": 2, "STEP_DIR": 2, "STEP_WORKDIR": 2, "PWD": 2, // PWD is the shell's
 		"AWS_WEB_IDENTITY_TOKEN_FILE": 1, "AWS_ROLE_ARN": 1, "AWS_ROLE_SESSION_NAME": 1, "AWS_REGION": 1, "AWS_DEFAULT_REGION": 1,
 		"AWS_STS_REGIONAL_ENDPOINTS": 1, "AWS_CONFIG_FILE": 1, "AWS_SHARED_CREDENTIALS_FILE": 1, "AWS_EC2_METADATA_DISABLED": 1,
 		"AWS_ENDPOINT_URL_STS": 1,
 		// Those of the endpoint.
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI": 1, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": 1,
 		"ACTIONS_ID_TOKEN_REQUEST_URL": 1, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": 1,
-		"OIDCTOKEN_URL": 1, "OIDCTOKEN_HEADER_FILE": 1,
+		"OIDCTOKEN_URL": 1, "OIDCTOKEN_HEADER_FILE": 1, "NO_PROXY": 1, "no_proxy": 1,
+		// Private places of programs that log in to registries and clusters.
+		"DOCKER_CONFIG": 1, "REGISTRY_AUTH_FILE": 1, "KUBECONFIG": 1,
+		"HELM_CACHE_HOME": 1, "HELM_CONFIG_HOME": 1, "HELM_REGISTRY_CONFIG": 1, "HELM_REPOSITORY_CACHE": 1, "HELM_REPOSITORY_CONFIG": 1,
 	}
 	delete(names, "OLDPWD") // of some shells
 	delete(names, "_")      // of others

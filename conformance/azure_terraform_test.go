@@ -126,7 +126,7 @@ func terraformAzure() azureClient {
 			variable "step" { type = string }
 			output "step" { value = var.step }
 		`},
-		run: `terraform init -input=false -no-color && terraform apply -input=false -no-color -auto-approve`,
+		run: `cd "$STEP_DIR" && terraform init -input=false -no-color && terraform apply -input=false -no-color -auto-approve`,
 	}
 }
 

@@ -261,11 +261,14 @@ func TestObserve(t *testing.T) {
 			if e.Target.Connector != "bank" || e.Target.Scope.Account.ID != "acme" {
 				t.Errorf("event %d is about %+v", i, e.Target)
 			}
+			if e.TokenID == "" || e.KeyID == "" {
+				t.Errorf("event %d names no JWT: jti %q, kid %q", i, e.TokenID, e.KeyID)
+			}
 		}
 		if late := events[1].Late; late < 40*time.Minute-33*time.Minute-time.Second || late > 40*time.Minute-27*time.Minute {
 			t.Errorf("the renewal at 40 min was %v late", late)
 		}
-		if diff := cmp.Diff(want, events, cmpopts.EquateErrors(), cmpopts.IgnoreFields(exchange.CacheEvent{}, "Target", "Late")); diff != "" {
+		if diff := cmp.Diff(want, events, cmpopts.EquateErrors(), cmpopts.IgnoreFields(exchange.CacheEvent{}, "Target", "Late", "TokenID", "KeyID")); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 	})

@@ -12,7 +12,7 @@ const (
 	issuerURL = "https://tokens.example.com"
 	// backdating and lifetime are this package's defaults, which the others
 	// are given, too.
-	backdating = time.Minute
+	backdating = 55 * time.Second // of nbf, before iat
 	lifetime   = 15 * time.Minute
 )
 
