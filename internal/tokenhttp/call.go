@@ -19,7 +19,7 @@ func (c *Client) Call() *Call {
 }
 
 // Hide adds secrets to those that no error of the call may show: each JWT before
-// it is sent, and each token as soon as it is received.
+// it is sent, and each token on receipt.
 func (c *Call) Hide(secrets ...string) {
 	all := append(c.secrets(), secrets...)
 	c.secrets = func() []string { return all[:len(all):len(all)] }

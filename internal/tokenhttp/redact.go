@@ -33,12 +33,12 @@ const (
 // that has words between its pieces. The rest is as Printable makes it, and 512
 // bytes at most. Empty secrets hide nothing.
 func Redact(text string, secrets ...string) string {
-	var long, short []string
+	var long, short, joined []string
 	for _, s := range secrets {
 		for _, v := range layers(view{text: s}) {
 			switch {
 			case len(v.text) >= window:
-				long = append(long, v.text)
+				long, joined = append(long, v.text), append(joined, v.joined().text)
 			case v.text != "":
 				short = append(short, v.text)
 			}
@@ -55,13 +55,13 @@ func Redact(text string, secrets ...string) string {
 			v.hideWhole(hidden, s)
 		}
 		if len(long) > 0 {
-			m.hide(v, hidden, long, size, false)
-			m.hide(v.joined(), hidden, long, size, true)
+			m.hide(v, hidden, long, size)
+			m.hide(v.joined(), hidden, joined, size)
 			for skip := range 4 {
-				m.hide(v.digits(6, skip, base64Digit), hidden, long, size, false)
+				m.hide(v.digits(6, skip, base64Digit), hidden, long, size)
 			}
 			for skip := range 2 {
-				m.hide(v.digits(4, skip, hexDigit), hidden, long, size, false)
+				m.hide(v.digits(4, skip, hexDigit), hidden, long, size)
 			}
 		}
 		// Where layers were taken off, a stray %, \ or & may have taken the
@@ -124,10 +124,9 @@ type matcher struct {
 	pairs   []bool          // the first two bytes of each window: most windows of a secret end there
 }
 
-// hide marks every window of size bytes of v that is also in a secret; of a
-// secret's letters and digits, if v is joined. It remembers the windows of the
-// text, which is short, and not those of the secrets.
-func (m *matcher) hide(v view, hidden []bool, secrets []string, size int, joined bool) {
+// hide marks every window of size bytes of v that is also in a secret. It
+// remembers the windows of the text, which is short, and not those of the secrets.
+func (m *matcher) hide(v view, hidden []bool, secrets []string, size int) {
 	if len(v.text) < size {
 		return
 	}
@@ -142,10 +141,6 @@ func (m *matcher) hide(v view, hidden []bool, secrets []string, size int, joined
 	}
 	found := false
 	for _, s := range secrets {
-		if joined {
-			found = m.findJoined(s, size) || found
-			continue
-		}
 		for i := 0; i+size <= len(s); i++ {
 			found = m.find(s[i:i+size]) || found
 		}
@@ -169,19 +164,4 @@ func (m *matcher) find(w string) bool {
 		m.windows[w] = true
 	}
 	return ok
-}
-
-// findJoined is find for all windows of a secret's letters and digits.
-func (m *matcher) findJoined(secret string, size int) (found bool) {
-	letters := make([]byte, 0, len(secret))
-	for i := range len(secret) {
-		if letterOrDigit(secret[i]) {
-			letters = append(letters, secret[i])
-		}
-	}
-	joined := string(letters)
-	for i := 0; i+size <= len(joined); i++ {
-		found = m.find(joined[i:i+size]) || found
-	}
-	return found
 }

@@ -159,7 +159,7 @@ func (v view) hide(hidden []bool, i, j int) {
 	}
 }
 
-// unescape returns what the beginning of s, which is not empty, stands for,
+// unescape returns the characters that the beginning of s stands for, which is not empty,
 // and how many bytes that beginning has.
 func unescape(s string) (decoded string, n int) {
 	switch {
