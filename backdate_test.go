@@ -92,8 +92,8 @@ func TestBackdatingRefused(t *testing.T) {
 	}
 }
 
-// A verifier without leeway whose clock is 5 s slow takes a token as soon as it is
-// minted, and so it does a token of a Cache, at every time of its life. T15
+// A verifier without leeway whose clock is 5 s slow takes a token right after
+// minting, and a token of a Cache at every time of its life. T15
 func TestSlowVerifier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := live(t, newCounting(edKey()), oidctoken.Config{})

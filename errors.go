@@ -9,7 +9,7 @@ var (
 
 	// ErrNoKey means that no key of the source may sign now, for an algorithm
 	// that the profile accepts. The error lists the keys and says why each cannot
-	// sign. Whoever runs the keys must act.
+	// sign. The operator of the keys must act.
 	ErrNoKey = errors.New("no key to sign with")
 
 	// ErrSignerUnavailable means that the key's signer failed. It is

@@ -232,7 +232,7 @@ func ExampleIssuer_CheckProfile() {
 	// oidctoken: check profile: no key to sign with: none signs with RS256 or ES256 at 2026-10-01T12:00:00Z: key 2026-10 (EdDSA) has another algorithm
 }
 
-// An event goes into a log as it is.
+// A host logs the whole event.
 func ExampleEvent_LogValue() {
 	brief := func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.TimeKey || a.Key == "Scope" {

@@ -46,7 +46,7 @@ const (
 //   - Throttling, which is [Error.Throttled], is no failure of the service. The
 //     Guard halves the rate of its calls, down to one per second, and adds a tenth
 //     of the normal rate for each second without a further throttled call. Without
-//     Limits.Rate, the normal rate is that of the second before. When the service
+//     Limits.Rate, the normal rate is the rate of the second before. When the service
 //     says how long to wait, calls wait for that, 30 seconds at most, and fail at
 //     once if their ctx ends sooner.
 //   - Refusals: after 3 errors in a row that are Refused or Gone and have a Code,
@@ -181,8 +181,8 @@ func (g *Guard) turn(ctx context.Context, c call) error {
 	return g.refusals.admit(c, now)
 }
 
-// run makes the call, and leaves it behind when its time is over. What the service
-// answers is known before the next call takes the slot.
+// run makes the call, and leaves it behind when its time is over. The pacer and the
+// refusals learn the answer before the next call takes the slot.
 func (g *Guard) run(ctx context.Context, c call, f func(context.Context) error) error {
 	done := make(chan error, 1)
 	began := time.Now()

@@ -176,7 +176,7 @@ func TestGuardSlowsDownOnce(t *testing.T) {
 	})
 }
 
-// A host without a limit is slowed down to half of what it called.
+// A host without a limit is slowed down to half of its rate.
 func TestGuardWithoutLimitSlowsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := signer.NewGuard(signer.Limits{Timeout: time.Minute})
@@ -226,7 +226,7 @@ func TestGuardThrottlingIsNoFailure(t *testing.T) {
 	})
 }
 
-// Calls wait for as long as the service asks, of 30 s at most, or fail at once.
+// Calls wait while the service asks for it, 30 s at most, or fail at once.
 func TestGuardThrottledRetryAfter(t *testing.T) {
 	for _, tt := range []struct{ asked, want time.Duration }{
 		{time.Second / 2, time.Second / 2},
@@ -331,4 +331,20 @@ func TestErrorThrottled(t *testing.T) {
 			t.Errorf("%q: Throttled is true", code)
 		}
 	}
+}
+
+// A caller that leaves gives its turn to the next one.
+func TestGuardTurnIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := signer.NewGuard(signer.Limits{Rate: 1, Timeout: time.Minute})
+		do(t.Context(), g, up)
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, leave)
+		if took, err := do(ctx, g, up); !errors.Is(err, context.Canceled) || took != 100*time.Millisecond {
+			t.Errorf("a caller that leaves: %v after %v", err, took)
+		}
+		if took, err := do(t.Context(), g, up); err != nil || took != 900*time.Millisecond {
+			t.Errorf("the next caller: %v after %v, want its turn after 900 ms", err, took)
+		}
+	})
 }

@@ -11,7 +11,7 @@ const (
 	refusalPause       = time.Second
 )
 
-// refusals remembers what the service refuses, so that a host that lost a right
+// refusals remembers the refusals of the service, so that a host that lost a right
 // does not ask for every token. One refusal may be about one request, or about a
 // credential that is just renewed. An error without a Code may be of the adapter,
 // and does not count.
@@ -26,7 +26,7 @@ type refusal struct {
 	until time.Time // then one call may try again
 }
 
-// of returns the remembered refusal of c, nil if there is none.
+// of returns the remembered refusal of c, or nil.
 func (r *refusals) of(c call, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -49,8 +49,8 @@ func TestGuardRefusalsInARow(t *testing.T) {
 	})
 }
 
-// While the service refuses, it is called once a second, whoever asks and however
-// often, and everybody gets its error.
+// While the service refuses, it is called once a second, however many callers ask, and
+// each caller gets its error.
 func TestGuardRemembersRefusals(t *testing.T) {
 	for _, kind := range []signer.Kind{signer.Refused, signer.Gone} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestGuardRemembersNoMore(t *testing.T) {
 		if _, err := do(t.Context(), key, up); err == nil {
 			t.Error("the key itself is not refused")
 		}
-		// The limits are those of one quota.
+		// Both share the limits of one quota.
 		go do(t.Context(), key, func(context.Context) error { return nil })
 		go other.Do(t.Context(), "kms", "Decrypt", func(context.Context) error { time.Sleep(time.Hour); return nil })
 		synctest.Wait()

@@ -29,7 +29,7 @@ func TestSignIsDenied(t *testing.T) {
 	}
 }
 
-// What KMS throttles with slows the host down.
+// A throttled answer of KMS slows the host down.
 func TestSignIsThrottled(t *testing.T) {
 	s := newStandin(t)
 	signing := must(awskms.New(t.Context(), s.client(t), s.signingKey("ECC_NIST_P256").arn, nil))

@@ -30,7 +30,7 @@ func TestSignIsDenied(t *testing.T) {
 	}
 }
 
-// What the vault throttles with slows the host down.
+// A throttled answer of the vault slows the host down.
 func TestSignIsThrottled(t *testing.T) {
 	s := start(t)
 	remote := must(azurekeys.New(t.Context(), s.client(vaultURL, s), s.add(vaultURL, "one", "EC", "P-256", "sign").kid(), nil))

@@ -36,7 +36,7 @@ func TestSignIsDenied(t *testing.T) {
 	}
 }
 
-// What the service throttles with slows the host down, whoever answers.
+// A throttled answer of the service, or of a proxy, slows the host down.
 func TestSignIsThrottled(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"the service": faulty(429, "RESOURCE_EXHAUSTED", ""), "a proxy": says(429, "slow down"),

@@ -32,7 +32,7 @@ func TestSignIsDenied(t *testing.T) {
 	}
 }
 
-// What Vault throttles with slows the host down.
+// A throttled answer of Vault slows the host down.
 func TestSignIsThrottled(t *testing.T) {
 	v := startVault(t)
 	v.addKey("ci", "ecdsa-p256")
