@@ -404,3 +404,23 @@ func ExampleConnectorError() {
 	fmt.Println(errors.As(err, &wrong), wrong.Field)
 	// Output: true Rules.Projects
 }
+
+// A host asks a connector's rules before it offers the connector to a pipeline.
+func ExampleRules_Admit() {
+	ctx := context.Background()
+	issuer := exampleIssuer()
+	scope := oidctoken.Scope{
+		Audience: "https://vault.example.com",
+		Account:  oidctoken.Entity{ID: "acme"},
+		Stage:    oidctoken.CI{ID: "build"},
+	}
+	claims, err := issuer.Preview(ctx, scope)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(broker.Rules{StageTypes: []string{"Deployment"}}.Admit(scope, claims))
+	fmt.Println(broker.Rules{StageTypes: []string{"CI"}}.Admit(scope, claims))
+	// Output:
+	// denied by policy: the connector's Rules.StageTypes does not admit the step
+	// <nil>
+}
