@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +68,7 @@ func TestEventsInLogs(t *testing.T) {
 // An event of an exchange, of a renewal, of a file and of an answer of the endpoint
 // leads to the mint of its JWT.
 func TestEventsLeadToTheirMints(t *testing.T) {
+	var mu sync.Mutex
 	minted := make(map[string]string) // kid by jti
 	var last string
 	google, told := newCloud("gcp"), new(audits)
@@ -75,12 +77,18 @@ func TestEventsLeadToTheirMints(t *testing.T) {
 	config.Audit = told.add
 	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
 		URL: "https://ci.example.com", Keys: oidctoken.StaticKeys{oidctokentest.NewKey(t, "ES256")}, Profile: oidctoken.Profile{Algorithms: []string{"ES256"}},
-		Audit: func(_ context.Context, e oidctoken.Event) { minted[e.ID], last = e.KeyID, e.ID },
+		Audit: func(_ context.Context, e oidctoken.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			minted[e.ID], last = e.KeyID, e.ID
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.Issuer = issuer
+	refusal := error(&exchange.Error{Provider: "gcp", Op: "sts:token", Status: 400, Code: "invalid_grant"})
+	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", Organization: "payments", ID: "gcp_org"}].Exchanger = refusing{google, refusal}
 	synctest.Test(t, func(t *testing.T) {
 		step := newStep(t, start(t, config), scope("payments", "ledger"))
 		both := jwtText + " " + jwtText + " " + access
@@ -90,16 +98,18 @@ func TestEventsLeadToTheirMints(t *testing.T) {
 		if _, err := step.WriteFile(t.Context(), "plain", "text"); err != nil {
 			t.Fatal(err)
 		}
-		refusal := error(&exchange.Error{Provider: "gcp", Op: "sts:token", Status: 400, Code: "invalid_grant"})
-		config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", Organization: "payments", ID: "gcp_org"}].Exchanger = refusing{google, refusal}
 		if _, err := step.Expand(t.Context(), `<+secrets.getGCPAccessToken("org.gcp_org")>`); !errors.Is(err, refusal) {
 			t.Fatal(err)
 		}
+		mu.Lock()
 		refused := last
+		mu.Unlock()
 		time.Sleep(8 * time.Minute)
 		synctest.Wait()
 		told.mu.Lock()
 		defer told.mu.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		var got []string
 		for _, e := range told.events[:5] {
 			got = append(got, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s jti=%v", e.Kind, e.Connector, e.Cloud, e.File, e.TokenID != "")), " "))

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -212,76 +210,6 @@ func (s *Step) Environ() []string {
 // the rest, and leaves w open. The writer is for one goroutine at a time, and
 // outlives the step.
 func (s *Step) Mask(w io.Writer) io.WriteCloser { return s.masks.Writer(w) }
-
-// Dir returns the step's private directory, mode 0700, and makes it if it does not
-// exist. Close removes it with all that is in it.
-func (s *Step) Dir() (string, error) {
-	dir, _, err := s.open()
-	return dir, err
-}
-
-// open returns the step's directory. It makes the directory if it does not exist:
-// the first time, and again if the step has removed it. It takes over a directory
-// that the step has made in its place. If the step has put a link there, root is
-// still the directory that was made.
-func (s *Step) open() (dir string, root *os.Root, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.whenClosed(); err != nil {
-		return "", nil, err
-	}
-	if s.dir == "" {
-		if s.broker.config.Dir == "" {
-			return "", nil, errors.New("broker: Config.Dir is needed for files")
-		}
-		if s.dir, s.own, err = atomicfile.MkdirTempLocked(s.broker.config.Dir, stepDirPrefix); err != nil {
-			s.dir = ""
-			return "", nil, fmt.Errorf("broker: %w", err)
-		}
-		return s.dir, s.own.Root, nil
-	}
-	there, err := os.Lstat(s.dir)
-	renew := atomicfile.LockDir
-	switch isOwn, ownErr := s.own.IsAt(s.dir); {
-	case errors.Is(err, fs.ErrNotExist):
-		renew = atomicfile.MkdirLocked
-	case err != nil || ownErr != nil:
-		return "", nil, fmt.Errorf("broker: %w", errors.Join(err, ownErr))
-	case isOwn || !there.IsDir():
-		return s.dir, s.own.Root, nil
-	}
-	own, err := renew(s.dir)
-	if err != nil {
-		return "", nil, fmt.Errorf("broker: %w", err)
-	}
-	old := s.own
-	s.own = own
-	if err := old.Close(); err != nil {
-		return "", nil, fmt.Errorf("broker: %w", err)
-	}
-	return s.dir, s.own.Root, nil
-}
-
-// has reports whether the step's directory is the one that was opened, or a link,
-// and there is something at path below it.
-func (s *Step) has(path string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if isOwn, err := s.own.IsAt(s.dir); err != nil || !isOwn {
-		if there, err := os.Lstat(s.dir); err != nil || there.IsDir() {
-			return false
-		}
-	}
-	_, err := s.own.Root.Lstat(path)
-	return err == nil
-}
-
-// root returns the step's directory, which was opened.
-func (s *Step) root() *os.Root {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.own.Root
-}
 
 // Close ends the step's endpoint and what keeps its files fresh, and removes its directory, with
 // all that the step has put there. It ends the calls that are under way, and

@@ -1,0 +1,93 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/broker"
+)
+
+// A connector that is not found names the level that was searched, and the nearest
+// that the step may use.
+func TestNotFound(t *testing.T) {
+	audience := []string{"https://vault.example.com"}
+	connectors := broker.ConnectorMap{
+		{Account: "acme", ID: "vault"}:                                              {Audiences: audience},
+		{Account: "acme", ID: "gone"}:                                               nil,
+		{Account: "acme", ID: "closed"}:                                             {Audiences: audience, Rules: broker.Rules{StageTypes: []string{"Deployment"}}},
+		{Account: "acme", ID: "broken"}:                                             {Audiences: audience},
+		{Account: "acme", Organization: "payments", ID: "shared"}:                   {Audiences: audience},
+		{Account: "acme", Organization: "payments", ID: "gcp_prod"}:                 {Audiences: audience},
+		{Account: "acme", Organization: "payments", Project: "ledger", ID: "mine"}:  {Audiences: audience},
+		{Account: "acme", Organization: "payments", Project: "other", ID: "theirs"}: {Audiences: audience},
+		{Account: "acme", Organization: "risk", ID: "secret_risk"}:                  {Audiences: audience},
+		{Account: "rival", ID: "secret_rival"}:                                      {Audiences: audience},
+		// These are nearer to "zault" than the account's vault, and not the step's.
+		{Account: "acme", Organization: "risk", ID: "aault"}:                      {Audiences: audience},
+		{Account: "acme", Organization: "risk", ID: "bault"}:                      {Audiences: audience},
+		{Account: "acme", Organization: "risk", ID: "cault"}:                      {Audiences: audience},
+		{Account: "acme", Organization: "payments", Project: "other", ID: "zaul"}: {Audiences: audience},
+	}
+	const inProject, inOrganization, inAccount = " in project acme/payments/ledger", " in organization acme/payments", " in account acme"
+	for _, tt := range []struct {
+		name, ref string
+		scope     oidctoken.Scope
+		want      string // after "no such connector"
+		listed    string // the same with a ConnectorMap, if it differs
+	}{
+		{"the account's", "vault", scope("payments", "ledger"), inProject + "; was account.vault meant?", ""},
+		{"the organization's", "shared", scope("payments", "ledger"), inProject + "; was org.shared meant?", ""},
+		{"the project's", "account.mine", scope("payments", "ledger"), inAccount + "; was mine meant?", ""},
+		{"from the organization", "org.vault", scope("payments", "ledger"), inOrganization + "; was account.vault meant?", ""},
+		{"no project", "vault", scope("payments", ""), ": the step is in no project; was account.vault meant?", ""},
+		{"no organization", "org.vault", scope("", ""), ": the step is in no organization; was account.vault meant?", ""},
+		{"two letters swapped", "account.vualt", scope("payments", "ledger"), inAccount, inAccount + "; was account.vault meant?"},
+		{"others are nearer", "account.zault", scope("payments", "ledger"), inAccount, inAccount + "; was account.vault meant?"},
+		{"another case", "account.Vault", scope("payments", "ledger"), inAccount, inAccount + "; was account.vault meant?"},
+		{"the beginning", "org.gcp", scope("payments", "ledger"), inOrganization, inOrganization + "; was org.gcp_prod meant?"},
+		{"a letter and a level", "minne", scope("payments", "ledger"), inProject, inProject + "; was mine meant?"},
+		{"far from all", "account.zzzzzzzz", scope("payments", "ledger"), inAccount, ""},
+		{"another project's", "theirs", scope("payments", "ledger"), inProject, ""},
+		{"another project's, misspelled", "their", scope("payments", "ledger"), inProject, ""},
+		{"another organization's", "org.secret_risk", scope("payments", "ledger"), inOrganization, ""},
+		{"another account's", "account.secret_rival", scope("payments", "ledger"), inAccount, ""},
+		{"one whose rules refuse", "closed", scope("payments", "ledger"), inProject, ""},
+		{"one that does not exist", "gone", scope("payments", "ledger"), inProject, ""},
+	} {
+		for _, listed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, listed %v", tt.name, listed), func(t *testing.T) {
+				var asked atomic.Int64
+				config := brokerConfig(t, newCloud("gcp"))
+				config.Connectors = connectors
+				want := tt.want
+				if listed && tt.listed != "" {
+					want = tt.listed
+				}
+				if !listed {
+					config.Connectors = lookupFunc(func(ctx context.Context, home broker.Home) (*broker.Connector, error) {
+						asked.Add(1)
+						return connectors.Connector(ctx, home)
+					})
+				}
+				_, err := newStep(t, start(t, config), tt.scope).PreviewConnector(t.Context(), tt.ref)
+				if full := "broker: connector " + tt.ref + ": no such connector" + want; !errors.Is(err, broker.ErrNoConnector) || err.Error() != full {
+					t.Errorf("got  %v\nwant %s", err, full)
+				}
+				if n := asked.Load(); n > 3 {
+					t.Errorf("%d lookups", n)
+				}
+			})
+		}
+	}
+}
+
+// lookupFunc is a host's store of connectors.
+type lookupFunc func(context.Context, broker.Home) (*broker.Connector, error)
+
+func (f lookupFunc) Connector(ctx context.Context, home broker.Home) (*broker.Connector, error) {
+	return f(ctx, home)
+}
