@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 )
 
@@ -31,7 +30,7 @@ const toolsDir = "tools"
 // privateEnv makes private places for the credentials that tools keep, and returns
 // the variables that lead to them. What a tool has put there stays.
 func (s *Step) privateEnv(ctx context.Context) (map[string]string, error) {
-	dir, root, err := s.open()
+	dir, err := s.Dir()
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +42,8 @@ func (s *Step) privateEnv(ctx context.Context) (map[string]string, error) {
 		if !store.dir {
 			made = filepath.Dir(path)
 		}
-		if err := root.MkdirAll(made, 0o700); err != nil {
-			return nil, fmt.Errorf("broker: %w", err)
+		if err := s.keepDir(ctx, made); err != nil {
+			return nil, err
 		}
 		if store.text != "" {
 			if err := s.keepFixed(ctx, path, store.text); err != nil {

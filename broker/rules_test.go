@@ -3,6 +3,8 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -122,4 +124,51 @@ func TestRulesThatAdmitNamesakes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Every stage type of package oidctoken can be named in Rules without a warning, and
+// a host's own with one.
+func TestStageTypesOfRules(t *testing.T) {
+	for _, tt := range []struct {
+		stage oidctoken.Stage
+		known bool
+	}{
+		{oidctoken.CI{ID: "s"}, true},
+		{oidctoken.Deployment{ID: "s"}, true},
+		{oidctoken.Custom{ID: "s"}, true},
+		{oidctoken.Approval{ID: "s"}, true},
+		{oidctoken.IACM{ID: "s"}, true},
+		{oidctoken.SecurityTests{ID: "s"}, true},
+		{oidctoken.FeatureFlag{ID: "s"}, true},
+		{oidctoken.PipelineStage{ID: "s"}, true},
+		{oidctoken.OpenStage{Kind: "Load_Test2", ID: "s"}, false},
+		{oidctoken.OpenStage{Kind: strings.Repeat("k", 64), ID: "s"}, false},
+	} {
+		s := scope("payments", "ledger")
+		s.Audience, s.Stage = "https://vault.example.com", tt.stage
+		claims, err := permissive(t).Preview(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, _ := claims.Get("stage_type")
+		t.Run(kind, func(t *testing.T) {
+			var log strings.Builder
+			config := brokerConfig(t, newCloud("gcp"))
+			config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			config.Connectors.(broker.ConnectorMap)[vaultHome].Rules = broker.Rules{StageTypes: []string{kind}}
+			step := newStep(t, start(t, config), scopeWith(tt.stage))
+			if _, err := step.PreviewConnector(t.Context(), "account.vault"); err != nil {
+				t.Error(err)
+			}
+			if (log.Len() == 0) != tt.known {
+				t.Errorf("the log says %q", log.String())
+			}
+		})
+	}
+}
+
+func scopeWith(stage oidctoken.Stage) oidctoken.Scope {
+	s := scope("payments", "ledger")
+	s.Stage = stage
+	return s
 }
