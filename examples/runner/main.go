@@ -26,7 +26,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/oidctoken/oidctoken/broker"
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
 
@@ -139,9 +138,6 @@ func execute(ctx context.Context, file *pipeline.File, o options) (code int) {
 	}()
 	uses, refused, err := h.previewAll(ctx)
 	if err != nil {
-		if _, denied := errors.AsType[*broker.DeniedError](err); denied {
-			return fail(err, exitRefused)
-		}
 		return fail(err, exitBadFile)
 	}
 	if o.preview {
