@@ -74,7 +74,7 @@ func terraformAWS() awsClient {
 			  value = data.aws_caller_identity.step.arn
 			}
 		`},
-		run: `terraform init -input=false -no-color -plugin-dir="$PLUGINS" &&
+		run: `cd "$STEP_DIR" && terraform init -input=false -no-color -plugin-dir="$PLUGINS" &&
 			terraform apply -input=false -no-color -auto-approve &&
 			terraform output -raw arn && echo`,
 	}
