@@ -280,9 +280,9 @@ func TestRefusalsAdvise(t *testing.T) {
 	}
 	// Of a running ring.
 	store := new(history)
-	ring := newRing(t, keyring.Config{Store: store, Wrapper: wrapper})
+	newRing(t, keyring.Config{Store: store, Wrapper: wrapper})
 	put := &fixed{document: store.all()[len(store.all())-1]}
-	ring = newRing(t, keyring.Config{Store: put, Wrapper: wrapper})
+	ring := newRing(t, keyring.Config{Store: put, Wrapper: wrapper})
 	for _, old := range [][]byte{nil, store.all()[0]} {
 		put.put(old)
 		if err := ring.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "restart all replicas") {
