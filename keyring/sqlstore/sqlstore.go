@@ -20,7 +20,9 @@
 //	  CREATE TABLE oidctoken_keyring (name text PRIMARY KEY, document blob NOT NULL)
 //
 // With SQLite, let writers wait for each other: busy_timeout, in the form that
-// the driver wants. With MySQL and MariaDB, the server's max_allowed_packet must
+// the driver wants. SQLite does not wait in every case: a connection that turns
+// the write-ahead log on, or repairs it, may find the database locked at once.
+// This package then tries again, for 5 seconds at most. With MySQL and MariaDB, the server's max_allowed_packet must
 // take twice the document: 1 MiB is enough. A read replica of the database must
 // not lag by more than the ring's PollInterval.
 package sqlstore
@@ -32,6 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/oidctoken/oidctoken/keyring"
 )
@@ -94,11 +97,15 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
 		return fmt.Errorf("sqlstore: migrate: %w", unknown(d))
 	}
 	for i, statement := range s.migrations {
-		_, err := db.ExecContext(ctx, statement)
+		migrate := func() error {
+			_, err := db.ExecContext(ctx, statement)
+			return err
+		}
+		err := unlocked(ctx, migrate)
 		if err != nil && d == PostgreSQL && ctx.Err() == nil {
 			// IF NOT EXISTS does not keep two sessions from colliding in the
 			// catalogue; the second time, the table is there.
-			_, err = db.ExecContext(ctx, statement)
+			err = migrate()
 		}
 		if err != nil {
 			return fmt.Errorf("sqlstore: migrate: step %d: %w", i+1, err)
@@ -134,7 +141,9 @@ func New(db *sql.DB, d Dialect, name string) (*Store, error) {
 // table is not there.
 func (s *Store) Load(ctx context.Context) ([]byte, error) {
 	var document []byte
-	err := s.db.QueryRowContext(ctx, s.statements.load, s.name).Scan(&document)
+	err := unlocked(ctx, func() error {
+		return s.db.QueryRowContext(ctx, s.statements.load, s.name).Scan(&document)
+	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
@@ -153,13 +162,15 @@ func (s *Store) CompareAndSwap(ctx context.Context, old, replacement []byte) err
 	if bytes.Equal(old, replacement) && old != nil {
 		return fmt.Errorf("sqlstore: swap %s: the replacement is what it replaces", s.name)
 	}
-	var result sql.Result
-	var err error
+	statement, args := s.statements.update, []any{replacement, s.name, old}
 	if old == nil {
-		result, err = s.db.ExecContext(ctx, s.statements.insert, s.name, replacement)
-	} else {
-		result, err = s.db.ExecContext(ctx, s.statements.update, replacement, s.name, old)
+		statement, args = s.statements.insert, []any{s.name, replacement}
 	}
+	var result sql.Result
+	err := unlocked(ctx, func() (err error) {
+		result, err = s.db.ExecContext(ctx, statement, args...)
+		return err
+	})
 	if err != nil {
 		return s.failed(ctx, "swap", err)
 	}
@@ -181,4 +192,21 @@ func (s *Store) failed(ctx context.Context, op string, err error) error {
 		return fmt.Errorf("sqlstore: %s %s: %w oidctoken_keyring, or this user may not use it: call sqlstore.Migrate before keyring.New: %w", op, s.name, keyring.ErrNotMigrated, err)
 	}
 	return fmt.Errorf("sqlstore: %s %s: %w", op, s.name, err)
+}
+
+// unlocked does what a database may refuse because it is locked, until it is not,
+// for 5 seconds at most. SQLite alone says this, in the same words in every
+// driver (sqlite3_errstr of SQLITE_BUSY), and a statement that it refuses so has
+// changed nothing (sqlite.org/rescode.html#busy).
+func unlocked(ctx context.Context, do func() error) error {
+	err := do()
+	for wait := time.Millisecond; err != nil && strings.Contains(err.Error(), "database is locked") && wait < 4*time.Second; wait *= 2 {
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+		err = do()
+	}
+	return err
 }

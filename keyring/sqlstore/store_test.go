@@ -3,12 +3,15 @@
 package sqlstore_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/oidctoken/oidctoken/keyring"
 	"github.com/oidctoken/oidctoken/keyring/sqlstore"
@@ -93,6 +96,59 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("after another migration: %q, %v", document, err)
 		}
 	})
+}
+
+// SQLite says that it is locked without waiting, whatever busy_timeout is, while
+// another connection turns the write-ahead log on. Here nothing waits at all.
+func TestLocked(t *testing.T) {
+	path := "file:" + filepath.Join(t.TempDir(), "keyring.db")
+	holder, err := sql.Open("sqlite", path+"?_txlock=exclusive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	b := backend{"sqlite", path + "?_pragma=busy_timeout(0)"}
+	for _, tt := range []struct {
+		name string
+		do   func(keyring.Store) error
+	}{
+		{"migrate", func(keyring.Store) error {
+			_, closeStore, err := b.open(t.Context(), "ring")
+			if err == nil {
+				defer closeStore()
+			}
+			return err
+		}},
+		{"load", func(s keyring.Store) error { _, err := s.Load(t.Context()); return err }},
+		{"insert", func(s keyring.Store) error { return s.CompareAndSwap(t.Context(), nil, []byte("1")) }},
+		{"update", func(s keyring.Store) error { return s.CompareAndSwap(t.Context(), []byte("1"), []byte("2")) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			store, closeStore, err := b.open(t.Context(), "ring")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closeStore()
+			tx, err := holder.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(`CREATE TABLE IF NOT EXISTS other (n integer)`); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := store.Load(ctx); err == nil {
+				t.Error("a call whose context has ended succeeded")
+			}
+			done := make(chan error, 1)
+			go func() { done <- tt.do(store) }()
+			time.AfterFunc(50*time.Millisecond, func() { tx.Rollback() })
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestNew(t *testing.T) {
