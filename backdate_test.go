@@ -86,7 +86,7 @@ func TestBackdatingRefused(t *testing.T) {
 			URL: issuerURL, Keys: oidctoken.StaticKeys{{Signer: memory(edKey())}},
 			BackdateIssuedAt: tt.issuedAt, BackdateNotBefore: tt.notBefore,
 		})
-		if diff := cmp.Diff(&oidctoken.ConfigError{Field: tt.field, Reason: tt.reason}, configError(err)); diff != "" || issuer != nil {
+		if diff := cmp.Diff(&oidctoken.ConfigError{Package: "oidctoken", Field: tt.field, Reason: tt.reason}, configError(err)); diff != "" || issuer != nil {
 			t.Errorf("%v, %v: %v (-want +got):\n%s", tt.issuedAt, tt.notBefore, issuer, diff)
 		}
 	}

@@ -156,7 +156,7 @@ var table = []claim{
 	{"connector_id", "Connector.ID", connectorID, func(f *facts) string { return f.connector.ID }, forConnector, "the connector that the token is minted for"},
 	{"connector_uid", "Connector.UID", text, func(f *facts) string { return f.connector.UID }, forConnector, "immutable id of the connector"},
 	{"connector_name", "Connector.Name", auditText, func(f *facts) string { return f.connector.Name }, forConnector, "for audit: names change"},
-	{"connector_scope", "Connector.Scope", level, func(f *facts) string { return string(f.connector.Scope) }, forConnector, "where the connector is defined, which says nothing about who uses it"},
+	{"connector_scope", "Connector.Level", level, func(f *facts) string { return string(f.connector.Level) }, forConnector, "where the connector is defined, which says nothing about who uses it"},
 
 	{"stage_type", "Stage", text, func(f *facts) string { return f.stageType }, inStage, "the kind of stage, such as \"CI\" or \"Deployment\""},
 	{"stage_id", "Stage.ID", identifier, func(f *facts) string { return f.stageID }, inStage, "the stage"},
@@ -207,12 +207,12 @@ var table = []claim{
 
 	{"template_id", "Template.ID", identifier, func(f *facts) string { return f.template.ID }, ofTemplate, "the innermost template"},
 	{"template_version", "Template.Version", text, func(f *facts) string { return f.template.Version }, ofTemplate, "the template's version"},
-	{"template_scope", "Template.Scope", level, func(f *facts) string { return string(f.template.Scope) }, ofTemplate, "where the template is defined"},
+	{"template_scope", "Template.Level", level, func(f *facts) string { return string(f.template.Level) }, ofTemplate, "where the template is defined"},
 	{"template_sha", "Template.SHA", text, func(f *facts) string { return f.template.SHA }, ofTemplate, "commit of the template"},
 
 	{"pipeline_template_id", "PipelineTemplate.ID", identifier, func(f *facts) string { return f.pipelineTemplate.ID }, ofTemplate, "the outermost template, which a policy on golden pipelines checks"},
 	{"pipeline_template_version", "PipelineTemplate.Version", text, func(f *facts) string { return f.pipelineTemplate.Version }, ofTemplate, "its version"},
-	{"pipeline_template_scope", "PipelineTemplate.Scope", level, func(f *facts) string { return string(f.pipelineTemplate.Scope) }, ofTemplate, "where it is defined"},
+	{"pipeline_template_scope", "PipelineTemplate.Level", level, func(f *facts) string { return string(f.pipelineTemplate.Level) }, ofTemplate, "where it is defined"},
 	{"pipeline_template_sha", "PipelineTemplate.SHA", text, func(f *facts) string { return f.pipelineTemplate.SHA }, ofTemplate, "its commit"},
 
 	{"db_schema_id", "Step.Database.SchemaID", identifier, func(f *facts) string { return f.database.SchemaID }, ofDatabase, "the database schema that is changed"},

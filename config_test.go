@@ -90,7 +90,7 @@ func TestIssuerURL(t *testing.T) {
 			Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}},
 		})
 		if want != "" {
-			if diff := cmp.Diff(&oidctoken.ConfigError{Field: "URL", Reason: want}, configError(err)); diff != "" {
+			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "oidctoken", Field: "URL", Reason: want}, configError(err)); diff != "" {
 				t.Errorf("%.60q (-want +got):\n%s", url, diff)
 			}
 			continue
@@ -167,7 +167,7 @@ func TestProfileRefused(t *testing.T) {
 			_, err = oidctoken.NewIssuer(oidctoken.Config{
 				URL: issuerURL, Keys: oidctoken.StaticKeys{{Signer: memory(edKey())}}, Profile: tt.profile,
 			})
-			if diff := cmp.Diff(&oidctoken.ConfigError{Field: tt.field, Reason: tt.reason}, configError(err)); diff != "" {
+			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "oidctoken", Field: tt.field, Reason: tt.reason}, configError(err)); diff != "" {
 				t.Errorf("NewIssuer (-want +got):\n%s", diff)
 			}
 		})
@@ -192,11 +192,11 @@ func TestConfigRefused(t *testing.T) {
 		config oidctoken.Config
 		want   oidctoken.ConfigError
 	}{
-		{"a negative MaxLifetime", oidctoken.Config{Keys: one, MaxLifetime: -1}, oidctoken.ConfigError{Field: "MaxLifetime", Reason: "is not between 1 s and 24 h"}},
-		{"a MaxLifetime of a day and a second", oidctoken.Config{Keys: one, MaxLifetime: 24*time.Hour + time.Second}, oidctoken.ConfigError{Field: "MaxLifetime", Reason: "is not between 1 s and 24 h"}},
-		{"a prefix that is no name", oidctoken.Config{Keys: one, ExtraPrefix: "a\""}, oidctoken.ConfigError{Field: "ExtraPrefix", Reason: "is not a claim's name: 1 to 256 bytes of printable ASCII"}},
-		{"a prefix that is a claim", oidctoken.Config{Keys: one, ExtraPrefix: "Sub"}, oidctoken.ConfigError{Field: "ExtraPrefix", Reason: "is the name of a claim of this package"}},
-		{"no keys", oidctoken.Config{}, oidctoken.ConfigError{Field: "Keys", Reason: "is required"}},
+		{"a negative MaxLifetime", oidctoken.Config{Keys: one, MaxLifetime: -1}, oidctoken.ConfigError{Package: "oidctoken", Field: "MaxLifetime", Reason: "is not between 1 s and 24 h"}},
+		{"a MaxLifetime of a day and a second", oidctoken.Config{Keys: one, MaxLifetime: 24*time.Hour + time.Second}, oidctoken.ConfigError{Package: "oidctoken", Field: "MaxLifetime", Reason: "is not between 1 s and 24 h"}},
+		{"a prefix that is no name", oidctoken.Config{Keys: one, ExtraPrefix: "a\""}, oidctoken.ConfigError{Package: "oidctoken", Field: "ExtraPrefix", Reason: "is not a claim's name: 1 to 256 bytes of printable ASCII"}},
+		{"a prefix that is a claim", oidctoken.Config{Keys: one, ExtraPrefix: "Sub"}, oidctoken.ConfigError{Package: "oidctoken", Field: "ExtraPrefix", Reason: "is the name of a claim of this package"}},
+		{"no keys", oidctoken.Config{}, oidctoken.ConfigError{Package: "oidctoken", Field: "Keys", Reason: "is required"}},
 		{"an empty source", oidctoken.Config{Keys: oidctoken.StaticKeys{}}, keysError("0 keys are not 1 to 10")},
 		{"a nil source", oidctoken.Config{Keys: oidctoken.StaticKeys(nil)}, keysError("0 keys are not 1 to 10")},
 		{"eleven keys", oidctoken.Config{Keys: eleven}, keysError("11 keys are not 1 to 10")},
@@ -216,7 +216,7 @@ func TestConfigRefused(t *testing.T) {
 			if issuer != nil {
 				t.Error("an issuer was returned with the error")
 			}
-			if want := "oidctoken: config: " + tt.want.Field + " " + tt.want.Reason; err.Error() != want {
+			if want := "oidctoken: " + tt.want.Field + " " + tt.want.Reason; err.Error() != want {
 				t.Errorf("error %q, want %q", err, want)
 			}
 		})
@@ -224,7 +224,7 @@ func TestConfigRefused(t *testing.T) {
 }
 
 func keysError(reason string) oidctoken.ConfigError {
-	return oidctoken.ConfigError{Field: "Keys", Reason: "cannot be used: no key to sign with: " + reason}
+	return oidctoken.ConfigError{Package: "oidctoken", Field: "Keys", Reason: "cannot be used: no key to sign with: " + reason}
 }
 
 // A short MaxLifetime shortens the default lifetime, to whole seconds. "exp" counts

@@ -140,7 +140,7 @@ func (iss *Issuer) JWKSet(ctx context.Context) ([]byte, error) {
 // ServeHTTP serves the discovery document and the JWK Set below the path of
 // Config.URL, to GET and HEAD. What it answers depends on the request's path
 // alone, never on its Host. A caching proxy may keep the documents for
-// max-age: an hour, or what a [Limited] KeySource says, and less when a key is
+// max-age: an hour, or what a [KeySourceLimits] KeySource says, and less when a key is
 // about to leave; conditional requests are answered with 304. Without a key that can be published, the
 // answer is 503.
 func (iss *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {

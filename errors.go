@@ -33,14 +33,22 @@ type ScopeError struct {
 // host-defined claims and of algorithms are shown quoted and cut.
 func (e *ScopeError) Error() string { return "oidctoken: scope: " + e.Field + " " + e.Reason }
 
-// ConfigError says which field of a [Config] is wrong, and why.
+// ConfigError reports a setting that cannot work: the package that refused it,
+// the field and the reason. All packages of this module and its adapters return
+// it for their own Config. No key is used and no request is sent with a setting
+// that was refused.
 type ConfigError struct {
-	Field  string
-	Reason string // continues the field's name
+	Package string // the last element of the import path, such as "gcp"
+	Field   string // a field of the package's Config, such as "Delegates[1]", or the name of a parameter
+	Reason  string // continues the field's name, such as "is required"
 }
 
-// Error names the field.
-func (e *ConfigError) Error() string { return "oidctoken: config: " + e.Field + " " + e.Reason }
+// Error never repeats the refused value, which may be a secret.
+func (e *ConfigError) Error() string { return e.Package + ": " + e.Field + " " + e.Reason }
+
+func configError(field, reason string) *ConfigError {
+	return &ConfigError{Package: "oidctoken", Field: field, Reason: reason}
+}
 
 // configFailure is a ConfigError together with its cause.
 type configFailure struct {

@@ -87,7 +87,7 @@ func ExampleNewIssuer() {
 	_, err = oidctoken.NewIssuer(config)
 	fmt.Println(err)
 	// Output:
-	// oidctoken: config: URL has a trailing slash
+	// oidctoken: URL has a trailing slash
 	// <nil>
 }
 

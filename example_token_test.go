@@ -122,5 +122,5 @@ func ExampleConfigError_Error() {
 	}
 	// Output:
 	// URL
-	// oidctoken: config: URL is not https, nor http for a loopback host
+	// oidctoken: URL is not https, nor http for a loopback host
 }

@@ -52,7 +52,7 @@ func TestLimitedLifetime(t *testing.T) {
 		{"as long", 2 * time.Hour, 2 * time.Hour, nil},
 		{"the default", 2 * time.Hour, 0, nil},
 		{"the default is cut", time.Minute, 0, nil},
-		{"longer", time.Hour, time.Hour + time.Second, &oidctoken.ConfigError{Field: "MaxLifetime", Reason: "is longer than the 1h0m0s that Keys keep a key published for"}},
+		{"longer", time.Hour, time.Hour + time.Second, &oidctoken.ConfigError{Package: "oidctoken", Field: "MaxLifetime", Reason: "is longer than the 1h0m0s that Keys keep a key published for"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			keys := limitedKeys{oidctoken.StaticKeys{{Signer: memory(rsaKey())}}, time.Hour, tt.longest}

@@ -112,7 +112,7 @@ type Issuer struct {
 // that a Scope brings along.
 func NewIssuer(c Config) (*Issuer, error) {
 	maxAge, maxLifetime := longestAge, longestLifetime
-	if limited, ok := c.Keys.(Limited); ok {
+	if limited, ok := c.Keys.(KeySourceLimits); ok {
 		maxAge, maxLifetime = limited.Limits()
 	}
 	if c.MaxLifetime == 0 {
@@ -125,13 +125,13 @@ func NewIssuer(c Config) (*Issuer, error) {
 	iss.drafts.New = func() any { return new(draft) }
 	var reason string
 	if iss.url, reason = parseIssuer(c.URL); reason != "" {
-		return nil, &ConfigError{"URL", reason}
+		return nil, configError("URL", reason)
 	}
 	if c.MaxLifetime < time.Second || c.MaxLifetime > longestLifetime {
-		return nil, &ConfigError{"MaxLifetime", "is not between 1 s and 24 h"}
+		return nil, configError("MaxLifetime", "is not between 1 s and 24 h")
 	}
 	if c.MaxLifetime > maxLifetime {
-		return nil, &ConfigError{"MaxLifetime", fmt.Sprintf("is longer than the %v that Keys keep a key published for", maxLifetime)}
+		return nil, configError("MaxLifetime", fmt.Sprintf("is longer than the %v that Keys keep a key published for", maxLifetime))
 	}
 	if err := iss.config.checkBackdating(); err != nil {
 		return nil, err
@@ -140,25 +140,25 @@ func NewIssuer(c Config) (*Issuer, error) {
 		// With a name behind it, a prefix can still be one of ours: that is
 		// refused name by name.
 		if reason := checkClaimName(c.ExtraPrefix); reason != "" {
-			return nil, &ConfigError{"ExtraPrefix", reason}
+			return nil, configError("ExtraPrefix", reason)
 		}
 	}
 	if err := iss.readProfile(&iss.settings, &c.Profile); err != nil {
-		return nil, &ConfigError{err.Field, err.Reason}
+		return nil, configError(err.Field, err.Reason)
 	}
 	if c.Keys == nil {
-		return nil, &ConfigError{"Keys", "is required"}
+		return nil, configError("Keys", "is required")
 	}
 	set, err := iss.keySet(context.Background())
 	if err != nil {
-		return nil, &configFailure{ConfigError{"Keys", "cannot be used: " + err.Error()}, err}
+		return nil, &configFailure{*configError("Keys", "cannot be used: " + err.Error()), err}
 	}
 	if c.Profile.isZero() { // every Scope may have its own
 		return iss, nil
 	}
 	_, static := c.Keys.(StaticKeys)
 	if err := set.checkHas(iss.settings.algorithms, c.Now(), !static); err != nil {
-		return nil, &configFailure{ConfigError{"Profile.Algorithms", "cannot be served by Keys: " + err.Error()}, err}
+		return nil, &configFailure{*configError("Profile.Algorithms", "cannot be served by Keys: " + err.Error()), err}
 	}
 	return iss, nil
 }
@@ -179,11 +179,11 @@ func (c *Config) checkBackdating() error {
 		case d == NoBackdating:
 			*field.value = 0
 		case d < 0 || d > longestBackdate || d%time.Second != 0:
-			return &ConfigError{field.name, "is not in whole seconds up to 5 minutes, nor NoBackdating"}
+			return configError(field.name, "is not in whole seconds up to 5 minutes, nor NoBackdating")
 		}
 	}
 	if c.BackdateNotBefore < c.BackdateIssuedAt {
-		return &ConfigError{"BackdateNotBefore", "is less than BackdateIssuedAt: \"nbf\" would be later than \"iat\""}
+		return configError("BackdateNotBefore", "is less than BackdateIssuedAt: \"nbf\" would be later than \"iat\"")
 	}
 	return nil
 }

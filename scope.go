@@ -177,7 +177,7 @@ type Runner struct {
 type Template struct {
 	ID      string
 	Version string
-	Scope   Level
+	Level   Level
 	SHA     string
 }
 
@@ -192,11 +192,11 @@ const (
 )
 
 // Connector is the connector that a token is minted for. ID is required. Its
-// home (Scope) says nothing about the execution that uses it: an account-level
+// Level says nothing about the execution that uses it: an account-level
 // connector serves every project, and the token names the project.
 type Connector struct {
 	ID, UID, Name string
-	Scope         Level
+	Level         Level
 }
 
 // Stage is one of the stage types of this package. The set is closed, so that

@@ -20,9 +20,9 @@ func full() oidctoken.Scope {
 			SHA: "3d4e5f", BaseRef: "main", HeadRef: "fix/überlauf", IsFork: ptr(false), RefProtected: ptr(true), RepositoryVisibility: "private",
 		},
 		Runner:           &oidctoken.Runner{Environment: "self-hosted", ID: "runner-8"},
-		Template:         &oidctoken.Template{ID: "golden", Version: "v1.2", Scope: oidctoken.OrganizationLevel, SHA: "6a7b8c"},
-		PipelineTemplate: &oidctoken.Template{ID: "golden_pipeline", Version: "v7", Scope: oidctoken.AccountLevel, SHA: "9d0e1f"},
-		Connector:        &oidctoken.Connector{ID: "cloud_prod", UID: "con-0009", Name: "Cloud (prod)", Scope: oidctoken.AccountLevel},
+		Template:         &oidctoken.Template{ID: "golden", Version: "v1.2", Level: oidctoken.OrganizationLevel, SHA: "6a7b8c"},
+		PipelineTemplate: &oidctoken.Template{ID: "golden_pipeline", Version: "v7", Level: oidctoken.AccountLevel, SHA: "9d0e1f"},
+		Connector:        &oidctoken.Connector{ID: "cloud_prod", UID: "con-0009", Name: "Cloud (prod)", Level: oidctoken.AccountLevel},
 		Step: &oidctoken.Step{
 			ID: "migrate", Type: "Liquibase", ExecutionID: "se-0010",
 			Database: &oidctoken.Database{SchemaID: "ledger_schema", InstanceID: "ledger_eu"},

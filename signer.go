@@ -57,9 +57,9 @@ type KeySource interface {
 	Keys(ctx context.Context) ([]Key, error)
 }
 
-// Limited is what a KeySource may have besides, if its schedule was made for
+// KeySourceLimits is what a KeySource may have besides, if its schedule was made for
 // limits that an issuer has to keep. A source that wraps another passes them on.
-type Limited interface {
+type KeySourceLimits interface {
 	// Limits returns the longest time that a JWK Set may be cached, in whole
 	// seconds, and the longest that a token may live. They do not change.
 	Limits() (maxAge, maxLifetime time.Duration)

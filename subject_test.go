@@ -128,7 +128,7 @@ func TestSubjectTemplateRefused(t *testing.T) {
 			_, err = oidctoken.NewIssuer(oidctoken.Config{
 				URL: issuerURL, Keys: oidctoken.StaticKeys{{Signer: memory(edKey())}}, Profile: *s.Profile,
 			})
-			if diff := cmp.Diff(&oidctoken.ConfigError{Field: "Profile.Subject", Reason: tt.want}, configError(err)); diff != "" {
+			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "oidctoken", Field: "Profile.Subject", Reason: tt.want}, configError(err)); diff != "" {
 				t.Errorf("NewIssuer (-want +got):\n%s", diff)
 			}
 		})

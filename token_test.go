@@ -132,7 +132,7 @@ func TestConnectorServesEveryProject(t *testing.T) {
 	} {
 		s := minimal()
 		s.Organization.ID, s.Project.ID = caller.organization, caller.project
-		s.Connector = &oidctoken.Connector{ID: "cloud_prod", Scope: oidctoken.AccountLevel}
+		s.Connector = &oidctoken.Connector{ID: "cloud_prod", Level: oidctoken.AccountLevel}
 		claims := payloadOf(t, mint(t, issuer, s))
 		want := map[string]any{
 			"sub": caller.subject, "organization_id": caller.organization, "project_id": caller.project,

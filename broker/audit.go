@@ -119,7 +119,7 @@ func (b *Broker) audit(ctx context.Context, e Event) {
 func (b *Broker) observe(ctx context.Context, told exchange.CacheEvent) {
 	scope := told.Target.Scope
 	connector := scope.Connector
-	ref := Ref{connector.Scope, connector.ID}.String()
+	ref := Ref{connector.Level, connector.ID}.String()
 	e := Event{
 		Kind:      Exchanged,
 		Scope:     scope,

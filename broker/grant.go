@@ -104,7 +104,7 @@ func (s *Step) lookup(ctx context.Context, r Ref, audience string) (*grant, erro
 	}
 	g.scope.Audience = g.audience
 	g.scope.Profile = c.profile()
-	g.scope.Connector = &oidctoken.Connector{ID: r.ID, UID: c.UID, Name: c.Name, Scope: r.Level}
+	g.scope.Connector = &oidctoken.Connector{ID: r.ID, UID: c.UID, Name: c.Name, Level: r.Level}
 	if g.claims, err = s.broker.config.Issuer.Preview(ctx, g.scope); err != nil {
 		return nil, err
 	}

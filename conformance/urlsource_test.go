@@ -80,7 +80,7 @@ func jwtAnswer(t *testing.T, issuer *oidctokentest.Issuer, exchanger *gcp.Exchan
 		Audience: exchanger.Audience(), Profile: &profile,
 		Account: oidctoken.Entity{ID: "acme"}, Organization: oidctoken.Entity{ID: "payments"}, Project: oidctoken.Entity{ID: "ledger"},
 		Pipeline: &oidctoken.Pipeline{ID: "release"}, Stage: oidctoken.CI{ID: "build"},
-		Step: &oidctoken.Step{ID: "judge"}, Connector: &oidctoken.Connector{ID: "gcp_prod", Scope: oidctoken.AccountLevel},
+		Step: &oidctoken.Step{ID: "judge"}, Connector: &oidctoken.Connector{ID: "gcp_prod", Level: oidctoken.AccountLevel},
 	})
 	switch {
 	case err != nil:

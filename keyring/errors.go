@@ -21,9 +21,9 @@ var (
 	// ErrProvisioner means that the Provisioner failed, or that the version of a
 	// key is gone or another one. The key cannot sign; it stays published.
 	ErrProvisioner = errors.New("the provisioner failed")
-	// ErrUnseen means that Config.Published has not seen the next key yet. It
+	// ErrNotPublished means that Config.Published has not seen the next key yet. It
 	// does not become active.
-	ErrUnseen = errors.New("the key has not been seen published")
+	ErrNotPublished = errors.New("the key has not been seen published")
 	// ErrTooManyKeys means that another key would be more than may be published.
 	ErrTooManyKeys = errors.New("ten keys are published already")
 

@@ -65,7 +65,7 @@ func newIssuer(t testing.TB, keys oidctoken.KeySource, now func() time.Time) *oi
 }
 
 func maxLifetime(keys oidctoken.KeySource) time.Duration {
-	if l, ok := keys.(oidctoken.Limited); ok {
+	if l, ok := keys.(oidctoken.KeySourceLimits); ok {
 		_, longest := l.Limits()
 		return longest
 	}

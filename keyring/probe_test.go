@@ -365,7 +365,7 @@ func TestPublishedErrors(t *testing.T) {
 		return fmt.Errorf("%w: %s", errAway, strings.Repeat(hostile, 100<<10))
 	}})
 	err := ring.Err()
-	if text := fmt.Sprint(err); !errors.Is(err, keyring.ErrUnseen) || !errors.Is(err, errAway) || len(text) > 1200 || strings.Contains(text, "\x1b") {
+	if text := fmt.Sprint(err); !errors.Is(err, keyring.ErrNotPublished) || !errors.Is(err, errAway) || len(text) > 1200 || strings.Contains(text, "\x1b") {
 		t.Errorf("Err: %.2000q", text)
 	}
 }

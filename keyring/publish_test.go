@@ -42,8 +42,8 @@ func TestActivationWaits(t *testing.T) {
 		if first == second {
 			t.Fatal("the second key, which was seen, does not sign")
 		}
-		if err := ring.Err(); !errors.Is(err, keyring.ErrUnseen) {
-			t.Errorf("Err: %v, want %v", err, keyring.ErrUnseen)
+		if err := ring.Err(); !errors.Is(err, keyring.ErrNotPublished) {
+			t.Errorf("Err: %v, want %v", err, keyring.ErrNotPublished)
 		}
 		time.Sleep(45 * day)
 		if kid := signing(t, ring, nil); kid != second {

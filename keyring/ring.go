@@ -114,7 +114,7 @@ func (r *Ring) current() *snapshot { return r.snap.Load() }
 func (r *Ring) Keys(context.Context) ([]oidctoken.Key, error) { return r.current().keys, nil }
 
 // Limits returns the longest that a JWK Set with these keys may be cached, and
-// that a token may live. It implements [oidctoken.Limited].
+// that a token may live. It implements [oidctoken.KeySourceLimits].
 func (r *Ring) Limits() (maxAge, maxLifetime time.Duration) {
 	return r.config.MaxAge, r.config.MaxLifetime
 }

@@ -229,7 +229,7 @@ func TestStatusOfKeys(t *testing.T) {
 			keyring.KeyStatus{State: keyring.StateMade, Next: keyring.StatePublished})
 		isBlocked = false
 		// The document was read, and one of its changes failed.
-		if s := ring.Status(); !errors.Is(s.Err, keyring.ErrUnseen) || time.Since(s.LastPoll) > 66*time.Minute || !s.FailingSince.Before(s.LastPoll) {
+		if s := ring.Status(); !errors.Is(s.Err, keyring.ErrNotPublished) || time.Since(s.LastPoll) > 66*time.Minute || !s.FailingSince.Before(s.LastPoll) {
 			t.Errorf("a key is not seen: LastPoll %v, FailingSince %v, Err %v", s.LastPoll, s.FailingSince, s.Err)
 		}
 		revoked := time.Now().Truncate(time.Second)

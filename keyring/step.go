@@ -249,7 +249,7 @@ func (r *Ring) seen(ctx context.Context, kid string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := r.config.Published(ctx, kid); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrUnseen, kid, bounded(err))
+		return fmt.Errorf("%w: %s: %w", ErrNotPublished, kid, bounded(err))
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func causeOf(err error) string {
 		{keyring.ErrWrapper, "wrapper"},
 		{keyring.ErrProvisioner, "provisioner"},
 		{keyring.ErrTooManyKeys, "too_many_keys"},
-		{keyring.ErrUnseen, "unseen"},
+		{keyring.ErrNotPublished, "unseen"},
 		{keyring.ErrStore, "store"},
 	} {
 		if errors.Is(err, cause.err) {

@@ -115,7 +115,7 @@ func TestRingFailures(t *testing.T) {
 		{keyring.ErrStore, "store"},
 		{keyring.ErrWrapper, "wrapper"},
 		{keyring.ErrProvisioner, "provisioner"},
-		{keyring.ErrUnseen, "unseen"},
+		{keyring.ErrNotPublished, "unseen"},
 		{keyring.ErrTooManyKeys, "too_many_keys"},
 		{keyring.ErrClock, "clock"},
 		{keyring.ErrCorrupt, "corrupt"},

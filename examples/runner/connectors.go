@@ -65,7 +65,7 @@ func (h *host) allow(_ context.Context, s oidctoken.Scope) error {
 		return nil
 	}
 	for _, c := range h.file.Connectors {
-		if s.Connector != nil && c.ID == s.Connector.ID && c.Level == s.Connector.Scope && c.Rules.Untrusted {
+		if s.Connector != nil && c.ID == s.Connector.ID && c.Level == s.Connector.Level && c.Rules.Untrusted {
 			return nil
 		}
 	}

@@ -55,7 +55,7 @@ func hostClaimsOf(s *oidctoken.Scope, d *oidctoken.Deployment) hostClaims {
 		Context:            string(oidctoken.PipelineExecution),
 		ConnectorID:        s.Connector.ID,
 		ConnectorName:      s.Connector.Name,
-		ConnectorScope:     string(s.Connector.Scope),
+		ConnectorScope:     string(s.Connector.Level),
 		StageType:          "Deployment",
 		StageID:            d.ID,
 		StepID:             s.Step.ID,
@@ -86,7 +86,7 @@ func hostMapOf(s *oidctoken.Scope, d *oidctoken.Deployment) map[string]any {
 	m["context"] = string(oidctoken.PipelineExecution)
 	m["connector_id"] = s.Connector.ID
 	m["connector_name"] = s.Connector.Name
-	m["connector_scope"] = string(s.Connector.Scope)
+	m["connector_scope"] = string(s.Connector.Level)
 	m["stage_type"] = "Deployment"
 	m["stage_id"] = d.ID
 	m["step_id"] = s.Step.ID

@@ -85,7 +85,7 @@ func (f *File) newIssuer() (*oidctoken.Issuer, error) {
 // the cloud's package checks is left to that.
 func (f *File) checkConnector(issuer *oidctoken.Issuer, c Connector) error {
 	s := f.Scope(nil, nil)
-	s.Connector = &oidctoken.Connector{ID: c.ID, UID: c.UID, Name: c.Name, Scope: c.Level}
+	s.Connector = &oidctoken.Connector{ID: c.ID, UID: c.UID, Name: c.Name, Level: c.Level}
 	if err := f.preview(issuer, s, c.places, f.places); err != nil {
 		return err
 	}
