@@ -109,6 +109,9 @@ var claimOf = map[string]string{
 // claim's whole name, and both in camel case.
 func names(owner, field string) []string {
 	short := snake(field)
+	if field == "Level" {
+		short = "scope" // as the claims template_scope and pipeline_template_scope
+	}
 	claim, irregular := claimOf[owner+"."+short]
 	switch {
 	case irregular:
