@@ -151,14 +151,14 @@ func NewIssuer(c Config) (*Issuer, error) {
 	}
 	set, err := iss.keySet(context.Background())
 	if err != nil {
-		return nil, &configFailure{*configError("Keys", "cannot be used: " + err.Error()), err}
+		return nil, &configFailure{*configError("Keys", "cannot be used: "+err.Error()), err}
 	}
 	if c.Profile.isZero() { // every Scope may have its own
 		return iss, nil
 	}
 	_, static := c.Keys.(StaticKeys)
 	if err := set.checkHas(iss.settings.algorithms, c.Now(), !static); err != nil {
-		return nil, &configFailure{*configError("Profile.Algorithms", "cannot be served by Keys: " + err.Error()), err}
+		return nil, &configFailure{*configError("Profile.Algorithms", "cannot be served by Keys: "+err.Error()), err}
 	}
 	return iss, nil
 }
