@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"github.com/oidctoken/oidctoken/expr"
 )
@@ -104,4 +105,159 @@ func wantError(t *testing.T, want, got expr.Error) {
 	if diff := cmp.Diff(want, got, cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
+}
+
+// place is a text's in tests that need no other.
+var place = []string{"execution-7", "build", "test", "run"}
+
+// manager is the host's env without a single function that can be called.
+func manager() expr.Env {
+	var h host
+	env := h.env()
+	for path, fn := range env.Functions {
+		fn.Call = nil
+		env.Functions[path] = fn
+	}
+	return env
+}
+
+func mustPlan(t *testing.T, text string, env expr.Env, key expr.PlanKey, place ...string) string {
+	t.Helper()
+	planned, err := expr.Plan(t.Context(), text, env, key, place...)
+	if err != nil {
+		t.Fatalf("Plan(%.200q): %v", text, err)
+	}
+	return planned
+}
+
+// mustRefuse resolves a text, which has to fail without a result and without a
+// call, and returns the error's fields.
+func mustRefuse(t *testing.T, text string, key expr.PlanKey, place ...string) expr.Error {
+	t.Helper()
+	var h host
+	got, err := expr.Resolve(t.Context(), text, h.env(), key, place...)
+	if got != "" || h.calls != nil {
+		t.Errorf("Resolve(%.200q) = %.200q, having called %q", text, got, h.calls)
+	}
+	var e *expr.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("Resolve(%.200q): %v; want an *Error", text, err)
+	}
+	if strings.Contains(err.Error(), expr.PlaceholderWord) {
+		t.Errorf("the error shows the placeholder: %v", err)
+	}
+	return *e
+}
+
+// phases returns what the host's env makes of a text in one phase and in two.
+// Functions that return no secret are called by Plan.
+func phases(ctx context.Context, text string, change func(*expr.Env)) (once, twice string, onceErr, twiceErr error) {
+	bind := func(planned bool) expr.Env {
+		var h host
+		env := h.env()
+		for path, fn := range env.Functions {
+			fn.Planned = planned && !fn.Secret
+			env.Functions[path] = fn
+		}
+		change(&env)
+		return env
+	}
+	once, onceErr = expr.Expand(ctx, text, bind(false))
+	key := expr.NewPlanKey()
+	if twice, twiceErr = expr.Plan(ctx, text, bind(true), key, place...); twiceErr == nil {
+		twice, twiceErr = expr.Resolve(ctx, twice, bind(false), key, place...)
+	}
+	return once, twice, onceErr, twiceErr
+}
+
+// drawValue draws an expression's inside of values that Expand knows or refuses.
+func drawValue(t *rapid.T, depth int) string {
+	leaf := rapid.SampledFrom([]string{
+		`"a"`, `'<b>'`, `\"c\"`, "true", "false", "stage.name", "stage.variables.yes", "stage.variables.no", "stage.variables.hostile", "user.v",
+		`secrets.getJWT("c")`, `secrets.getJWT(user.v, 'aud')`, `secrets.getAWSCredentials("c").sessionToken`, "path.join()", "path.hostile()",
+		"<+input>", `<+input>.default("x")`, "<+pipeline.x>", "path.fail()",
+	})
+	if depth == 0 {
+		return leaf.Draw(t, "leaf")
+	}
+	value := func() string { return drawValue(t, depth-1) }
+	switch rapid.IntRange(0, 8).Draw(t, "kind") {
+	case 0:
+		return "<+" + value() + ">"
+	case 1:
+		return "(" + value() + " + " + value() + ")"
+	case 2:
+		return "(" + value() + " == " + value() + ")"
+	case 3:
+		return "(" + rapid.SampledFrom([]string{"true", "stage.variables.no", "stage.name == 'deploy'", "!(user.v != 'x')"}).Draw(t, "condition") + " ? " + value() + " : " + value() + ")"
+	case 4:
+		return "secrets.getJWT(" + value() + ")"
+	case 5:
+		return "path.join(" + value() + ", " + value() + ")"
+	case 6:
+		return "<+" + value() + "><+" + value() + ">"
+	case 7:
+		return `'a<+` + value() + `>b'`
+	}
+	return leaf.Draw(t, "leaf")
+}
+
+// drawBody draws what an expression may hold besides its first path, in any
+// order that closes quotes and nested expressions.
+func drawBody(t *rapid.T, depth int) string {
+	bare := rapid.SampledFrom([]string{
+		" ", "\r\n", ".", ",", "(", ")", "[", "]", "?", ":", "==", "!=", "&&", "||", "!", "+ ", "-", "*", "/", "=",
+		"&", "|", "< ", "{", "}", ";", "#", "é", "\xff", "\x00", "0", "a", "true", `\`, "secrets.getJWT(", "stage.name", "input",
+	})
+	inside := rapid.SampledFrom([]string{
+		" ", "\n", ">", "(", ")", "a", "é", "secrets.getJWT()", "+", "< ", `\\\\`,
+	})
+	var b strings.Builder
+	quoted := func(quote string) {
+		b.WriteString(" " + quote)
+		for range rapid.IntRange(0, 3).Draw(t, "parts") {
+			b.WriteString(inside.Draw(t, "inside"))
+			if depth > 0 && rapid.Bool().Draw(t, "nested") {
+				b.WriteString("<+x" + drawBody(t, depth-1) + ">")
+			}
+		}
+		b.WriteString(quote)
+	}
+	for range rapid.IntRange(0, 6).Draw(t, "pieces") {
+		switch rapid.IntRange(0, 6).Draw(t, "kind") {
+		case 0:
+			quoted(`"`)
+		case 1:
+			quoted(`'`)
+		case 2:
+			quoted(`\"`)
+		case 3:
+			if depth > 0 {
+				b.WriteString("<+x" + drawBody(t, depth-1) + ">")
+			}
+		default:
+			b.WriteString(bare.Draw(t, "bare"))
+		}
+	}
+	return b.String()
+}
+
+// fill makes texts of a size by repeating the middle.
+func fill(before, middle, after string) func(int) string {
+	return func(size int) string {
+		n := (size - len(before) - len(after)) / len(middle)
+		return before + strings.Repeat(middle, n) + after
+	}
+}
+
+// combinations are all combinations of delimiters.
+var combinations = []expr.Delimiters{0, expr.Angle, expr.Braces, expr.Angle | expr.Braces}
+
+// withAuthor returns the host's env with an author's variables under the roots
+// "author" and "stage".
+func withAuthor(h *host, values map[string]string) expr.Env {
+	env := h.env()
+	read := func(path string) (string, bool) { v, ok := values[path]; return v, ok }
+	env.AuthorVariables = map[string]func(string) (string, bool){"author": read, "stage": read}
+	return env
 }

@@ -1,6 +1,9 @@
 package expr
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // The words with a meaning of their own.
 const (
@@ -122,3 +125,73 @@ func (q quote) unit(s string) (n, skip int, end bool) {
 }
 
 func isEscapable(c byte) bool { return c == '\\' || c == '"' || c == '\'' }
+
+// operators, the longer before those that they begin with.
+var operators = [...]string{"==", "!=", "&&", "||", "!", "+", "?", ":", "(", ")", ",", ".", "[", "]"}
+
+// next reads the token at pos.
+func (p *parser) next() {
+	before := p.pos
+	p.lex()
+	p.t.steps += p.pos - before
+}
+
+func (p *parser) lex() {
+	text := p.t.text[:p.end]
+	p.at = skipSpace(text, p.pos)
+	p.pos = p.at
+	p.inner = nil
+	if p.at == p.end {
+		p.token = ""
+		return
+	}
+	if p.inner = p.t.expressionAt(p.at); p.inner != nil {
+		p.token = p.inner.delimiter.open
+		p.pos += len(p.token)
+		return
+	}
+	for _, d := range p.t.chosen {
+		if strings.HasPrefix(text[p.at:], d.open) {
+			p.fail(p.at, d.open+" begins no expression here")
+			return
+		}
+	}
+	for _, op := range operators {
+		if strings.HasPrefix(text[p.at:], op) {
+			p.token = op
+			p.pos += len(op)
+			return
+		}
+	}
+	c := text[p.at]
+	if p.quote = quoteAt(text[p.at:]); p.quote != "" {
+		p.token = "string"
+		p.pos += len(p.quote)
+		return
+	}
+	switch {
+	case startsName(c):
+		p.token = "name"
+		p.pos = skipName(text, p.at)
+	case isDigit(c):
+		p.token = "number"
+		p.pos = skipName(text, p.at)
+	case c == '<' || c == '>':
+		p.fail(p.at, "there are no ordering operators")
+	default:
+		p.fail(p.at, fmt.Sprintf("unexpected %q", c))
+	}
+}
+
+// found describes the token. It never shows what a string holds.
+func (p *parser) found() string {
+	switch p.token {
+	case "":
+		return "end of the expression"
+	case "name":
+		return fmt.Sprintf("name %q", clip(p.t.text[p.at:p.pos]))
+	case "number", "string":
+		return p.token
+	}
+	return fmt.Sprintf("%q", p.token)
+}

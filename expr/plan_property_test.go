@@ -13,59 +13,6 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// phases returns what the host's env makes of a text in one phase and in two.
-// Functions that return no secret are called by Plan.
-func phases(ctx context.Context, text string, change func(*expr.Env)) (once, twice string, onceErr, twiceErr error) {
-	bind := func(planned bool) expr.Env {
-		var h host
-		env := h.env()
-		for path, fn := range env.Functions {
-			fn.Planned = planned && !fn.Secret
-			env.Functions[path] = fn
-		}
-		change(&env)
-		return env
-	}
-	once, onceErr = expr.Expand(ctx, text, bind(false))
-	key := expr.NewPlanKey()
-	if twice, twiceErr = expr.Plan(ctx, text, bind(true), key, place...); twiceErr == nil {
-		twice, twiceErr = expr.Resolve(ctx, twice, bind(false), key, place...)
-	}
-	return once, twice, onceErr, twiceErr
-}
-
-// drawValue draws an expression's inside of values that Expand knows or refuses.
-func drawValue(t *rapid.T, depth int) string {
-	leaf := rapid.SampledFrom([]string{
-		`"a"`, `'<b>'`, `\"c\"`, "true", "false", "stage.name", "stage.variables.yes", "stage.variables.no", "stage.variables.hostile", "user.v",
-		`secrets.getJWT("c")`, `secrets.getJWT(user.v, 'aud')`, `secrets.getAWSCredentials("c").sessionToken`, "path.join()", "path.hostile()",
-		"<+input>", `<+input>.default("x")`, "<+pipeline.x>", "path.fail()",
-	})
-	if depth == 0 {
-		return leaf.Draw(t, "leaf")
-	}
-	value := func() string { return drawValue(t, depth-1) }
-	switch rapid.IntRange(0, 8).Draw(t, "kind") {
-	case 0:
-		return "<+" + value() + ">"
-	case 1:
-		return "(" + value() + " + " + value() + ")"
-	case 2:
-		return "(" + value() + " == " + value() + ")"
-	case 3:
-		return "(" + rapid.SampledFrom([]string{"true", "stage.variables.no", "stage.name == 'deploy'", "!(user.v != 'x')"}).Draw(t, "condition") + " ? " + value() + " : " + value() + ")"
-	case 4:
-		return "secrets.getJWT(" + value() + ")"
-	case 5:
-		return "path.join(" + value() + ", " + value() + ")"
-	case 6:
-		return "<+" + value() + "><+" + value() + ">"
-	case 7:
-		return `'a<+` + value() + `>b'`
-	}
-	return leaf.Draw(t, "leaf")
-}
-
 // In two phases, a text becomes what it becomes in one, or an error in both.
 //
 // E01

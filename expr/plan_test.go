@@ -14,48 +14,6 @@ import (
 
 var placeholder = regexp.MustCompile(`oidctoken-placeholder\.v1\.[A-Za-z0-9_-]+\.oidctoken-placeholder`)
 
-// place is a text's in tests that need no other.
-var place = []string{"execution-7", "build", "test", "run"}
-
-// manager is the host's env without a single function that can be called.
-func manager() expr.Env {
-	var h host
-	env := h.env()
-	for path, fn := range env.Functions {
-		fn.Call = nil
-		env.Functions[path] = fn
-	}
-	return env
-}
-
-func mustPlan(t *testing.T, text string, env expr.Env, key expr.PlanKey, place ...string) string {
-	t.Helper()
-	planned, err := expr.Plan(t.Context(), text, env, key, place...)
-	if err != nil {
-		t.Fatalf("Plan(%.200q): %v", text, err)
-	}
-	return planned
-}
-
-// mustRefuse resolves a text, which has to fail without a result and without a
-// call, and returns the error's fields.
-func mustRefuse(t *testing.T, text string, key expr.PlanKey, place ...string) expr.Error {
-	t.Helper()
-	var h host
-	got, err := expr.Resolve(t.Context(), text, h.env(), key, place...)
-	if got != "" || h.calls != nil {
-		t.Errorf("Resolve(%.200q) = %.200q, having called %q", text, got, h.calls)
-	}
-	var e *expr.Error
-	if !errors.As(err, &e) {
-		t.Fatalf("Resolve(%.200q): %v; want an *Error", text, err)
-	}
-	if strings.Contains(err.Error(), expr.PlaceholderWord) {
-		t.Errorf("the error shows the placeholder: %v", err)
-	}
-	return *e
-}
-
 // Plan leaves nothing of a call but a placeholder, and Resolve makes of the rest
 // what Expand makes of the text, with the same calls.
 func TestPlanAndResolve(t *testing.T) {

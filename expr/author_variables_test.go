@@ -13,15 +13,6 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// withAuthor returns the host's env with an author's variables under the roots
-// "author" and "stage".
-func withAuthor(h *host, values map[string]string) expr.Env {
-	env := h.env()
-	read := func(path string) (string, bool) { v, ok := values[path]; return v, ok }
-	env.AuthorVariables = map[string]func(string) (string, bool){"author": read, "stage": read}
-	return env
-}
-
 func TestAuthorVariables(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{

@@ -151,14 +151,6 @@ var shapes = []struct {
 	{"lines, then a fault", fill("", "\n", "<+x")},
 }
 
-// fill makes texts of a size by repeating the middle.
-func fill(before, middle, after string) func(int) string {
-	return func(size int) string {
-		n := (size - len(before) - len(after)) / len(middle)
-		return before + strings.Repeat(middle, n) + after
-	}
-}
-
 // Parse looks at every byte a bounded number of times, so that its time is
 // linear: what holds for 16 KiB holds for 1 MiB. The bound is that of the scanner, the
 // parser, and the look-ahead of each for a path.

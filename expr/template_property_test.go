@@ -53,46 +53,6 @@ func TestResultsAreNotScanned(t *testing.T) {
 	})
 }
 
-// drawBody draws what an expression may hold besides its first path, in any
-// order that closes quotes and nested expressions.
-func drawBody(t *rapid.T, depth int) string {
-	bare := rapid.SampledFrom([]string{
-		" ", "\r\n", ".", ",", "(", ")", "[", "]", "?", ":", "==", "!=", "&&", "||", "!", "+ ", "-", "*", "/", "=",
-		"&", "|", "< ", "{", "}", ";", "#", "é", "\xff", "\x00", "0", "a", "true", `\`, "secrets.getJWT(", "stage.name", "input",
-	})
-	inside := rapid.SampledFrom([]string{
-		" ", "\n", ">", "(", ")", "a", "é", "secrets.getJWT()", "+", "< ", `\\\\`,
-	})
-	var b strings.Builder
-	quoted := func(quote string) {
-		b.WriteString(" " + quote)
-		for range rapid.IntRange(0, 3).Draw(t, "parts") {
-			b.WriteString(inside.Draw(t, "inside"))
-			if depth > 0 && rapid.Bool().Draw(t, "nested") {
-				b.WriteString("<+x" + drawBody(t, depth-1) + ">")
-			}
-		}
-		b.WriteString(quote)
-	}
-	for range rapid.IntRange(0, 6).Draw(t, "pieces") {
-		switch rapid.IntRange(0, 6).Draw(t, "kind") {
-		case 0:
-			quoted(`"`)
-		case 1:
-			quoted(`'`)
-		case 2:
-			quoted(`\"`)
-		case 3:
-			if depth > 0 {
-				b.WriteString("<+x" + drawBody(t, depth-1) + ">")
-			}
-		default:
-			b.WriteString(bare.Draw(t, "bare"))
-		}
-	}
-	return b.String()
-}
-
 // An expression of an unknown root is kept byte for byte, and what follows it is
 // still evaluated: its end has been found.
 func TestUnknownRootsPass(t *testing.T) {

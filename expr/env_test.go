@@ -1,6 +1,8 @@
 package expr_test
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -165,5 +167,50 @@ func TestBindingDecidesWhatPasses(t *testing.T) {
 		if got, err := expr.Expand(t.Context(), text, expr.Env{}); err != nil || got != text {
 			t.Errorf("Expand(%q) with no roots: %q, %v", text, got, err)
 		}
+	}
+}
+
+func TestEnvIsChecked(t *testing.T) {
+	t.Parallel()
+	call := func(context.Context, expr.Call) (string, error) { return "", nil }
+	read := func(string) (string, bool) { return "", true }
+	functions := func(path string, fn expr.Func) expr.Env {
+		return expr.Env{Functions: map[string]expr.Func{path: fn}}
+	}
+	variables := func(root string, read func(string) (string, bool)) expr.Env {
+		return expr.Env{Variables: map[string]func(string) (string, bool){root: read}}
+	}
+	for _, tt := range []struct {
+		name string
+		env  expr.Env
+		want string
+	}{
+		{"no call", functions("a.b", expr.Func{}), `expr: Env.Functions["a.b"]: Call is nil`},
+		{"negative arity", functions("a.b", expr.Func{MinArgs: -1, Call: call}), `expr: Env.Functions["a.b"]: MinArgs and MaxArgs contradict each other`},
+		{"arity", functions("a.b", expr.Func{MinArgs: 1, Call: call}), `expr: Env.Functions["a.b"]: MinArgs and MaxArgs contradict each other`},
+		{"empty path", functions("", expr.Func{Call: call}), `expr: Env.Functions[""]: the key is not a path of names`},
+		{"white space in a path", functions("a .b", expr.Func{Call: call}), `expr: Env.Functions["a .b"]: the key is not a path of names`},
+		{"dot at the end", functions("a.", expr.Func{Call: call}), `expr: Env.Functions["a."]: the key is not a path of names`},
+		{"method", functions("a.concat", expr.Func{Call: call}), `expr: Env.Functions["a.concat"]: concat is a method of every string`},
+		{"input", functions("input.x", expr.Func{Call: call}), `expr: Env.Functions["input.x"]: the root is reserved`},
+		{"path as a root", variables("a.b", read), `expr: Env.Variables["a.b"]: the root is not a name`},
+		{"digit", variables("1", read), `expr: Env.Variables["1"]: the root is not a name`},
+		{"constant", variables("true", read), `expr: Env.Variables["true"]: the root is reserved`},
+		{"no reader", variables("a", nil), `expr: Env.Variables["a"]: the reader is nil`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tmpl, err := expr.Parse("no expression")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, fmt.Sprint(tmpl.Check(tt.env))); diff != "" {
+				t.Errorf("Check (-want +got):\n%s", diff)
+			}
+			got, err := tmpl.Expand(t.Context(), tt.env)
+			if diff := cmp.Diff(tt.want, fmt.Sprint(err)); diff != "" || got != "" {
+				t.Errorf("Expand gives %q (-want +got):\n%s", got, diff)
+			}
+		})
 	}
 }
