@@ -7,7 +7,7 @@ import (
 )
 
 // authored is the value of an author's variable, read and parsed once.
-type authored struct {
+type authorVariable struct {
 	path     string
 	template *Template
 	value    node
@@ -16,8 +16,8 @@ type authored struct {
 }
 
 // author returns the author's variable of a path, or nil for an unknown one.
-func (b *binding) author(path string) *authored {
-	if a := b.authored[path]; a != nil {
+func (b *binding) authorVariable(path string) *authorVariable {
+	if a := b.authorVariables[path]; a != nil {
 		return a
 	}
 	root, rest, _ := strings.Cut(path, ".")
@@ -29,9 +29,9 @@ func (b *binding) author(path string) *authored {
 	if !ok {
 		return nil
 	}
-	a := &authored{path: path}
-	b.authored[path] = a
-	if a.fault = bounded(text, 0, path); a.fault != nil {
+	a := &authorVariable{path: path}
+	b.authorVariables[path] = a
+	if a.fault = checkSize(text, 0, path); a.fault != nil {
 		return a
 	}
 	if a.template, a.fault = b.Delimiters.parse(text); a.fault == nil {
@@ -54,7 +54,7 @@ func (t *Template) joined() *joined {
 
 // check checks the value for what reads it at offset at. Its expressions count
 // each time, so that values that read others twice do not grow without bound.
-func (a *authored) check(b *binding, at int) (*opaque, *fault) {
+func (a *authorVariable) check(b *binding, at int) (*opaque, *fault) {
 	if a.fault != nil {
 		return nil, a.locate(a.fault, at)
 	}
@@ -75,14 +75,14 @@ func (a *authored) check(b *binding, at int) (*opaque, *fault) {
 	return o, a.locate(f, at)
 }
 
-func (a *authored) eval(ctx context.Context, b *binding, at int) (string, *fault) {
+func (a *authorVariable) eval(ctx context.Context, b *binding, at int) (string, *fault) {
 	value, f := a.value.eval(ctx, b)
 	return value, a.locate(f, at)
 }
 
 // locate returns a fault of the value for what reads it at offset at. The
 // innermost value says where in it the fault is.
-func (a *authored) locate(f *fault, at int) *fault {
+func (a *authorVariable) locate(f *fault, at int) *fault {
 	if f == nil {
 		return nil
 	}
@@ -97,7 +97,7 @@ func (a *authored) locate(f *fault, at int) *fault {
 
 // stays refuses, in strict mode, the value of a user's variable that holds an
 // expression: it stays text, though its author may have meant it to be resolved.
-func (b *binding) stays(value string, v *variable) *fault {
+func (b *binding) refuseUnresolved(value string, v *variable) *fault {
 	if !b.Strict || len(value) > MaxResult {
 		return nil
 	}

@@ -37,14 +37,14 @@ func (c *call) checkField(b *binding, name string, at int) (*opaque, *fault) {
 	if len(fn.Fields) > 0 && fn.field(name) == "" {
 		return nil, &fault{at: at, name: c.path, reason: refuseField(fn, name)}
 	}
-	if f := plain(b, c.args, "passed as an argument"); f != nil {
+	if f := checkUsable(b, c.args, "passed as an argument"); f != nil {
 		return nil, f
 	}
 	switch {
 	case fn.Secret:
 		return &opaque{name: c.path, opacity: secret}, nil
-	case b.putsOff(fn):
-		return &opaque{name: c.path, opacity: later}, nil
+	case b.defers(fn):
+		return &opaque{name: c.path, opacity: deferred}, nil
 	}
 	return nil, nil
 }
@@ -61,8 +61,8 @@ func (c *call) evalField(ctx context.Context, b *binding, name string) (string, 
 		}
 	}
 	evaluated := Call{Args: args, Field: fn.field(name)}
-	if b.putsOff(fn) {
-		return b.plan.putOff(c.at, b.canonical(c.path), evaluated)
+	if b.defers(fn) {
+		return b.plan.deferCall(c.at, b.canonical(c.path), evaluated)
 	}
 	return fn.invoke(ctx, c.path, c.at, evaluated)
 }
@@ -89,14 +89,14 @@ func (f Func) invoke(ctx context.Context, path string, at int, c Call) (string, 
 	if err != nil {
 		return "", &fault{at: at, name: path, reason: "failed", err: err}
 	}
-	if f := bounded(result, at, path); f != nil {
+	if f := checkSize(result, at, path); f != nil {
 		return "", f
 	}
 	return result, nil
 }
 
 // takes says whether the function can be called so.
-func (f Func) takes(c Call) bool {
+func (f Func) accepts(c Call) bool {
 	if len(c.Args) < f.MinArgs || len(c.Args) > f.MaxArgs {
 		return false
 	}
@@ -140,7 +140,7 @@ func (n *field) check(b *binding) (*opaque, *fault) {
 	if c := n.object(b, n.of); c != nil {
 		return c.checkField(b, n.name, n.at)
 	}
-	if f := plain(b, []node{n.of}, "asked for a field"); f != nil {
+	if f := checkUsable(b, []node{n.of}, "asked for a field"); f != nil {
 		return nil, f
 	}
 	return nil, &fault{at: n.at, reason: fmt.Sprintf("a string has no field %q", clip(n.name))}
@@ -181,7 +181,7 @@ type method struct {
 func (m *method) offset() int { return m.of.offset() }
 
 func (m *method) check(b *binding) (*opaque, *fault) {
-	of, f := joinable(b, []node{m.of}, "given a method")
+	of, f := checkJoinable(b, []node{m.of}, "given a method")
 	if f != nil {
 		return nil, f
 	}
@@ -191,7 +191,7 @@ func (m *method) check(b *binding) (*opaque, *fault) {
 	if len(m.args) != 1 {
 		return nil, &fault{at: m.at, name: m.name, reason: fmt.Sprintf("takes %s, has %d", arity(1, 1), len(m.args))}
 	}
-	arg, f := joinable(b, m.args, "passed as an argument")
+	arg, f := checkJoinable(b, m.args, "passed as an argument")
 	if of == nil {
 		of = arg
 	}
@@ -215,7 +215,7 @@ type index struct {
 func (n *index) offset() int { return n.of.offset() }
 
 func (n *index) check(b *binding) (*opaque, *fault) {
-	if f := plain(b, []node{n.of}, "indexed"); f != nil {
+	if f := checkUsable(b, []node{n.of}, "indexed"); f != nil {
 		return nil, f
 	}
 	return nil, &fault{at: n.at, reason: "a string has no index"}

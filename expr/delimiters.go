@@ -99,13 +99,13 @@ func (t *Template) offset(start, at int) int {
 // how many bytes it has looked at. The next character that is not white space has to
 // be able to begin an expression: a letter, "_", a byte above 0x7f, a quote, "(", "!",
 // or a delimiter. Otherwise the delimiter is text.
-func opens(text string, i int, chosen []*delimiter) (found *delimiter, steps int) {
+func openingAt(text string, i int, chosen []*delimiter) (found *delimiter, steps int) {
 	for _, d := range chosen {
 		if !strings.HasPrefix(text[i:], d.open) {
 			continue
 		}
 		next := skipSpace(text, i+len(d.open))
-		if next < len(text) && begins(text[next:], chosen) {
+		if next < len(text) && canBegin(text[next:], chosen) {
 			found = d
 		}
 		return found, next - i
@@ -115,7 +115,7 @@ func opens(text string, i int, chosen []*delimiter) (found *delimiter, steps int
 
 // begins reports whether rest, which is not empty, can begin an expression. "$"
 // begins names, but no expression: awk and shells compare with "<+$2".
-func begins(rest string, chosen []*delimiter) bool {
+func canBegin(rest string, chosen []*delimiter) bool {
 	c := rest[0]
 	if c == '(' || c == '!' || c != '$' && startsName(c) || quoteAt(rest) != "" {
 		return true

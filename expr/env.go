@@ -82,12 +82,12 @@ type Call struct {
 // binding is an Env that has been checked, with what is derived from it.
 type binding struct {
 	Env
-	plan     *planner // puts calls off; nil calls every function
-	roots    map[string]bool
-	known    []string // the roots, sorted
-	foreign  map[string]bool
-	aliases  map[string]string    // paths of functions, by their snake_case spelling
-	authored map[string]*authored // the author's variables that were read, by path
+	plan            *planner // puts calls off; nil calls every function
+	roots           map[string]bool
+	known           []string // the roots, sorted
+	foreign         map[string]bool
+	aliases         map[string]string          // paths of functions, by their snake_case spelling
+	authorVariables map[string]*authorVariable // the author's variables that were read, by path
 
 	expressions int // of the text and of the variables that it reads, while it is checked
 	reading     int // author's variables within one another, while they are checked
@@ -96,13 +96,13 @@ type binding struct {
 func (e Env) bind(plan *planner) (*binding, error) {
 	b := &binding{
 		Env: e, plan: plan, roots: make(map[string]bool), foreign: make(map[string]bool),
-		aliases: make(map[string]string), authored: make(map[string]*authored),
+		aliases: make(map[string]string), authorVariables: make(map[string]*authorVariable),
 	}
 	if !e.Delimiters.isValid() {
 		return nil, errDelimiters
 	}
 	for _, path := range slices.Sorted(maps.Keys(e.Functions)) {
-		if reason := e.Functions[path].refuse(path, b.putsOff(e.Functions[path])); reason != "" {
+		if reason := e.Functions[path].refuse(path, b.defers(e.Functions[path])); reason != "" {
 			return nil, fmt.Errorf("expr: Env.Functions[%q]: %s", path, reason)
 		}
 		b.roots[rootOf(path)] = true
@@ -159,7 +159,7 @@ func (b *binding) bindVariables(field string, readers map[string]func(string) (s
 }
 
 // putsOff says whether calls of f become placeholders.
-func (b *binding) putsOff(f Func) bool { return b.plan != nil && !f.Planned }
+func (b *binding) defers(f Func) bool { return b.plan != nil && !f.Planned }
 
 // refuse says what is wrong with a function of that path, whose calls may be put
 // off; "" is nothing.
@@ -193,7 +193,7 @@ func refuseRoot(root string) string {
 }
 
 // passes says whether e is kept as it is written.
-func (b *binding) passes(e *expression) bool {
+func (b *binding) passesThrough(e *expression) bool {
 	if e.input {
 		return true
 	}
@@ -205,7 +205,7 @@ func (b *binding) passes(e *expression) bool {
 }
 
 // meant returns the known root that was probably meant by e, which passes, or "".
-func (b *binding) meant(e *expression) string {
+func (b *binding) intendedRoot(e *expression) string {
 	if e.input || b.roots[rootOf(e.name)] {
 		return ""
 	}
@@ -237,7 +237,7 @@ func (b *binding) function(path string, at int) (Func, *fault) {
 
 // variable returns the value of the variable that the path at offset at names:
 // of a user's, or author.
-func (b *binding) variable(path string, at int) (value string, author *authored, _ *fault) {
+func (b *binding) variable(path string, at int) (value string, author *authorVariable, _ *fault) {
 	if f := b.unknownRoot(path, at); f != nil {
 		return "", nil, f
 	}
@@ -247,7 +247,7 @@ func (b *binding) variable(path string, at int) (value string, author *authored,
 			return value, nil, nil
 		}
 	}
-	if a := b.author(path); a != nil {
+	if a := b.authorVariable(path); a != nil {
 		return "", a, nil
 	}
 	f := &fault{at: at, name: path, reason: "unknown variable"}

@@ -30,15 +30,15 @@ type expression struct {
 func (e *expression) offset() int { return e.start }
 
 func (e *expression) check(b *binding) (*opaque, *fault) {
-	if b.passes(e) {
-		if best := b.meant(e); best != "" {
+	if b.passesThrough(e) {
+		if best := b.intendedRoot(e); best != "" {
 			return nil, &fault{at: e.start, name: e.name, reason: fmt.Sprintf("unknown root %q: was %q meant? To write %s as text, write %s",
 				clip(rootOf(e.name)), best, e.delimiter.open, e.delimiter.escape)}
 		}
 		if b.Strict {
 			return nil, &fault{at: e.start, name: e.name, reason: "nothing here resolves this expression, and strict mode lets none pass"}
 		}
-		return &opaque{name: e.name, opacity: passing}, nil
+		return &opaque{name: e.name, opacity: passedThrough}, nil
 	}
 	if e.fault != nil {
 		return nil, e.fault
@@ -47,7 +47,7 @@ func (e *expression) check(b *binding) (*opaque, *fault) {
 }
 
 func (e *expression) eval(ctx context.Context, b *binding) (string, *fault) {
-	if b.passes(e) {
+	if b.passesThrough(e) {
 		return e.source, nil
 	}
 	return e.body.eval(ctx, b)
@@ -61,11 +61,11 @@ type literal struct {
 
 func (l *literal) offset() int { return l.at }
 
-func (l *literal) check(*binding) (*opaque, *fault) { return nil, l.bounded() }
+func (l *literal) check(*binding) (*opaque, *fault) { return nil, l.checkSize() }
 
 func (l *literal) eval(context.Context, *binding) (string, *fault) { return l.text, nil }
 
-func (l *literal) bounded() *fault { return bounded(l.text, l.at, "") }
+func (l *literal) checkSize() *fault { return checkSize(l.text, l.at, "") }
 
 // joined is a string with expressions in it, or adjacent expressions: a text
 // within the text, into which opaque values may be placed.
@@ -98,7 +98,7 @@ func (v *variable) check(b *binding) (*opaque, *fault) {
 	case author != nil:
 		return author.check(b, v.at)
 	}
-	return nil, b.stays(value, v)
+	return nil, b.refuseUnresolved(value, v)
 }
 
 func (v *variable) eval(ctx context.Context, b *binding) (string, *fault) {
@@ -109,7 +109,7 @@ func (v *variable) eval(ctx context.Context, b *binding) (string, *fault) {
 	case author != nil:
 		return author.eval(ctx, b, v.at)
 	}
-	return value, bounded(value, v.at, v.path)
+	return value, checkSize(value, v.at, v.path)
 }
 
 // choice is condition ? result : condition ? result : ... : result.
@@ -121,7 +121,7 @@ type choice struct {
 func (c *choice) offset() int { return c.conditions[0].offset() }
 
 func (c *choice) check(b *binding) (*opaque, *fault) {
-	if f := plain(b, c.conditions, "made a condition"); f != nil {
+	if f := checkUsable(b, c.conditions, "made a condition"); f != nil {
 		return nil, f
 	}
 	return checkAll(b, c.results)
@@ -150,9 +150,9 @@ func (c *chain) offset() int { return c.operands[0].offset() }
 
 func (c *chain) check(b *binding) (*opaque, *fault) {
 	if c.operator == "+" {
-		return joinable(b, c.operands, "joined with +")
+		return checkJoinable(b, c.operands, "joined with +")
 	}
-	return nil, plain(b, c.operands, "made a condition")
+	return nil, checkUsable(b, c.operands, "made a condition")
 }
 
 func (c *chain) eval(ctx context.Context, b *binding) (string, *fault) {
@@ -180,7 +180,7 @@ type comparison struct {
 func (c *comparison) offset() int { return c.left.offset() }
 
 func (c *comparison) check(b *binding) (*opaque, *fault) {
-	return nil, plain(b, []node{c.left, c.right}, "compared")
+	return nil, checkUsable(b, []node{c.left, c.right}, "compared")
 }
 
 func (c *comparison) eval(ctx context.Context, b *binding) (string, *fault) {
@@ -205,7 +205,7 @@ type negation struct {
 func (n *negation) offset() int { return n.at }
 
 func (n *negation) check(b *binding) (*opaque, *fault) {
-	return nil, plain(b, []node{n.operand}, "made a condition")
+	return nil, checkUsable(b, []node{n.operand}, "made a condition")
 }
 
 func (n *negation) eval(ctx context.Context, b *binding) (string, *fault) {
@@ -251,7 +251,7 @@ func join(ctx context.Context, b *binding, at int, parts []node) (string, *fault
 	return out.String(), nil
 }
 
-func bounded(value string, at int, name string) *fault {
+func checkSize(value string, at int, name string) *fault {
 	if len(value) > MaxResult {
 		return tooLong(at, name)
 	}

@@ -10,19 +10,19 @@ type opaque struct {
 type opacity uint8
 
 const (
-	later   opacity = iota // a call that Plan puts off; it may be joined with others
-	passing                // an expression that passes through
-	secret                 // what a function with Secret returns
+	deferred      opacity = iota // a call that Plan puts off; it may be joined with others
+	passedThrough                // an expression that passes through
+	secret                       // what a function with Secret returns
 )
 
 // refuse says why the value at offset at may not be used so.
 func (o *opaque) refuse(at int, use string) *fault {
 	reason := ""
 	switch o.opacity {
-	case later:
+	case deferred:
 		reason = "the call is put off: its result may be placed into text, but not " + use +
 			", because it is not known before the step runs"
-	case passing:
+	case passedThrough:
 		reason = "this expression passes through: it may be placed into text, but not " + use +
 			", because its value is not known here"
 	case secret:
@@ -33,7 +33,7 @@ func (o *opaque) refuse(at int, use string) *fault {
 }
 
 // plain checks nodes whose values are to be used, not placed.
-func plain(b *binding, nodes []node, use string) *fault {
+func checkUsable(b *binding, nodes []node, use string) *fault {
 	for _, n := range nodes {
 		o, f := n.check(b)
 		if f != nil {
@@ -48,14 +48,14 @@ func plain(b *binding, nodes []node, use string) *fault {
 
 // joinable checks nodes that an operator joins into one value, which is put off
 // when one of them is.
-func joinable(b *binding, nodes []node, use string) (*opaque, *fault) {
+func checkJoinable(b *binding, nodes []node, use string) (*opaque, *fault) {
 	var all *opaque
 	for _, n := range nodes {
 		o, f := n.check(b)
 		if f != nil {
 			return nil, f
 		}
-		if o != nil && o.opacity != later {
+		if o != nil && o.opacity != deferred {
 			return nil, o.refuse(n.offset(), use)
 		}
 		if all == nil {

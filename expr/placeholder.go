@@ -87,7 +87,7 @@ func isBase64URL(c byte) bool {
 }
 
 // putOff is a call that a placeholder stands for.
-type putOff struct {
+type deferredCall struct {
 	plan  string // random, of the text that Plan made it for
 	index string // among those of that text, from 0
 	path  string
@@ -120,7 +120,7 @@ func (k PlanKey) sealer(place []string) (*sealer, error) {
 }
 
 // seal returns the placeholder, or "" if the call is too long for one.
-func (s *sealer) seal(p putOff) string {
+func (s *sealer) seal(p deferredCall) string {
 	plaintext := appendStrings(nil, append([]string{p.plan, p.index, p.path, p.call.Field}, p.call.Args...))
 	if len(plaintext) > maxSealed {
 		return ""
@@ -133,31 +133,31 @@ func (s *sealer) seal(p putOff) string {
 }
 
 // open returns what was sealed, or false for what this sealer has not made.
-func (s *sealer) open(body string) (putOff, bool) {
+func (s *sealer) open(body string) (deferredCall, bool) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(body)
 	if err != nil {
-		return putOff{}, false
+		return deferredCall{}, false
 	}
 	plaintext, err := s.aead.Open(nil, nil, sealed, s.place)
 	if err != nil {
-		return putOff{}, false
+		return deferredCall{}, false
 	}
 	parts, ok := cutStrings(plaintext)
 	if !ok || len(parts) < 4 {
-		return putOff{}, false
+		return deferredCall{}, false
 	}
-	return putOff{plan: parts[0], index: parts[1], path: parts[2], call: Call{Field: parts[3], Args: parts[4:]}}, true
+	return deferredCall{plan: parts[0], index: parts[1], path: parts[2], call: Call{Field: parts[3], Args: parts[4:]}}, true
 }
 
 // openAll opens the placeholders of a text, all or none. They are those of one
 // text that Plan has returned, each once and in its order: so a copy is refused
 // that a user has put beside them, or in the place of one.
-func (s *sealer) openAll(text string) ([]span, []putOff, *fault) {
+func (s *sealer) openAll(text string) ([]span, []deferredCall, *fault) {
 	spans, _, f := findPlaceholders(text)
 	if f != nil {
 		return nil, nil, f
 	}
-	all := make([]putOff, len(spans))
+	all := make([]deferredCall, len(spans))
 	for i, span := range spans {
 		p, ok := s.open(span.body(text))
 		if !ok {

@@ -40,7 +40,7 @@ func Plan(ctx context.Context, text string, env Env, key PlanKey, place ...strin
 		return "", err
 	}
 	if at := strings.Index(text, placeholderWord); at >= 0 {
-		return "", written(at).locate(text)
+		return "", forged(at).locate(text)
 	}
 	b, err := env.bind(&planner{sealer: s, id: rand.Text(), template: t})
 	if err != nil {
@@ -66,16 +66,16 @@ type placed struct {
 
 // putOff returns the placeholder of a call at offset at. Whatever is put off is
 // placed, since check lets nothing else be done with it.
-func (p *planner) putOff(at int, path string, c Call) (string, *fault) {
+func (p *planner) deferCall(at int, path string, c Call) (string, *fault) {
 	if len(p.made) == maxPlaceholders {
 		return "", &fault{at: at, name: path, reason: fmt.Sprintf("more than %d calls are put off", maxPlaceholders)}
 	}
 	for _, arg := range c.Args {
 		if strings.Contains(arg, placeholderWord) {
-			return "", written(at)
+			return "", forged(at)
 		}
 	}
-	made := p.seal(putOff{plan: p.id, index: strconv.Itoa(len(p.made)), path: path, call: c})
+	made := p.seal(deferredCall{plan: p.id, index: strconv.Itoa(len(p.made)), path: path, call: c})
 	if made == "" {
 		return "", &fault{at: at, name: path, reason: fmt.Sprintf("a call of more than %d bytes cannot be put off", maxSealed)}
 	}
@@ -92,11 +92,11 @@ func (p *planner) verify(out string) *fault {
 	spans, _, f := findPlaceholders(out)
 	for i, s := range spans {
 		if i == len(p.made) || out[s.start:s.end] != p.made[i] {
-			return written(p.origin(s.start))
+			return forged(p.origin(s.start))
 		}
 	}
 	if f != nil {
-		return written(p.origin(f.at))
+		return forged(p.origin(f.at))
 	}
 	return nil
 }
@@ -116,6 +116,6 @@ func (p *planner) origin(at int) int {
 	return p.template.offset(to, at-from)
 }
 
-func written(at int) *fault {
+func forged(at int) *fault {
 	return &fault{at: at, err: ErrPlaceholder, reason: "what stands here, or a value of it, looks like a placeholder, which Plan alone may write"}
 }

@@ -47,7 +47,7 @@ func (s *sealer) resolve(ctx context.Context, text string, env Env) (string, *fa
 	}
 	for i, p := range calls {
 		fn, ok := env.Functions[p.path]
-		if !ok || !fn.takes(p.call) {
+		if !ok || !fn.accepts(p.call) {
 			return "", &fault{at: spans[i].start, name: p.path, reason: "was planned for other functions than there are here"}
 		}
 	}

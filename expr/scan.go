@@ -52,13 +52,13 @@ func (s *scanner) scan() *fault {
 		if i == len(s.text) {
 			return nil
 		}
-		d, steps := opens(s.text, i, s.chosen)
+		d, steps := openingAt(s.text, i, s.chosen)
 		s.steps += steps
 		if d == nil {
 			s.pos++
 			continue
 		}
-		if f := s.outermost(d); f != nil {
+		if f := s.scanOutermost(d); f != nil {
 			return f
 		}
 	}
@@ -80,7 +80,7 @@ func (s *scanner) next() int {
 }
 
 // outermost goes from the delimiter d at pos to the end of its expression.
-func (s *scanner) outermost(d *delimiter) *fault {
+func (s *scanner) scanOutermost(d *delimiter) *fault {
 	if f := s.openExpression(d); f != nil {
 		return f
 	}
@@ -92,7 +92,7 @@ func (s *scanner) outermost(d *delimiter) *fault {
 		}
 		before := s.pos
 		top := &s.stack[len(s.stack)-1]
-		d, steps := opens(s.text, s.pos, s.chosen)
+		d, steps := openingAt(s.text, s.pos, s.chosen)
 		s.steps += steps
 		switch {
 		case d != nil:

@@ -34,9 +34,9 @@ func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
 
 func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
 
-// elsewhere has roots that pipeline platforms commonly resolve by themselves.
+// commonRoots has roots that pipeline platforms commonly resolve by themselves.
 // They are no misspellings of one another.
-var elsewhere = map[string]bool{
+var commonRoots = map[string]bool{
 	"account": true, "app": true, "artifact": true, "artifacts": true, "codebase": true, "config": true,
 	"env": true, "environment": true, "event": true, "execution": true, "github": true, "host": true,
 	"infra": true, "infrastructure": true, "input": true, "inputs": true, "instance": true, "job": true,
@@ -51,7 +51,7 @@ var elsewhere = map[string]bool{
 // misspelling of, or "".
 func (b *binding) misspelled(path string) string {
 	root := rootOf(path)
-	if elsewhere[root] || b.foreign[root] {
+	if commonRoots[root] || b.foreign[root] {
 		return ""
 	}
 	return near.Misspelled(root, b.known)
