@@ -147,8 +147,8 @@ func TestTextThatWouldStay(t *testing.T) {
 		strict     bool
 		want       string
 	}{
-		{"secret", `<+secret.getJWT("account.vault")>`, false, `unknown root "secret": was "secrets" meant?`},
-		{"piepline", `<+piepline.variables.x>`, false, `unknown root "piepline": was "pipeline" meant?`},
+		{"secret", `<+secret.getJWT("account.vault")>`, false, `unknown root "secret": did you mean "secrets"?`},
+		{"piepline", `<+piepline.variables.x>`, false, `unknown root "piepline": did you mean "pipeline"?`},
 		{"strict", `<+vault.x>`, true, "strict mode"},
 		{"strict, in a value", `<+pipeline.variables.x>`, true, "strict mode"},
 	} {

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// authored is the value of an author's variable, read and parsed once.
+// authorVariable holds the value of an author's variable. The value is read and parsed once.
 type authorVariable struct {
 	path     string
 	template *Template
 	value    node
 	fault    *fault // why the value could not be parsed
-	reading  bool   // it is being checked: who reads it again has a cycle
+	reading  bool   // the variable is being checked; another read of it is a cycle
 }
 
-// author returns the author's variable of a path, or nil for an unknown one.
+// authorVariable returns the author's variable with this path, or nil if the path is unknown.
 func (b *binding) authorVariable(path string) *authorVariable {
 	if a := b.authorVariables[path]; a != nil {
 		return a
@@ -40,7 +40,7 @@ func (b *binding) authorVariable(path string) *authorVariable {
 	return a
 }
 
-// joined returns the template as one value.
+// joined returns the whole template as one value.
 func (t *Template) joined() *joined {
 	all := &joined{}
 	done := 0
@@ -52,8 +52,8 @@ func (t *Template) joined() *joined {
 	return all
 }
 
-// check checks the value for what reads it at offset at. Its expressions count
-// each time, so that values that read others twice do not grow without bound.
+// check checks the value for a reader at offset at. Each read counts the expressions of the
+// value again, so that values that read others twice cannot grow without bound.
 func (a *authorVariable) check(b *binding, at int) (*opaque, *fault) {
 	if a.fault != nil {
 		return nil, a.locate(a.fault, at)
@@ -80,13 +80,13 @@ func (a *authorVariable) eval(ctx context.Context, b *binding, at int) (string, 
 	return value, a.locate(f, at)
 }
 
-// locate returns a fault of the value for what reads it at offset at. The
-// innermost value says where in it the fault is.
+// locate converts a fault in the value to a fault of the reader at offset at. The innermost
+// value adds its own line and column.
 func (a *authorVariable) locate(f *fault, at int) *fault {
 	if f == nil {
 		return nil
 	}
-	outer := *f // f may belong to a Template
+	outer := *f // a copy, because f may belong to a Template
 	outer.at = at
 	if f.within == "" && a.template != nil {
 		line, column := position(a.template.text, f.at)
@@ -95,16 +95,16 @@ func (a *authorVariable) locate(f *fault, at int) *fault {
 	return &outer
 }
 
-// stays refuses, in strict mode, the value of a user's variable that holds an
-// expression: it stays text, though its author may have meant it to be resolved.
+// refuseUnresolved refuses, in strict mode, a user's value that contains an expression. The
+// expression is not resolved, although its author may have expected that.
 func (b *binding) refuseUnresolved(value string, v *variable) *fault {
 	if !b.Strict || len(value) > MaxResult {
 		return nil
 	}
 	s := scanner{text: value, chosen: b.Delimiters.all()}
-	_ = s.scan() // a value that ends in the middle of an expression is looked at up to there
+	_ = s.scan() // if the value ends inside an expression, the part before that is enough
 	if len(s.outer) == 0 || s.outer[0].end == 0 {
 		return nil
 	}
-	return &fault{at: v.at, name: v.path, reason: "its value holds an expression, which stays text because a user may have written it, and strict mode lets none stay"}
+	return &fault{at: v.at, name: v.path, reason: "its value contains an expression, which is not resolved because a user may have written it; strict mode does not allow that"}
 }

@@ -109,7 +109,7 @@ func TestAuthorVariableAtFault(t *testing.T) {
 		{"unknown function", "<+author.unknown>", expr.Error{Function: "secrets.getJwt", Reason: "unknown function; the nearest is secrets.getJWT, in the value of author.unknown, line 2, column 4"}},
 		{"two values deep", "<+author.outer>", expr.Error{Function: "secrets.getJwt", Reason: "unknown function; the nearest is secrets.getJWT, in the value of author.unknown, line 2, column 4"}},
 		{"not closed", "<+author.open>", expr.Error{Function: "secrets.getJWT", Reason: `is not closed; to write <+ as text, write <\+, in the value of author.open, line 1, column 4`}},
-		{"a near miss", "<+author.miss>", expr.Error{Function: "secret.getJWT", Reason: `was "secrets" meant?`}},
+		{"a near miss", "<+author.miss>", expr.Error{Function: "secret.getJWT", Reason: `did you mean "secrets"?`}},
 		{"no variable", "<+author.missing>", expr.Error{Function: "author.nothing", Reason: "unknown variable, in the value of author.missing, line 1, column 3"}},
 		{"an object", "<+author.object>", expr.Error{Function: "secrets.getAWSCredentials", Reason: "one field has to be read"}},
 		{"itself", "<+author.self>", expr.Error{Function: "author.self", Reason: "the variable refers to itself, in the value of author.self, line 1, column 4"}},
@@ -119,7 +119,7 @@ func TestAuthorVariableAtFault(t *testing.T) {
 		{"a secret with a method", "<+author.jwt.concat('x')>", expr.Error{Function: "secrets.getJWT", Reason: "the result is a secret"}},
 		{"a secret compared", "<+author.jwt == 'x'>", expr.Error{Function: "secrets.getJWT", Reason: "the result is a secret"}},
 		{"what passes as an argument", "<+path.join(author.passing)>", expr.Error{Column: 13, Function: "vault.x", Reason: "this expression passes through"}},
-		{"no condition", "<+author.sentence ? 'a' : 'b'>", expr.Error{Reason: "a condition is neither true nor false"}},
+		{"no condition", "<+author.sentence ? 'a' : 'b'>", expr.Error{Reason: "the condition is neither true nor false"}},
 		{"a value that is too long", "<+author.long>", expr.Error{Function: "author.long", Reason: "the result has more than 262144 bytes"}},
 		{"a result that is too long", "<+author.sum>", expr.Error{Reason: "the result has more than 262144 bytes, in the value of author.sum"}},
 		{"a function fails", "<+author.fails>", expr.Error{Function: "path.err", Reason: "failed, in the value of author.fails, line 2, column 3", Err: errRefused}},
@@ -227,7 +227,7 @@ func TestAuthorVariablesOfNoName(t *testing.T) {
 	}{
 		{"a.b", read, `expr: Env.AuthorVariables["a.b"]: the root is not a name`},
 		{"", read, `expr: Env.AuthorVariables[""]: the root is not a name`},
-		{"$a", read, `expr: Env.AuthorVariables["$a"]: the root begins with $, and no expression does`},
+		{"$a", read, `expr: Env.AuthorVariables["$a"]: a root cannot begin with $`},
 		{"input", read, `expr: Env.AuthorVariables["input"]: the root is reserved`},
 		{"a", nil, `expr: Env.AuthorVariables["a"]: the reader is nil`},
 	} {

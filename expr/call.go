@@ -9,7 +9,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/near"
 )
 
-// call is path(args).
+// call is the node of path(args).
 type call struct {
 	at   int
 	path string
@@ -24,8 +24,8 @@ func (c *call) eval(ctx context.Context, b *binding) (string, *fault) {
 	return c.evalField(ctx, b, "")
 }
 
-// checkField checks the call together with the field that is read of its
-// result, which stands at offset at; "" is none.
+// checkField checks the call and the field that the text reads from its result. The field's
+// name stands at offset at. The name is "" if the text reads no field.
 func (c *call) checkField(b *binding, name string, at int) (*opaque, *fault) {
 	fn, f := b.function(c.path, c.at)
 	if f != nil {
@@ -67,7 +67,8 @@ func (c *call) evalField(ctx context.Context, b *binding, name string) (string, 
 	return fn.invoke(ctx, c.path, c.at, evaluated)
 }
 
-// field returns the field that name is a spelling of, or "".
+// field returns the field with this name, in either spelling. It returns "" for an unknown
+// name.
 func (f Func) field(name string) string {
 	if slices.Contains(f.Fields, name) {
 		return name
@@ -80,7 +81,7 @@ func (f Func) field(name string) string {
 	return ""
 }
 
-// invoke calls the function of that path, for what stands at offset at.
+// invoke calls the function of that path. The call stands at offset at.
 func (f Func) invoke(ctx context.Context, path string, at int, c Call) (string, *fault) {
 	if err := ctx.Err(); err != nil {
 		return "", &fault{at: at, name: path, reason: "was not called", err: err}
@@ -95,7 +96,7 @@ func (f Func) invoke(ctx context.Context, path string, at int, c Call) (string, 
 	return result, nil
 }
 
-// takes says whether the function can be called so.
+// accepts reports whether the function has the number of arguments and the field of c.
 func (f Func) accepts(c Call) bool {
 	if len(c.Args) < f.MinArgs || len(c.Args) > f.MaxArgs {
 		return false
@@ -118,7 +119,7 @@ func arity(least, most int) string {
 func refuseField(fn Func, name string) string {
 	fields := "." + strings.Join(fn.Fields, ", .")
 	if name == "" {
-		return "the result is an object, of which one field has to be read: " + fields
+		return "the result is an object: one field has to be read: " + fields
 	}
 	reason := fmt.Sprintf("unknown field %q of %s", clip(name), fields)
 	if best := near.Nearest(name, fn.Fields); best != "" {
@@ -127,7 +128,7 @@ func refuseField(fn Func, name string) string {
 	return reason
 }
 
-// field is of.name.
+// field is the node of of.name.
 type field struct {
 	at   int
 	of   node
@@ -154,8 +155,8 @@ func (n *field) eval(ctx context.Context, b *binding) (string, *fault) {
 	return "", f
 }
 
-// object returns the call of a function with fields that of consists of, also
-// where it is an expression of its own, or nil.
+// object returns the call that of consists of, if the called function has fields. The call may
+// be an expression of its own. Otherwise object returns nil.
 func (n *field) object(b *binding, of node) *call {
 	switch of := of.(type) {
 	case *call:
@@ -170,7 +171,7 @@ func (n *field) object(b *binding, of node) *call {
 	return nil
 }
 
-// method is of.name(args).
+// method is the node of of.name(args).
 type method struct {
 	at   int
 	of   node
@@ -186,7 +187,7 @@ func (m *method) check(b *binding) (*opaque, *fault) {
 		return nil, f
 	}
 	if m.name != concat {
-		return nil, &fault{at: m.at, name: m.name, reason: "unknown method; the only one is " + concat}
+		return nil, &fault{at: m.at, name: m.name, reason: "unknown method; the only method is " + concat}
 	}
 	if len(m.args) != 1 {
 		return nil, &fault{at: m.at, name: m.name, reason: fmt.Sprintf("takes %s, has %d", arity(1, 1), len(m.args))}
@@ -206,7 +207,7 @@ func (m *method) eval(ctx context.Context, b *binding) (string, *fault) {
 	return join(ctx, b, m.at, []node{m.of, m.args[0]})
 }
 
-// index is of[key]. No value has one.
+// index is the node of of[key]. check refuses it, because no value has an index.
 type index struct {
 	at int
 	of node

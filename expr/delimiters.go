@@ -5,30 +5,30 @@ import (
 	"strings"
 )
 
-// Delimiters selects how expressions are written. A host may choose several;
-// text in delimiters that it did not choose is text. The zero value is Angle.
+// Delimiters selects the delimiters of expressions. A host may choose several. Other delimiters
+// are text. The zero value means Angle.
 type Delimiters uint8
 
 const (
-	// Angle is <+ ... >, with the escape <\+ for a literal <+.
+	// Angle selects <+ ... >, with the escape <\+ for a literal <+.
 	Angle Delimiters = 1 << iota
-	// Braces is ${{ ... }}, with the escape $\{{ for a literal ${{.
+	// Braces selects ${{ ... }}, with the escape $\{{ for a literal ${{.
 	Braces
 )
 
-// delimiter is one way to write expressions.
+// delimiter is one pair of delimiters with its escape.
 type delimiter struct {
 	open, close string
 	escape      string // stands for a literal open
 }
 
-// delimiters has the delimiter of each bit of Delimiters.
+// delimiters holds the delimiter for each bit of Delimiters.
 var delimiters = [...]delimiter{
 	{open: "<+", close: ">", escape: `<\+`},
 	{open: "${{", close: "}}", escape: `$\{{`},
 }
 
-var errDelimiters = errors.New("expr: Env.Delimiters is not made of Angle and Braces")
+var errDelimiters = errors.New("expr: Env.Delimiters must be Angle, Braces or both")
 
 // orDefault returns d, or the default for the zero value.
 func (d Delimiters) orDefault() Delimiters {
@@ -51,7 +51,7 @@ func (d Delimiters) all() []*delimiter {
 	return chosen
 }
 
-// unescaper returns a replacer of escapes by the delimiters that they stand for.
+// unescaper returns a replacer that replaces each escape by its delimiter.
 func unescaper(chosen []*delimiter) *strings.Replacer {
 	var pairs []string
 	for _, d := range chosen {
@@ -60,7 +60,7 @@ func unescaper(chosen []*delimiter) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// unescape returns a part of the text between expressions with its escapes replaced.
+// unescape replaces the escapes in a part of the text between expressions.
 func (t *Template) unescape(part string) string {
 	for _, d := range t.chosen {
 		if strings.Contains(part, d.escape) {
@@ -80,8 +80,8 @@ func (t *Template) escapeAt(i int) *delimiter {
 	return nil
 }
 
-// offset returns the offset in the text of a byte at offset at of the result, where
-// offset 0 of the result is offset start of the text. No expression is in between.
+// offset maps an offset in the result to an offset in the text. Offset 0 of the result is
+// offset start of the text, and no expression stands between them.
 func (t *Template) offset(start, at int) int {
 	for at > 0 {
 		size := 1
@@ -95,9 +95,9 @@ func (t *Template) offset(start, at int) int {
 	return start
 }
 
-// opens returns the delimiter that begins an expression at offset i, or nil, and
-// how many bytes it has looked at. The next character that is not white space has to
-// be able to begin an expression: a letter, "_", a byte above 0x7f, a quote, "(", "!",
+// openingAt returns the delimiter that begins an expression at offset i, or nil, and the number
+// of bytes that it has looked at. A delimiter begins an expression only if the next character
+// that is not white space can begin one: a letter, "_", a byte above 0x7f, a quote, "(", "!",
 // or a delimiter. Otherwise the delimiter is text.
 func openingAt(text string, i int, chosen []*delimiter) (found *delimiter, steps int) {
 	for _, d := range chosen {
@@ -113,8 +113,8 @@ func openingAt(text string, i int, chosen []*delimiter) (found *delimiter, steps
 	return nil, 0
 }
 
-// begins reports whether rest, which is not empty, can begin an expression. "$"
-// begins names, but no expression: awk and shells compare with "<+$2".
+// canBegin reports whether rest, which is not empty, can begin an expression. "$" begins names
+// but not expressions, because awk and shells compare with "<+$2".
 func canBegin(rest string, chosen []*delimiter) bool {
 	c := rest[0]
 	if c == '(' || c == '!' || c != '$' && startsName(c) || quoteAt(rest) != "" {

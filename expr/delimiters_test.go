@@ -243,7 +243,7 @@ func TestBracesAtFault(t *testing.T) {
 		{"angle in braces that is not chosen", expr.Braces, `${{ path.join(<+stage.name>) }}`, 15, "path.join", "there are no ordering operators"},
 		{"braces in angle that are not chosen", expr.Angle, `<+path.join(${{ stage.name }})>`, 14, "path.join", `unexpected '{'`},
 		{"a secret", expr.Braces, `${{ path.join(secrets.get_jwt("c")) }}`, 15, "secrets.get_jwt", "the result is a secret"},
-		{"a delimiter of nothing", expr.Braces, `${{ path.join(${{ }}) }}`, 15, "path.join", "${{ begins no expression here"},
+		{"a delimiter of nothing", expr.Braces, `${{ path.join(${{ }}) }}`, 15, "path.join", "${{ does not begin an expression here"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

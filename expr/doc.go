@@ -1,12 +1,11 @@
-// Package expr finds the expressions in a text and replaces them by what they
-// stand for:
+// Package expr finds the expressions in a text and replaces them by their results:
 //
 //	curl -H "Authorization: Bearer <+secrets.getJWT("account.vault")>" ...
 //
-// It is pure: it knows no tokens, connectors or pipelines. The functions and
-// variables that a text may use are the caller's, in an [Env]; nothing else can
-// be reached, by reflection or otherwise. A result is placed into the text as
-// it is, unquoted, and is never scanned again.
+// The package is pure: it knows nothing about tokens, connectors or pipelines. The caller
+// supplies the functions and variables that a text may use, in an [Env]. A text can reach
+// nothing else, by reflection or otherwise. A result is placed into the text unchanged and
+// unquoted, and is never scanned again.
 //
 // # Grammar
 //
@@ -26,69 +25,70 @@
 //	string     = `"` { part } `"` | "'" { part } "'" | `\"` { part } `\"` .
 //	part       = byte | expression .
 //
-// White space (space, tab, carriage return, line feed) is free between these.
-// A name consists of ASCII letters, digits, "_", "-", "$" and bytes above 0x7f;
-// the first of a path does not begin with a digit or "-", and a root of an Env does
-// not begin with "$".
+// White space (space, tab, carriage return, line feed) may stand between these. A name consists
+// of ASCII letters, digits, "_", "-", "$" and bytes above 0x7f. The first name of a path does
+// not begin with a digit or "-". A root of an Env does not begin with "$".
 //
 // # Delimiters
 //
-// A host chooses the delimiters with [Env.Delimiters]: "<+" and ">", which is the
-// default, "${{" and "}}", or both. With both, each may stand in the other, and an
-// expression ends with the delimiter that belongs to its beginning. Delimiters that
-// the host did not choose are text.
+// A host chooses the delimiters with [Env.Delimiters]: "<+" and ">", which is the default,
+// "${{" and "}}", or both. If a host chooses both, each may stand inside the other, and an
+// expression ends with the closing delimiter that matches its opening one. Delimiters that the
+// host did not choose are text.
 //
-// A delimiter begins an expression everywhere, in a comment and in a quoted string
-// too, if the next character that is not white space can begin one: a letter, "_", a
-// byte above 0x7f, a quote (`"`, "'" or `\"`), "(", "!" or a delimiter. Otherwise
-// it is text: "bc <<<+5", "$1<+3", "$1<+$2", "s/<+>//", "<+" at the end. A closing delimiter
-// outside a string ends the expression. There are no ordering operators.
+// A delimiter begins an expression everywhere, even in a comment or in a quoted string, if the
+// next character that is not white space can begin one: a letter, "_", a byte above 0x7f, a
+// quote (`"`, "'" or `\"`), "(", "!" or a delimiter. Otherwise the delimiter is text: "bc
+// <<<+5", "$1<+3", "$1<+$2", "s/<+>//", "<+" at the end. A closing delimiter outside a string
+// ends the expression. There are no ordering operators.
 //
-// The escapes "<\+" and "$\{{" stand for "<+" and "${{" as text. They have this
-// meaning outside expressions and in strings of expressions, where the host chose the
-// delimiter. Two backslashes are no escape: "<\\+" is text, and <+"<\\+"> is "<\+".
+// The escapes "<\+" and "$\{{" stand for "<+" and "${{" as text. They have this meaning outside
+// expressions and in strings of expressions, if the host chose the delimiter. Two backslashes
+// are not an escape: "<\\+" is text, and <+"<\\+"> is "<\+".
 //
 // # Strings
 //
-// In a string, a backslash takes the meaning from a quote or a backslash that
-// follows, and else stands for itself. The form \"id\" is for a text that sits
-// in a JSON string; a backslash of such a string is written twice.
+// In a string, a backslash before a quote or a backslash makes that character literal. Before
+// any other character, a backslash stands for itself. Use the form \"id\" in a text that is
+// itself inside a JSON string. Write a backslash of such a string twice.
 //
 // # Names
 //
-// Functions and their fields have two spellings, in either delimiter: that of
-// [Env.Functions] in camelCase and the same in snake_case. So secrets.getJWTFile is
-// secrets.get_jwt_file as well, and accessKeyId is access_key_id. Roots and variables
-// have one spelling.
+// Functions and their fields have two spellings, with either delimiter: the camelCase spelling
+// in [Env.Functions], and the same name in snake_case. So secrets.getJWTFile can be written as
+// secrets.get_jwt_file, and accessKeyId as access_key_id. Roots and variables have one
+// spelling.
 //
 // # Values
 //
-// Every value is a string. The operators == and != compare bytes and give
-// "true" or "false", which are the only values that !, &&, || and the condition
-// of a choice take. Only the branch chosen, and only what decides && and ||, is
-// evaluated; but names and arities are checked in all of it.
+// Every value is a string. The operators == and != compare bytes and return "true" or "false".
+// The operators !, &&, || and the condition of a choice accept only these two values. A choice
+// evaluates only the chosen branch, and && and || evaluate only the operands that they need.
+// But names and numbers of arguments are checked everywhere.
 //
 // # What passes through
 //
-// An expression belongs to the first path in it, in reading order. It is kept
-// byte for byte, and nothing inside it is evaluated or even needs to follow the
-// grammar beyond quotes and nesting, when that path
+// An expression that another program resolves passes through: it stays in the text byte for
+// byte, and nothing in it is evaluated. Such an expression need not follow the grammar, except
+// for quotes and nesting. The first path in reading order decides. An expression passes through
+// if that path
 //
-//   - has a root, its first name, that the [Env] does not know;
+//   - has an unknown root (a root is the first name of a path);
 //   - is secrets.getValue, unless Env.Functions has it;
-//   - is the whole expression <+input>, which takes with it the suffixes
-//     .allowedValues(..), .regex(..), .default(..), .executionInput(),
-//     .selectOneFrom(..) and .selectManyFrom(..) that follow.
+//   - is the whole expression <+input>. The suffixes .allowedValues(..), .regex(..),
+//     .default(..), .executionInput(), .selectOneFrom(..) and .selectManyFrom(..) pass through
+//     with it.
 //
-// An expression of a known root that calls or reads what the [Env] does not have
-// is an error, as is one that uses an unknown root further on.
+// An expression with a known root is an error if it uses a function or a variable that the
+// [Env] does not have, or an unknown root in another place.
 //
-// So is an expression whose unknown root is probably a misspelling of a known one,
-// such as secret for secrets or piepline for pipeline. It differs from the known root in
-// letter case only, by one or two edits if that has six bytes or more, by one edit if
-// that has four or five, or by two swapped neighbours if that has three. An edit inserts, deletes or
-// replaces one byte, or swaps two neighbours. These roots pass through all the same,
-// because platforms commonly have them:
+// An expression with an unknown root is also an error if the root is probably a misspelling of
+// a known one, such as secret for secrets or piepline for pipeline. A misspelling differs from
+// the known root in letter case only, or by few edits: one or two edits in a root of six or
+// more bytes, one edit in a root of four or five bytes, two swapped neighbours in a root of
+// three bytes. An edit inserts, deletes or replaces one byte, or swaps two neighbours. The
+// following roots always pass through if they are unknown, because platforms commonly have
+// them:
 //
 //	account app artifact artifacts codebase config env environment event execution
 //	github host infra infrastructure inputs instance job jobs json loop manifest
@@ -96,43 +96,42 @@
 //	service serviceVariables stage step stepGroup steps strategy template trigger user
 //	variable variables vars workflow xml
 //
-// A host lists further roots in [Env.ForeignRoots]. [Env.Strict] makes an error of
-// every expression that would pass through.
+// A host lists more such roots in [Env.ForeignRoots]. With [Env.Strict], every expression that
+// would pass through is an error.
 //
 // # Variables
 //
-// Who wrote the value of a variable decides how it is read. A value from
-// [Env.Variables] may come from a user or a trigger: it is placed and never scanned. In
-// strict mode, an expression in it is an error, because it would stay text. A value from
-// [Env.AuthorVariables] was written by the author of the text. Expressions in it are
-// resolved once, where it is read, as if they stood in a string there. They may read
-// other variables, at most 32 within one another and not themselves. An error in such a
-// value has the place where the text reads it; the reason gives the place in the value.
+// The author of a variable's value decides how the value is read. A value from [Env.Variables]
+// may come from a user or a trigger: it is placed and never scanned. In strict mode, an
+// expression in such a value is an error, because it would not be resolved. A value from
+// [Env.AuthorVariables] comes from the author of the text. Expressions in it are resolved once,
+// where the text reads it, as if they stood in a string there. They may read other variables,
+// at most 32 levels deep and never themselves. An error in such a value has the place where the
+// text reads it. The reason gives the place in the value.
 //
 // # Secrets
 //
-// What a [Func] with Secret returns may be placed into text: into the
-// text itself, as a branch of a choice, within a quoted string, beside another
-// expression. It may not be an argument, an operand of any operator, or the
-// receiver of a method, because what is made of a secret is no longer
-// recognised by whoever masks that secret in a log. An expression that passes
-// through is bound in the same way, because its value is not known here.
+// The result of a [Func] with Secret may be placed: into the text itself, as a branch of a
+// choice, in a quoted string, beside another expression. It may not be an argument, an operand
+// of an operator, or the receiver of a method, because a program that masks the secret in a log
+// would not recognize the new value. An expression that passes through has the same
+// restrictions, because its value is not known here.
 //
 // # Two phases
 //
-// Where one process plans and another runs the steps, [Plan] evaluates what is
-// known to the first, and places a placeholder for each call of a function; with
-// these, [Resolve] calls the functions in the second. So no result of theirs is
-// in what the first stores or sends. A placeholder is encrypted and authenticated
-// with the [PlanKey] of one execution, and bound to one text of it: Resolve
-// refuses what a user writes, edits, or copies from elsewhere.
+// If one process plans and another runs the steps, use [Plan] in the first and [Resolve] in the
+// second. Plan evaluates the known parts and writes a placeholder for each call of a function.
+// Resolve calls the functions and replaces the placeholders. So the first process neither
+// stores nor sends a function's result. A placeholder is encrypted and authenticated with the
+// [PlanKey] of one execution, and it is valid for one text of that execution. Resolve refuses
+// placeholders that a user writes, edits, or copies from another text.
 //
 // # Limits
 //
-// Time is linear in the text and in the values of author's variables that it reads.
-// [MaxText], [MaxDepth], [MaxExpressions] and [MaxResult] bound it. The expressions of
-// an author's variable count each time that the variable is read. Inside one expression, parentheses and branches nest at
-// most MaxDepth deep as well, at most MaxDepth negations, or methods and fields,
-// follow one another, and an outermost expression has at most 1,000 strings, paths
-// and calls. Whatever goes beyond is an [*Error].
+// Time is linear in the size of the text and of the author's variables that it reads.
+// [MaxText], [MaxDepth], [MaxExpressions] and [MaxResult] bound it. The expressions in an
+// author's variable count each time that the variable is read. Inside one expression,
+// parentheses and branches nest at most MaxDepth levels deep, and at most MaxDepth negations,
+// or methods and fields, follow one another. An outermost expression has at most 1,000 strings,
+// paths and calls. A text that exceeds a limit fails with an [*Error].
 package expr

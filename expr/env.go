@@ -10,87 +10,84 @@ import (
 	"github.com/oidctoken/oidctoken/internal/near"
 )
 
-// Env is what the expressions of a text may call and read. Its zero value knows
-// no root, so that every expression with a path in it passes through.
+// Env holds the functions and variables that the expressions of a text may use. The zero Env
+// knows no root, so every expression with a path in it passes through.
 //
-// Two roots cannot be bound, as they mean something in every text: "true" and
-// "false". Neither can "input".
+// The roots "true", "false" and "input" are reserved: an Env cannot have them.
 type Env struct {
-	// Functions are the functions by their whole path, "secrets.getJWT". No
-	// path ends in ".concat", which is the method of every string. Optional.
+	// Functions maps a whole path, such as "secrets.getJWT", to its function. No path may end
+	// in ".concat", because concat is a method of every string. Optional.
 	Functions map[string]Func
 
-	// Variables are the readers of variables that a user, a trigger or another
-	// stranger may have written, by root. A value is placed unchanged and never
-	// scanned for expressions. For <+stage.variables.conn>, the reader of "stage"
-	// is called with "variables.conn"; for <+stage>, with "". It returns false for
-	// what does not exist, which is an *Error. Readers must be quick and without
-	// effect: Check calls them too, and more than once. Optional.
+	// Variables maps a root to the reader of its variables, for variables that a user, a
+	// trigger or another stranger may have written. A value is placed unchanged and never
+	// scanned for expressions. For <+stage.variables.conn>, the reader of "stage" is called
+	// with "variables.conn"; for <+stage>, with "". It returns false for an unknown variable,
+	// which is an *Error. Readers must be fast and have no side effects: Check calls them too,
+	// and more than once. Optional.
 	Variables map[string]func(path string) (string, bool)
 
-	// AuthorVariables are the readers of variables whose values the author of
-	// the text wrote. A value may hold expressions, which are resolved where the
-	// variable is read, by the rules of the text itself. A root may have readers
-	// in both: Variables has precedence for a path that both know, so that a
-	// user's value replaces the author's. Optional.
+	// AuthorVariables maps a root to the reader of variables that the author of the text wrote.
+	// A value may contain expressions. They are resolved where the variable is read, by the
+	// rules of the text itself. A root may have a reader in both maps. Variables has precedence
+	// for a path that both know, so that a user's value replaces the author's. Optional.
 	AuthorVariables map[string]func(path string) (string, bool)
 
-	// Delimiters selects how expressions are written. The zero value is Angle.
+	// Delimiters selects the delimiters of expressions. The zero value means Angle.
 	Delimiters Delimiters
 
-	// ForeignRoots are roots that another program resolves. An expression of
-	// another unknown root is an *Error if its root is probably a misspelling of
-	// a known one. See the package's documentation for the roots that need not be
-	// listed. Optional.
+	// ForeignRoots lists roots that another program resolves. An expression with another
+	// unknown root is an *Error if the root is probably a misspelling of a known one. The
+	// package documentation lists the roots that are always accepted. Optional.
 	ForeignRoots []string
 
-	// Strict makes an error of every expression that would stay text: of one
-	// that would pass through, and of one in a value of Variables.
+	// Strict makes an error of every expression that would stay in the result: an expression
+	// that would pass through, or one in a value of Variables.
 	Strict bool
 }
 
-// Func is one function.
+// Func is one function that expressions may call.
 type Func struct {
 	// MinArgs and MaxArgs bound the number of arguments.
 	MinArgs, MaxArgs int
 
-	// Fields, if not empty, says that the result is an object of which exactly
-	// one of these fields has to be read: getAWSCredentials("c").accessKeyId.
+	// Fields makes the result an object, if it is not empty. An expression must then read
+	// exactly one of these fields: getAWSCredentials("c").accessKeyId.
 	Fields []string
 
-	// Secret says that the result may be placed into text and nothing else.
+	// Secret restricts the result: it may be placed into text and used in no other way.
 	Secret bool
 
-	// Planned says that Plan calls the function as Expand does, because its
-	// result does not depend on where the step runs, and may be kept and shown:
-	// it is no secret. Plan puts off the calls of every other function.
+	// Planned makes Plan call the function, as Expand does. Set it if the result does not
+	// depend on where the step runs, and may be stored and shown, so it is not a secret. Plan
+	// defers the calls of all other functions.
 	Planned bool
 
-	// Call returns the result, of at most MaxResult bytes. It is called once for
-	// each time that the expression is written and its branch chosen. Its error
-	// becomes the Err of an *Error and must not hold a secret. Required, except
-	// where only Plan is given the Env and the function is not Planned.
+	// Call returns the result, which has at most MaxResult bytes. It is called once for each
+	// time that the expression is written and its branch chosen. Its error becomes the Err of
+	// an *Error and must not contain a secret. Required, unless the Env is used only for Plan
+	// and the function is not Planned.
 	Call func(ctx context.Context, c Call) (string, error)
 }
 
-// Call is one evaluated call.
+// Call is one call with evaluated arguments.
 type Call struct {
-	Args  []string // exactly as written or read: not trimmed, not checked; the callee's to keep
-	Field string   // one of Func.Fields; "" if there are none
+	Args  []string // the exact bytes, not trimmed or checked; the function may keep the slice
+	Field string   // one of Func.Fields; "" if the function has no fields
 }
 
-// binding is an Env that has been checked, with what is derived from it.
+// binding is a checked Env, with values derived from it.
 type binding struct {
 	Env
-	plan            *planner // puts calls off; nil calls every function
+	plan            *planner // defers calls; nil means that every function is called
 	roots           map[string]bool
 	known           []string // the roots, sorted
 	foreign         map[string]bool
 	aliases         map[string]string          // paths of functions, by their snake_case spelling
 	authorVariables map[string]*authorVariable // the author's variables that were read, by path
 
-	expressions int // of the text and of the variables that it reads, while it is checked
-	reading     int // author's variables within one another, while they are checked
+	expressions int // during a check: the number of expressions in the text and in the variables that it reads
+	reading     int // during a check: the number of nested author's variables
 }
 
 func (e Env) bind(plan *planner) (*binding, error) {
@@ -129,15 +126,15 @@ func (e Env) bind(plan *planner) (*binding, error) {
 	return b, nil
 }
 
-// alias lets the function of a path be called by its snake_case spelling, unless
-// a function has that path.
+// alias makes the function of a path callable by its snake_case spelling, unless another
+// function has that path.
 func (b *binding) alias(path string) error {
 	spelled := snakePath(path)
 	if _, taken := b.Functions[spelled]; taken {
 		return nil
 	}
 	if other, taken := b.aliases[spelled]; taken {
-		return fmt.Errorf("expr: Env.Functions[%q]: in snake_case it is %s, as is %s", path, spelled, other)
+		return fmt.Errorf("expr: Env.Functions[%q]: the snake_case spelling %s is also that of %s", path, spelled, other)
 	}
 	b.aliases[spelled] = path
 	return nil
@@ -158,12 +155,12 @@ func (b *binding) bindVariables(field string, readers map[string]func(string) (s
 	return nil
 }
 
-// putsOff says whether calls of f become placeholders.
+// defers reports whether calls of f become placeholders.
 func (b *binding) defers(f Func) bool { return b.plan != nil && !f.Planned }
 
-// refuse says what is wrong with a function of that path, whose calls may be put
-// off; "" is nothing.
-func (f Func) refuse(path string, off bool) string {
+// refuse returns the reason why a function cannot have that path or those settings. It returns
+// "" if there is no such reason. isDeferred reports whether Plan defers its calls.
+func (f Func) refuse(path string, isDeferred bool) string {
 	switch {
 	case !isPath(path):
 		return "the key is not a path of names"
@@ -171,7 +168,7 @@ func (f Func) refuse(path string, off bool) string {
 		return refuseRoot(rootOf(path))
 	case strings.HasSuffix(path, "."+concat):
 		return "concat is a method of every string"
-	case f.Call == nil && !off:
+	case f.Call == nil && !isDeferred:
 		return "Call is nil"
 	case f.Secret && f.Planned:
 		return "Secret and Planned contradict each other"
@@ -181,18 +178,18 @@ func (f Func) refuse(path string, off bool) string {
 	return ""
 }
 
-// refuseRoot says why a name cannot be a root; "" is for no reason.
+// refuseRoot returns the reason why a name cannot be a root, or "".
 func refuseRoot(root string) string {
 	switch {
 	case root == "true" || root == "false" || root == "input":
 		return "the root is reserved"
 	case root[0] == '$':
-		return "the root begins with $, and no expression does"
+		return "a root cannot begin with $"
 	}
 	return ""
 }
 
-// passes says whether e is kept as it is written.
+// passesThrough reports whether e is kept unchanged.
 func (b *binding) passesThrough(e *expression) bool {
 	if e.input {
 		return true
@@ -204,7 +201,8 @@ func (b *binding) passesThrough(e *expression) bool {
 	return e.name != "" && !b.roots[rootOf(e.name)]
 }
 
-// meant returns the known root that was probably meant by e, which passes, or "".
+// intendedRoot returns the known root that the author of e, which passes through, probably
+// meant. It returns "" if there is no such root.
 func (b *binding) intendedRoot(e *expression) string {
 	if e.input || b.roots[rootOf(e.name)] {
 		return ""
@@ -212,8 +210,7 @@ func (b *binding) intendedRoot(e *expression) string {
 	return b.misspelled(e.name)
 }
 
-// canonical returns the path under which a function is in Functions, for either
-// spelling of it.
+// canonical returns the key in Functions for either spelling of a function.
 func (b *binding) canonical(path string) string {
 	if known, ok := b.aliases[path]; ok {
 		return known
@@ -221,7 +218,7 @@ func (b *binding) canonical(path string) string {
 	return path
 }
 
-// function returns the function that a call at offset at names.
+// function returns the function that the call at offset at names.
 func (b *binding) function(path string, at int) (Func, *fault) {
 	if fn, ok := b.Functions[b.canonical(path)]; ok {
 		return fn, nil
@@ -230,13 +227,13 @@ func (b *binding) function(path string, at int) (Func, *fault) {
 		return Func{}, f
 	}
 	if isGetValue(path) {
-		return Func{}, &fault{at: at, name: path, reason: "passes through, and so has to be an expression of its own: <+secrets.getValue(...)>"}
+		return Func{}, &fault{at: at, name: path, reason: "passes through, so it has to be an expression of its own: <+secrets.getValue(...)>"}
 	}
 	return Func{}, &fault{at: at, name: path, reason: "unknown function" + b.suggest(path)}
 }
 
-// variable returns the value of the variable that the path at offset at names:
-// of a user's, or author.
+// variable returns the value of a user's variable, or the author's variable, that the path at
+// offset at names.
 func (b *binding) variable(path string, at int) (value string, author *authorVariable, _ *fault) {
 	if f := b.unknownRoot(path, at); f != nil {
 		return "", nil, f
@@ -259,21 +256,21 @@ func (b *binding) variable(path string, at int) (value string, author *authorVar
 	return "", nil, f
 }
 
-// unknownRoot refuses a path that stands, bare, in an expression of a known
-// root: the expression can neither be evaluated nor pass through.
+// unknownRoot refuses a path with an unknown root inside an expression with a known root. Such
+// an expression can neither be evaluated nor pass through.
 func (b *binding) unknownRoot(path string, at int) *fault {
 	if b.roots[rootOf(path)] {
 		return nil
 	}
 	reason := fmt.Sprintf("unknown root %q in an expression that has to be resolved here", clip(rootOf(path)))
 	if best := b.misspelled(path); best != "" {
-		reason += fmt.Sprintf(": was %q meant?", best)
+		reason += fmt.Sprintf(": did you mean %q?", best)
 	}
 	return &fault{at: at, name: path, reason: reason}
 }
 
-// suggest looks among the functions of the same root only, since a name of
-// another root is no misspelling. It answers in the spelling of path.
+// suggest returns the nearest function with the same root, in the spelling of path, as the end
+// of an error's reason. Functions with another root are not near.
 func (b *binding) suggest(path string) string {
 	var known []string
 	for k := range b.Functions {

@@ -7,29 +7,27 @@ import (
 	"unicode/utf8"
 )
 
-// Error says what is wrong with a text, and where. Its fields hold names of the
-// text, cut to 64 bytes and with ? for what cannot be printed, and never a string,
-// an argument or a result. What Err says is up to the function that returned it.
+// Error describes a fault in a text and its place. Its fields contain names from the text, cut
+// to 64 bytes, with ? for characters that cannot be printed. They never contain a string, an
+// argument or a result. The function that returned Err determines its content.
 type Error struct {
-	// Line and Column are where, counted from 1. A line ends with a line feed;
-	// columns are bytes.
+	// Line and Column are the place of the fault, counted from 1. A line ends with a line feed.
+	// Columns are bytes.
 	Line, Column int
 
-	// Function is the function, method or variable at fault, or else the first
-	// path in the expression at fault. It is empty where there is none, and for
-	// the limits.
+	// Function is the function, method or variable at fault, or otherwise the first path in the
+	// expression at fault. It is empty if the expression has no path, and for the limits.
 	Function string
 
 	// Reason is never empty.
 	Reason string
 
-	// Err is what a function or the context returned, or ErrPlaceholder. It is
-	// nil if something else in the text is at fault: then the same text and Env
-	// fail always.
+	// Err is the error of a function or of the context, or ErrPlaceholder. It is nil for every
+	// other fault in the text. Then the same text and Env always fail.
 	Err error
 }
 
-// Error gives all the fields, in one line unless Err brings others.
+// Error returns all fields in one line, unless Err contains line feeds.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "expr: line %d, column %d: ", e.Line, e.Column)
@@ -46,13 +44,13 @@ func (e *Error) Error() string {
 // Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// fault is an Error whose place is still an offset: lines are counted once, for
-// the one fault that is reported, so that counting cannot become quadratic.
+// fault is an Error with an offset instead of a line and column. Lines are counted only for the
+// one fault that is reported, so that the counting cannot become quadratic.
 type fault struct {
 	at     int
 	name   string
 	reason string
-	within string // where in the value of an author's variable; "" if it is in the text
+	within string // the place in the value of an author's variable; "" if the fault is in the text
 	err    error
 }
 
@@ -71,11 +69,11 @@ func position(text string, at int) (line, column int) {
 	return 1 + strings.Count(before, "\n"), at - strings.LastIndexByte(before, '\n')
 }
 
-// maxShown is how much of a name an error repeats, in bytes.
+// maxShown is the number of bytes of a name that an error shows.
 const maxShown = 64
 
-// clip makes a name fit to be shown: bytes above 0x7f belong to names, and may be
-// control characters or no characters at all.
+// clip makes a name safe to print. Bytes above 0x7f belong to names, and may be control
+// characters or invalid UTF-8.
 func clip(name string) string {
 	rest := ""
 	if len(name) > maxShown {

@@ -48,7 +48,7 @@ func TestTextAtFault(t *testing.T) {
 		{"reflection on a root", `<+secrets.getClass()>`, 3, "secrets.getClass", "unknown function"},
 		{"reflection on a variable", `<+stage.name.getClass()>`, 3, "stage.name.getClass", "unknown function"},
 		{"reflection by a path", `<+stage.class.forName>`, 3, "stage.class.forName", "unknown variable"},
-		{"reflection on a string", `<+"".getClass()>`, 6, "getClass", "unknown method; the only one is concat"},
+		{"reflection on a string", `<+"".getClass()>`, 6, "getClass", "unknown method; the only method is concat"},
 		{"reflection by a field", `<+"".class>`, 6, "", `a string has no field "class"`},
 		{"unknown variable", `<+stage.variables.con>`, 3, "stage.variables.con", "unknown variable"},
 		{"variable of a root with functions only", `<+secrets.getJWT1>`, 3, "secrets.getJWT1", "unknown function; the nearest is secrets.getJWT"},
@@ -72,11 +72,11 @@ func TestTextAtFault(t *testing.T) {
 		{"arity of concat", `<+"a".concat("b", "c")>`, 7, "concat", "takes 1 argument, has 2"},
 
 		// Grammar.
-		{"empty nested expression", `<+path.join(<+>)>`, 13, "path.join", "<+ begins no expression here"},
-		{"a delimiter before a number", `<+stage.name == <+5>`, 17, "stage.name", "<+ begins no expression here"},
-		{"nothing but a delimiter", `<+<+>`, 3, "", "<+ begins no expression here"},
+		{"empty nested expression", `<+path.join(<+>)>`, 13, "path.join", "<+ does not begin an expression here"},
+		{"a delimiter before a number", `<+stage.name == <+5>`, 17, "stage.name", "<+ does not begin an expression here"},
+		{"nothing but a delimiter", `<+<+>`, 3, "", "<+ does not begin an expression here"},
 		{"less", `<+stage.name < "a">`, 14, "stage.name", "there are no ordering operators"},
-		{"number", `<+stage.name == 3>`, 17, "stage.name", "a number has to be quoted"},
+		{"number", `<+stage.name == 3>`, 17, "stage.name", "a number must be quoted"},
 		{"assignment", `<+stage.name = "x">`, 14, "stage.name", `unexpected '='`},
 		{"single ampersand", `<+true & true>`, 8, "", `unexpected '&'`},
 		{"minus", `<+stage.name - "x">`, 14, "stage.name", `unexpected '-'`},
@@ -95,9 +95,9 @@ func TestTextAtFault(t *testing.T) {
 		{"index of a string", `<+path.join("a")[1]>`, 17, "", "a string has no index"},
 
 		// Values.
-		{"no truth", `<+stage.name ? "a" : "b">`, 3, "", "a condition is neither true nor false"},
-		{"no truth to negate", `<+!stage.variables.empty>`, 4, "", "a condition is neither true nor false"},
-		{"no truth for and", `<+true && "True">`, 11, "", "a condition is neither true nor false"},
+		{"no truth", `<+stage.name ? "a" : "b">`, 3, "", "the condition is neither true nor false"},
+		{"no truth to negate", `<+!stage.variables.empty>`, 4, "", "the condition is neither true nor false"},
+		{"no truth for and", `<+true && "True">`, 11, "", "the condition is neither true nor false"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

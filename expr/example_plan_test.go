@@ -28,7 +28,7 @@ func ExamplePlan() {
 	// Output:
 	// deploy --to prod --token oidctoken-... <nil>
 	// false true
-	// true expr: line 1, column 31: what stands here, or a value of it, looks like a placeholder, which Plan alone may write: invalid placeholder
+	// true expr: line 1, column 31: the text or a value here looks like a placeholder, and only Plan may write placeholders: invalid placeholder
 }
 
 func ExampleResolve() {
@@ -52,7 +52,7 @@ func ExampleResolve() {
 	fmt.Println(err)
 	// Output:
 	// Bearer (JWT for account.vault) <nil>
-	// expr: line 1, column 8: what stands here was edited, or was made with another key or for another place: invalid placeholder
+	// expr: line 1, column 8: the placeholder was edited, or it was made with another key or for another place: invalid placeholder
 }
 
 func ExampleNewPlanKey() {
@@ -76,5 +76,5 @@ func ExampleParsePlanKey() {
 	fmt.Println(err)
 	// Output:
 	// true <nil>
-	// expr: plan key: it is not 32 bytes in base64url without padding
+	// expr: plan key: the text is not 32 bytes in base64url without padding
 }

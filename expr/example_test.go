@@ -85,7 +85,7 @@ func ExampleEnv() {
 	fmt.Println(err)
 	// Output:
 	// Release of <+secrets.getJWT("vault")> <nil>
-	// expr: line 1, column 1: piepline.variables.title: unknown root "piepline": was "pipeline" meant? To write <+ as text, write <\+
+	// expr: line 1, column 1: piepline.variables.title: unknown root "piepline": did you mean "pipeline"? To write <+ as text, write <\+
 }
 
 // Brackets that do not close are found by Parse, whatever can be called.
@@ -116,7 +116,7 @@ func ExampleTemplate_Check() {
 	}
 	// Output:
 	// expr: line 1, column 3: secrets.getJwt: unknown function; the nearest is secrets.getJWT
-	// expr: line 1, column 3: secrets.getJWT: the result is a secret: it may be placed into text, but not given a method, because what is made of it could not be masked any more
+	// expr: line 1, column 3: secrets.getJWT: the result is a secret: it may be placed into text, but not given a method, because the new value could not be masked
 	// <nil>
 }
 

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// The words with a meaning of their own.
+// The names with a special meaning.
 const (
 	concat   = "concat"           // the only method
-	getValue = "secrets.getValue" // resolved by others, and so passed through
+	getValue = "secrets.getValue" // passes through, because another program resolves it
 )
 
 func isGetValue(path string) bool { return path == getValue || path == snakePath(getValue) }
@@ -17,8 +17,8 @@ func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// startsName takes every byte above 0x7f, so that a root in any script is one
-// root, which nobody knows, and not a malformed expression of its ASCII part.
+// startsName accepts every byte above 0x7f. So a root in any script is one unknown root, and
+// not a malformed expression of its ASCII part.
 func startsName(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c == '$' || c >= 0x80
 }
@@ -39,11 +39,11 @@ func skipName(s string, i int) int {
 	return i
 }
 
-// readPath reads the names and dots from s[i:], whose first byte starts a name.
-// It returns the path without the white space in it, and where it ends.
+// readPath reads names and dots from s[i:]. The first byte of s[i:] starts a name. readPath
+// returns the path without white space, and the offset of its end.
 func readPath(s string, i int) (path string, end int) {
 	end = skipName(s, i)
-	var spaced []byte // the path so far, once it differs from s[i:end]
+	var spaced []byte // the path so far, if it differs from s[i:end]
 	for {
 		dot := skipSpace(s, end)
 		if dot == len(s) || s[dot] != '.' {
@@ -80,12 +80,12 @@ func rootOf(path string) string {
 	return root
 }
 
-// quote is what begins and ends a string.
+// quote is the delimiter at both ends of a string.
 type quote string
 
 const jsonQuote quote = `\"`
 
-// quoteAt returns the quote that s, which is not empty, begins with, or "".
+// quoteAt returns the quote at the beginning of s, or "". s is not empty.
 func quoteAt(s string) quote {
 	switch {
 	case s[0] == '"' || s[0] == '\'':
@@ -96,8 +96,8 @@ func quoteAt(s string) quote {
 	return ""
 }
 
-// unit splits what follows in a string quoted by q off s, which is not empty:
-// s[skip:n] is its value, unless it is the end of the string.
+// unit returns the size n of the next unit in a string with quote q. s begins at that unit and
+// is not empty. The unit's value is s[skip:n], unless the unit ends the string.
 func (q quote) unit(s string) (n, skip int, end bool) {
 	if strings.HasPrefix(s, string(q)) {
 		return len(q), 0, true
@@ -111,7 +111,7 @@ func (q quote) unit(s string) (n, skip int, end bool) {
 		}
 		return 1, 0, false
 	}
-	// In JSON, two backslashes are one, which then may escape what follows.
+	// In JSON, two backslashes stand for one. That one may then escape the next character.
 	if s[1] != '\\' {
 		return 1, 0, false
 	}
@@ -126,7 +126,7 @@ func (q quote) unit(s string) (n, skip int, end bool) {
 
 func isEscapable(c byte) bool { return c == '\\' || c == '"' || c == '\'' }
 
-// operators, the longer before those that they begin with.
+// operators are in an order in which no operator is preceded by a prefix of it.
 var operators = [...]string{"==", "!=", "&&", "||", "!", "+", "?", ":", "(", ")", ",", ".", "[", "]"}
 
 // next reads the token at pos.
@@ -152,7 +152,7 @@ func (p *parser) lex() {
 	}
 	for _, d := range p.t.chosen {
 		if strings.HasPrefix(text[p.at:], d.open) {
-			p.fail(p.at, d.open+" begins no expression here")
+			p.fail(p.at, d.open+" does not begin an expression here")
 			return
 		}
 	}
@@ -183,7 +183,7 @@ func (p *parser) lex() {
 	}
 }
 
-// found describes the token. It never shows what a string holds.
+// found describes the token for an error. It never shows the content of a string.
 func (p *parser) found() string {
 	switch p.token {
 	case "":

@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// node is a part of a parsed expression. The two methods agree: what check lets
-// pass can be evaluated, and what it refuses is refused by eval as well.
+// node is a part of a parsed expression. check and eval agree: eval succeeds on what check
+// accepts, except for faults that depend on values, and eval refuses what check refuses.
 type node interface {
-	// check finds what is wrong without calling a function. A value that may
-	// only be placed into text comes back as opaque, any other as nil.
+	// check finds faults without calling a function. It returns a non-nil opaque for a value
+	// that may only be placed into text.
 	check(b *binding) (*opaque, *fault)
 	eval(ctx context.Context, b *binding) (string, *fault)
 	offset() int
 }
 
-// expression is one "<+...>".
+// expression is the node of one "<+...>".
 type expression struct {
-	start, end int // text[start:end] is all of it, with the suffixes of <+input>
+	start, end int // text[start:end] is the whole expression, with the suffixes of <+input>
 	source     string
 	delimiter  *delimiter
-	name       string // the first path in it; "" if there is none
-	input      bool   // it is <+input>, and has neither body nor fault
+	name       string // the first path in the expression; "" if it has no path
+	input      bool   // the expression is <+input>, which has neither body nor fault
 	body       node
 	fault      *fault // why body is incomplete
 }
@@ -32,11 +32,11 @@ func (e *expression) offset() int { return e.start }
 func (e *expression) check(b *binding) (*opaque, *fault) {
 	if b.passesThrough(e) {
 		if best := b.intendedRoot(e); best != "" {
-			return nil, &fault{at: e.start, name: e.name, reason: fmt.Sprintf("unknown root %q: was %q meant? To write %s as text, write %s",
+			return nil, &fault{at: e.start, name: e.name, reason: fmt.Sprintf("unknown root %q: did you mean %q? To write %s as text, write %s",
 				clip(rootOf(e.name)), best, e.delimiter.open, e.delimiter.escape)}
 		}
 		if b.Strict {
-			return nil, &fault{at: e.start, name: e.name, reason: "nothing here resolves this expression, and strict mode lets none pass"}
+			return nil, &fault{at: e.start, name: e.name, reason: "this expression would pass through, and strict mode does not allow that"}
 		}
 		return &opaque{name: e.name, opacity: passedThrough}, nil
 	}
@@ -53,7 +53,7 @@ func (e *expression) eval(ctx context.Context, b *binding) (string, *fault) {
 	return e.body.eval(ctx, b)
 }
 
-// literal is a string or a part of one, or true or false.
+// literal is the node of a string or a part of one, or of true or false.
 type literal struct {
 	at   int
 	text string
@@ -67,8 +67,8 @@ func (l *literal) eval(context.Context, *binding) (string, *fault) { return l.te
 
 func (l *literal) checkSize() *fault { return checkSize(l.text, l.at, "") }
 
-// joined is a string with expressions in it, or adjacent expressions: a text
-// within the text, into which opaque values may be placed.
+// joined is the node of a string that contains expressions, or of adjacent expressions. Opaque
+// values may be placed into it.
 type joined struct {
 	at    int
 	parts []node
@@ -82,7 +82,7 @@ func (j *joined) eval(ctx context.Context, b *binding) (string, *fault) {
 	return join(ctx, b, j.at, j.parts)
 }
 
-// variable is a path that is read.
+// variable is the node of a path that names a variable.
 type variable struct {
 	at   int
 	path string
@@ -112,7 +112,7 @@ func (v *variable) eval(ctx context.Context, b *binding) (string, *fault) {
 	return value, checkSize(value, v.at, v.path)
 }
 
-// choice is condition ? result : condition ? result : ... : result.
+// choice is the node of condition ? result : condition ? result : ... : result.
 type choice struct {
 	conditions []node
 	results    []node // one more than conditions
@@ -140,7 +140,7 @@ func (c *choice) eval(ctx context.Context, b *binding) (string, *fault) {
 	return c.results[len(c.conditions)].eval(ctx, b)
 }
 
-// chain is two or more operands with the same operator, +, && or ||.
+// chain is the node of two or more operands with the same operator: +, && or ||.
 type chain struct {
 	operator string
 	operands []node
@@ -171,7 +171,7 @@ func (c *chain) eval(ctx context.Context, b *binding) (string, *fault) {
 	return boolean(c.operator == "&&"), nil
 }
 
-// comparison is left == right or left != right.
+// comparison is the node of left == right or left != right.
 type comparison struct {
 	left, right node
 	unequal     bool
@@ -195,7 +195,7 @@ func (c *comparison) eval(ctx context.Context, b *binding) (string, *fault) {
 	return boolean((left == right) != c.unequal), nil
 }
 
-// negation is any number of "!" before an operand.
+// negation is the node of one or more "!" before an operand.
 type negation struct {
 	at      int
 	odd     bool
@@ -230,12 +230,12 @@ func truth(ctx context.Context, b *binding, n node) (bool, *fault) {
 		return false, f
 	}
 	if value != "true" && value != "false" {
-		return false, &fault{at: n.offset(), reason: "a condition is neither true nor false"}
+		return false, &fault{at: n.offset(), reason: "the condition is neither true nor false"}
 	}
 	return value == "true", nil
 }
 
-// join evaluates the parts, in order, into one value.
+// join evaluates the parts in order and joins the results.
 func join(ctx context.Context, b *binding, at int, parts []node) (string, *fault) {
 	var out strings.Builder
 	for _, part := range parts {

@@ -21,7 +21,7 @@ func TestOpaqueValuesAreNotUsed(t *testing.T) {
 		column           int
 		function, reason string
 	}{
-		{"split", `<+<+secrets.getJWT("c")>.split(".")[1]>`, 3, "secrets.getJWT", secret + "given a method, because what is made of it could not be masked any more"},
+		{"split", `<+<+secrets.getJWT("c")>.split(".")[1]>`, 3, "secrets.getJWT", secret + "given a method, because the new value could not be masked"},
 		{"bare split", `<+secrets.getJWT("c").split(".")>`, 3, "secrets.getJWT", secret + "given a method, because"},
 		{"concat", `<+secrets.getJWT("c").concat("x")>`, 3, "secrets.getJWT", secret + "given a method, because"},
 		{"getClass", `<+secrets.getJWT("c").getClass()>`, 3, "secrets.getJWT", secret + "given a method, because"},

@@ -6,30 +6,29 @@ import (
 	"strings"
 )
 
-// maxOperands is how many strings, paths, calls, methods and fields an outermost
-// expression has at most. It bounds the memory of a Template: a node is many
-// times larger than the shortest operand.
+// maxOperands is the highest number of strings, paths, calls, methods and fields in an
+// outermost expression. It bounds the memory of a Template: a node is many times larger than
+// the shortest operand.
 const maxOperands = 1000
 
-// parser reads one expression by recursive descent. What is nested in it has a
-// parser of its own: an expression that passes through must not make the one
-// that holds it malformed.
+// parser reads one expression by recursive descent. A nested expression gets its own parser,
+// because a nested expression that passes through must not make the outer one malformed.
 type parser struct {
 	t        *Template
 	e        *expression
-	pos, end int // what is still to read
+	pos, end int // the part that is not yet read
 	nest     int // parentheses, arguments and branches around pos
 	operands *int
-	fault    *fault // the first; from then on there are no tokens
+	fault    *fault // the first fault; there are no more tokens after it
 
-	token string // an operator, a delimiter, "name", "number", "string" or, at the end, ""
+	token string // an operator, a delimiter, "name", "number" or "string"; "" at the end
 	at    int    // its offset
-	quote quote  // of a "string", whose inside is still to read
+	quote quote  // the quote of a "string", whose content is not yet read
 
-	inner *expression // that the token begins, if it is a delimiter; else nil
+	inner *expression // the expression that begins at the token, if the token is a delimiter; otherwise nil
 }
 
-// parse gives e, and the expressions in it, a body or a fault.
+// parse sets the body or the fault of e and of the expressions in e.
 func (t *Template) parse(e *expression, operands *int) {
 	if e.input {
 		return
@@ -43,8 +42,8 @@ func (t *Template) parse(e *expression, operands *int) {
 	e.fault = p.fault
 }
 
-// fail keeps the first fault and ends the tokens, so that every loop and every
-// recursion ends as well.
+// fail keeps the first fault and ends the tokens, so that every loop and every recursion ends
+// too.
 func (p *parser) fail(at int, reason string) {
 	if p.fault == nil {
 		p.fault = &fault{at: at, name: p.e.name, reason: reason}
@@ -68,7 +67,7 @@ func (p *parser) enter() {
 
 func (p *parser) leave() { p.nest-- }
 
-// operand counts one and returns its offset.
+// operand counts one operand and returns its offset.
 func (p *parser) operand() int {
 	if *p.operands++; *p.operands > maxOperands {
 		p.fail(p.at, fmt.Sprintf("more than %d operands in the expression", maxOperands))
@@ -102,8 +101,8 @@ func (p *parser) both() node { return p.chain("&&", p.equality) }
 
 func (p *parser) sum() node { return p.chain("+", p.unary) }
 
-// chain reads operands between the same operators into one node, so that a long
-// chain is not a deep one.
+// chain reads operands between equal operators into one node. So a long chain does not make a
+// deep tree.
 func (p *parser) chain(operator string, operand func() node) node {
 	n := operand()
 	if p.token != operator {
@@ -160,8 +159,8 @@ func (p *parser) postfix() node {
 	return n
 }
 
-// member reads ".name", ".name(...)" or "[...]". Other methods than concat, and
-// indexes, are read in order to refuse them for the right reason.
+// member reads ".name", ".name(...)" or "[...]". It reads unknown methods and indexes too, so
+// that the error names the right reason.
 func (p *parser) member(of node) node {
 	if p.token == "[" {
 		n := &index{at: p.operand(), of: of}
@@ -188,7 +187,7 @@ func (p *parser) member(of node) node {
 	return &method{at: at, of: of, name: name, args: p.arguments()}
 }
 
-// arguments reads what begins with the token "(".
+// arguments reads a list of arguments, from the token "(" to the token ")".
 func (p *parser) arguments() []node {
 	p.enter()
 	defer p.leave()
@@ -221,7 +220,7 @@ func (p *parser) primary() node {
 		p.expect(")")
 		return n
 	case "number":
-		p.fail(p.at, "a number has to be quoted")
+		p.fail(p.at, "a number must be quoted")
 	default:
 		p.fail(p.at, "expected a value, found "+p.found())
 	}
@@ -249,7 +248,7 @@ func (p *parser) path() node {
 	return &call{at: at, path: path, args: p.arguments()}
 }
 
-// expressions reads adjacent expressions, whose results are joined.
+// expressions reads adjacent expressions and joins their results.
 func (p *parser) expressions() node {
 	at := p.at
 	var parts []node
@@ -278,7 +277,7 @@ func (t *Template) expressionAt(at int) *expression {
 	return t.all[i]
 }
 
-// string reads the inside of a string. The scanner has seen its end.
+// string reads the content of a string. The scanner has already found its end.
 func (p *parser) string() node {
 	at := p.operand()
 	if p.fault != nil {

@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// ErrPlaceholder is the Err of an [*Error] about a placeholder that is refused.
+// ErrPlaceholder is the Err of an [*Error] about a refused placeholder.
 var ErrPlaceholder = errors.New("invalid placeholder")
 
-// A placeholder is placeholderHead, the sealed call in base64url, and
-// placeholderTail: letters, digits, "-", "_" and "." only, which mean nothing in
-// JSON, YAML, a URL or a shell's word. The word stands at both ends, so that no
-// edit of one byte makes it look like ordinary text, and what is beside it does
-// not become part of it. The word does not overlap itself.
+// A placeholder consists of placeholderHead, the encrypted call in base64url, and
+// placeholderTail. It uses only letters, digits, "-", "_" and ".", which have no special
+// meaning in JSON, YAML, a URL or a word of a shell. placeholderWord stands at both ends. So no
+// edit of one byte makes a placeholder look like ordinary text, and the text beside it does not
+// become part of it. The word does not overlap itself.
 const (
 	placeholderWord = "oidctoken-placeholder"
 	placeholderHead = placeholderWord + ".v1."
@@ -28,22 +28,22 @@ const (
 
 const (
 	maxPlaceholders = 1000
-	maxSealed       = 4 << 10 // bytes of a call, as it is sealed
-	sealedBlock     = 128     // a call is padded to a multiple, so that its length does not tell the connector
+	maxSealed       = 4 << 10 // bytes of a call before encryption
+	sealedBlock     = 128     // a call is padded to a multiple of this, so that its length does not reveal the connector
 	overhead        = 12 + 16 // of AES-GCM: nonce and tag
 	maxBody         = ((maxSealed+overhead)*8 + 5) / 6
 )
 
-// span is a placeholder of a text.
+// span is the place of a placeholder in a text.
 type span struct{ start, end int }
 
 func (s span) body(text string) string {
 	return text[s.start+len(placeholderHead) : s.end-len(placeholderTail)]
 }
 
-// findPlaceholders returns the placeholders in text by their form alone, and how
-// many bytes it has looked at. Wherever the word stands there has to be one: the
-// first that is not whole ends the search, and so its time is linear.
+// findPlaceholders returns the placeholders in text, and the number of bytes that it has looked
+// at. It checks only their form. Wherever placeholderWord stands there must be a whole
+// placeholder. The first one that is not whole ends the search, so the time is linear.
 func findPlaceholders(text string) (spans []span, steps int, f *fault) {
 	pos := 0
 	for {
@@ -56,7 +56,7 @@ func findPlaceholders(text string) (spans []span, steps int, f *fault) {
 		steps += end - pos
 		switch {
 		case !whole:
-			return spans, steps, &fault{at: start, err: ErrPlaceholder, reason: "what stands here was written by hand, cut, edited, or is of another version"}
+			return spans, steps, &fault{at: start, err: ErrPlaceholder, reason: "the placeholder was written by hand, cut off or edited, or it has another version"}
 		case len(spans) == maxPlaceholders:
 			return spans, steps, &fault{at: start, reason: fmt.Sprintf("more than %d placeholders in the text", maxPlaceholders)}
 		}
@@ -65,8 +65,8 @@ func findPlaceholders(text string) (spans []span, steps int, f *fault) {
 	}
 }
 
-// skipPlaceholder returns where the placeholder ends that begins with the word
-// at start, or how far there is one.
+// skipPlaceholder returns the end of the placeholder that begins with placeholderWord at start.
+// If there is no whole placeholder, it returns false and the end of the part that fits.
 func skipPlaceholder(text string, start int) (end int, whole bool) {
 	if !strings.HasPrefix(text[start:], placeholderHead) {
 		return start + len(placeholderWord), false
@@ -86,26 +86,26 @@ func isBase64URL(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || isDigit(c) || c == '-' || c == '_'
 }
 
-// putOff is a call that a placeholder stands for.
+// deferredCall is the call that a placeholder stands for.
 type deferredCall struct {
-	plan  string // random, of the text that Plan made it for
-	index string // among those of that text, from 0
+	plan  string // random, of the text that Plan made the placeholder for
+	index string // the number of the placeholder in that text, from 0
 	path  string
 	call  Call
 }
 
-// sealer turns calls into placeholders and back, for one place.
+// sealer encrypts calls into placeholders and decrypts them, for one place.
 type sealer struct {
 	aead  cipher.AEAD
-	place []byte // of one version of the format, and of nothing else
+	place []byte // for one place and one version of the format
 }
 
 func (k PlanKey) sealer(place []string) (*sealer, error) {
 	if k.key == nil {
-		return nil, errors.New("expr: plan key: it is the zero PlanKey")
+		return nil, errors.New("expr: plan key: the key is the zero PlanKey; use NewPlanKey or ParsePlanKey")
 	}
 	if len(place) == 0 || slices.Contains(place, "") {
-		return nil, errors.New("expr: the place of a plan has no parts, or an empty one")
+		return nil, errors.New("expr: the place of a plan has no parts, or it has an empty part")
 	}
 	key := k.key()
 	block, err := aes.NewCipher(key[:])
@@ -119,7 +119,7 @@ func (k PlanKey) sealer(place []string) (*sealer, error) {
 	return &sealer{aead, appendStrings([]byte(placeholderHead), place)}, nil
 }
 
-// seal returns the placeholder, or "" if the call is too long for one.
+// seal returns the placeholder, or "" if the call is too long.
 func (s *sealer) seal(p deferredCall) string {
 	plaintext := appendStrings(nil, append([]string{p.plan, p.index, p.path, p.call.Field}, p.call.Args...))
 	if len(plaintext) > maxSealed {
@@ -132,7 +132,8 @@ func (s *sealer) seal(p deferredCall) string {
 	return placeholderHead + base64.RawURLEncoding.EncodeToString(sealed) + placeholderTail
 }
 
-// open returns what was sealed, or false for what this sealer has not made.
+// open returns the call in a placeholder. It returns false if this sealer did not make the
+// placeholder.
 func (s *sealer) open(body string) (deferredCall, bool) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(body)
 	if err != nil {
@@ -149,9 +150,9 @@ func (s *sealer) open(body string) (deferredCall, bool) {
 	return deferredCall{plan: parts[0], index: parts[1], path: parts[2], call: Call{Field: parts[3], Args: parts[4:]}}, true
 }
 
-// openAll opens the placeholders of a text, all or none. They are those of one
-// text that Plan has returned, each once and in its order: so a copy is refused
-// that a user has put beside them, or in the place of one.
+// openAll opens all placeholders of a text, or fails. They must belong to one text that Plan
+// returned, each once and in the order of Plan. So a user cannot add a copy of a placeholder or
+// replace one by a copy of another.
 func (s *sealer) openAll(text string) ([]span, []deferredCall, *fault) {
 	spans, _, f := findPlaceholders(text)
 	if f != nil {
@@ -161,18 +162,18 @@ func (s *sealer) openAll(text string) ([]span, []deferredCall, *fault) {
 	for i, span := range spans {
 		p, ok := s.open(span.body(text))
 		if !ok {
-			return nil, nil, &fault{at: span.start, err: ErrPlaceholder, reason: "what stands here was edited, or was made with another key or for another place"}
+			return nil, nil, &fault{at: span.start, err: ErrPlaceholder, reason: "the placeholder was edited, or it was made with another key or for another place"}
 		}
 		if p.plan != all[0].plan && i > 0 || p.index != strconv.Itoa(i) {
-			return nil, nil, &fault{at: span.start, err: ErrPlaceholder, reason: "what stands here was copied from another text, or within this one, or what stood before it is missing"}
+			return nil, nil, &fault{at: span.start, err: ErrPlaceholder, reason: "the placeholder was copied from another text or from this one, or an earlier placeholder is missing"}
 		}
 		all[i] = p
 	}
 	return spans, all, nil
 }
 
-// appendStrings appends how many strings there are, and each behind its length,
-// so that no two lists have one encoding.
+// appendStrings appends the number of strings, and each string after its length. So two
+// different lists never have the same encoding.
 func appendStrings(b []byte, list []string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	for _, s := range list {
@@ -182,8 +183,7 @@ func appendStrings(b []byte, list []string) []byte {
 	return b
 }
 
-// cutStrings reads what appendStrings has appended to nothing. What follows is
-// padding.
+// cutStrings decodes a list that appendStrings encoded. It ignores the padding at the end.
 func cutStrings(b []byte) ([]string, bool) {
 	count, n := binary.Uvarint(b)
 	if n <= 0 {

@@ -8,28 +8,26 @@ import (
 	"strings"
 )
 
-// Plan is the first of two phases. It does what [Expand] does, but calls no
-// function that is not [Func.Planned]: for such a call it places a placeholder
-// that [Resolve] replaces, in the process that runs the step, by what the
-// function returns there. The placeholder holds the function and its evaluated
-// arguments, encrypted and authenticated with the key; it consists of ASCII
-// letters, digits, "-", "_" and ".", and no two are alike.
+// Plan is the first of two phases. It does the same as [Expand], but it calls only functions
+// that are [Func.Planned]. For a call of any other function it writes a placeholder. Later, in
+// the process that runs the step, [Resolve] calls the function and replaces the placeholder by
+// the result. The placeholder holds the function and its evaluated arguments, encrypted and
+// authenticated with the key. It consists of ASCII letters, digits, "-", "_" and ".", and no
+// two placeholders are equal.
 //
-// The place says what the text is, from the largest to the smallest: the
-// execution, the stage, the step and which text of the step, such as "env.TOKEN".
-// It has at least one part, and none is empty. A placeholder is good for
-// that place alone.
+// place identifies the text. It goes from the largest part to the smallest: the execution, the
+// stage, the step, and the text of the step, such as "env.TOKEN". It has at least one part, and
+// no part is empty. A placeholder is valid for its place only.
 //
-// What is put off is not known here. It may be placed, and joined with + and
-// concat unless it is secret; as an argument, in a comparison or as a condition
-// it is an [*Error] that says so, which it would not be in Expand.
+// Plan does not know the results of deferred calls. Such a result may be placed. It may be
+// joined with + and concat, unless it is secret. Unlike in Expand, its use as an argument, in a
+// comparison or as a condition is an [*Error].
 //
-// A text that looks like a placeholder, if only in part, is refused with an
-// *Error that wraps [ErrPlaceholder]: in the text itself, in an argument, and in
-// whatever a value, alone or with what is around it, makes of the result. There
-// are at most 1,000 placeholders in a text, each for a call of at most 4 KiB, and
-// the result is at most [MaxText] long. On an error, the text returned is empty;
-// an error that is no *Error is about env, key or place.
+// Plan refuses a text that looks like a placeholder or a part of one, with an *Error that wraps
+// [ErrPlaceholder]. It refuses it in the text, in an argument, and in the result, where a value
+// and the text around it may form a placeholder. A text has at most 1,000 placeholders, each
+// for a call of at most 4 KiB, and the result has at most [MaxText] bytes. On an error, Plan
+// returns an empty text. An error of another type than *Error is about env, key or place.
 func Plan(ctx context.Context, text string, env Env, key PlanKey, place ...string) (string, error) {
 	s, err := key.sealer(place)
 	if err != nil {
@@ -52,23 +50,23 @@ func Plan(ctx context.Context, text string, env Env, key PlanKey, place ...strin
 // planner makes the placeholders of one text.
 type planner struct {
 	*sealer
-	id       string // that no other text has
+	id       string // random, different for each text
 	template *Template
-	made     []string // the placeholders, in the order in which they are placed
-	placed   []placed // the results, in order
+	made     []string // the placeholders, in the order of the text
+	placed   []placed // the results, in the order of the text
 }
 
-// placed is the result of an outermost expression, in the text that is made.
+// placed is the result of an outermost expression and its place in the planned text.
 type placed struct {
 	e          *expression
 	start, end int
 }
 
-// putOff returns the placeholder of a call at offset at. Whatever is put off is
-// placed, since check lets nothing else be done with it.
+// deferCall returns the placeholder of a call at offset at. The placeholder is always placed
+// into the text, because check allows no other use of a deferred call.
 func (p *planner) deferCall(at int, path string, c Call) (string, *fault) {
 	if len(p.made) == maxPlaceholders {
-		return "", &fault{at: at, name: path, reason: fmt.Sprintf("more than %d calls are put off", maxPlaceholders)}
+		return "", &fault{at: at, name: path, reason: fmt.Sprintf("more than %d calls are deferred", maxPlaceholders)}
 	}
 	for _, arg := range c.Args {
 		if strings.Contains(arg, placeholderWord) {
@@ -77,14 +75,14 @@ func (p *planner) deferCall(at int, path string, c Call) (string, *fault) {
 	}
 	made := p.seal(deferredCall{plan: p.id, index: strconv.Itoa(len(p.made)), path: path, call: c})
 	if made == "" {
-		return "", &fault{at: at, name: path, reason: fmt.Sprintf("a call of more than %d bytes cannot be put off", maxSealed)}
+		return "", &fault{at: at, name: path, reason: fmt.Sprintf("a deferred call has more than %d bytes", maxSealed)}
 	}
 	p.made = append(p.made, made)
 	return made, nil
 }
 
-// verify refuses the text made, unless the placeholders in it are those that
-// were made for it, each once: what values bring is then none of them.
+// verify checks that the planned text contains the placeholders that were made for it, each
+// once, and nothing else that looks like one. So a value cannot bring a placeholder.
 func (p *planner) verify(out string) *fault {
 	if len(out) > MaxText {
 		return &fault{at: p.origin(MaxText), reason: fmt.Sprintf("the planned text has more than %d bytes", MaxText)}
@@ -101,7 +99,8 @@ func (p *planner) verify(out string) *fault {
 	return nil
 }
 
-// origin returns where in the source what stands at offset at was written.
+// origin returns the offset in the source of the text or expression that produced offset at of
+// the planned text.
 func (p *planner) origin(at int) int {
 	from, to := 0, 0
 	for _, r := range p.placed {
@@ -116,6 +115,7 @@ func (p *planner) origin(at int) int {
 	return p.template.offset(to, at-from)
 }
 
+// forged returns the fault for a text at offset at that only Plan may write.
 func forged(at int) *fault {
-	return &fault{at: at, err: ErrPlaceholder, reason: "what stands here, or a value of it, looks like a placeholder, which Plan alone may write"}
+	return &fault{at: at, err: ErrPlaceholder, reason: "the text or a value here looks like a placeholder, and only Plan may write placeholders"}
 }

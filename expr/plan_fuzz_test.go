@@ -23,7 +23,7 @@ func FuzzPlan(f *testing.F) {
 		})
 		if twiceErr != nil && onceErr == nil {
 			// Without the word, what Plan refuses is what Expand refuses.
-			if !strings.Contains(twiceErr.Error(), "looks like a placeholder") && !strings.Contains(twiceErr.Error(), "put off") {
+			if !strings.Contains(twiceErr.Error(), "looks like a placeholder") && !strings.Contains(twiceErr.Error(), "deferred") {
 				t.Errorf("in one phase %q, in two %v", once, twiceErr)
 			}
 			checkPlace(t, text, twice, twiceErr)

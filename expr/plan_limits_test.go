@@ -33,9 +33,9 @@ func TestPlanLimits(t *testing.T) {
 		{"calls", func(n int) string {
 			return "<+" + repeat("path.join()+", 500) + "''>\n<+" + repeat("path.join()+", n-500) + "''>"
 		},
-			1000, 2, 3 + 12*500, "path.join", "more than 1000 calls are put off"},
+			1000, 2, 3 + 12*500, "path.join", "more than 1000 calls are deferred"},
 		{"arguments", func(n int) string { return "\n <+secrets.getJWT('" + repeat("x", n) + "')>" },
-			expr.MaxSealed - sealed, 2, 4, "secrets.getJWT", "a call of more than 4096 bytes cannot be put off"},
+			expr.MaxSealed - sealed, 2, 4, "secrets.getJWT", "a deferred call has more than 4096 bytes"},
 		{"planned text", func(n int) string { return call + "\n" + repeat("x", n-one-1) }, expr.MaxText, 2, expr.MaxText - one, "", "the planned text has more than 4194304 bytes"},
 		{"planned text that ends in a result", func(n int) string { return repeat("x", n-one) + "\n" + call + "<+user.x>" }, expr.MaxText - 1, 2, 23, "", "the planned text has more than"},
 		{"result", func(n int) string { return "<+'" + repeat("x", n-one) + call + "'>" }, expr.MaxResult, 1, 3, "", "the result has more than 262144 bytes"},

@@ -128,7 +128,7 @@ func TestPlanRefusesAsExpand(t *testing.T) {
 // What is put off is not known to Plan, and so it is not used there.
 func TestPutOffCallsAreNotUsed(t *testing.T) {
 	t.Parallel()
-	const put = "the call is put off: its result may be placed into text, but not "
+	const put = "the call is deferred: its result may be placed into text, but not "
 	for _, tt := range []struct {
 		name, text string
 		column     int
@@ -225,7 +225,7 @@ func TestPlanConfiguration(t *testing.T) {
 		{"right", fn(expr.Func{Call: call}), key, place, "", ""},
 		{"no key", expr.Env{}, expr.PlanKey{}, place, "the zero PlanKey", "the zero PlanKey"},
 		{"no place", expr.Env{}, key, nil, "has no parts", "has no parts"},
-		{"empty part", expr.Env{}, key, []string{"a", ""}, "or an empty one", "or an empty one"},
+		{"empty part", expr.Env{}, key, []string{"a", ""}, "has an empty part", "has an empty part"},
 		{"nothing to call", fn(expr.Func{}), key, place, "", "Call is nil"},
 		{"nothing to call in Plan", fn(expr.Func{Planned: true}), key, place, "Call is nil", "Call is nil"},
 		{"planned secret", fn(expr.Func{Planned: true, Secret: true, Call: call}), key, place, "contradict", "contradict"},

@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// Resolve is the second phase. It returns text, which came from [Plan], with
-// each placeholder replaced by the result of the call that was put off. Around
-// and between the placeholders the text may have changed since, as where others
-// resolve what had passed through.
+// Resolve is the second phase. It takes a text that [Plan] returned, calls the deferred
+// functions, and returns the text with each placeholder replaced by the result of its call. The
+// text around the placeholders may have changed since Plan: another program may have resolved
+// the expressions that passed through.
 //
-// Before any function is called, all placeholders are verified: each was made
-// by Plan with this key for this place, they are of one text, stand in the
-// order in which Plan has placed them, none twice and none left out before
-// another, and env has the functions. Else Resolve fails with an [*Error] that
-// wraps [ErrPlaceholder], if the placeholder is at fault, and does not show it. A
-// text can be resolved any number of times.
+// Resolve verifies all placeholders before it calls a function. Plan must have made each of
+// them with this key, for this place, and for the same text. They must stand in the order of
+// Plan, and none may occur twice. Only placeholders at the end may be missing. env must have
+// the functions. Otherwise Resolve fails with an [*Error]. If a placeholder is at fault, that
+// error wraps [ErrPlaceholder]; it does not show the placeholder. A text can be resolved any
+// number of times.
 //
-// Nothing else in the text has a meaning: expressions are left as they are,
-// those too that env could evaluate, and results are not scanned. Of env, only
-// Functions serves. The text is at most [MaxText] long, and each result at most
-// [MaxResult]. On an error, the text returned is empty and no later function
-// has been called. Lines and columns are those of text, not of what was planned.
+// Resolve does not evaluate expressions, even those that env could evaluate, and it does not
+// scan results. It uses only the Functions of env. The text has at most [MaxText] bytes and
+// each result at most [MaxResult]. On an error, Resolve returns an empty text and calls no
+// later function. An error's line and column are those in text, not those in the planned
+// source.
 func Resolve(ctx context.Context, text string, env Env, key PlanKey, place ...string) (string, error) {
 	s, err := key.sealer(place)
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *sealer) resolve(ctx context.Context, text string, env Env) (string, *fa
 	for i, p := range calls {
 		fn, ok := env.Functions[p.path]
 		if !ok || !fn.accepts(p.call) {
-			return "", &fault{at: spans[i].start, name: p.path, reason: "was planned for other functions than there are here"}
+			return "", &fault{at: spans[i].start, name: p.path, reason: "was planned with a function that this Env does not have, or has with other arguments or fields"}
 		}
 	}
 	var out strings.Builder

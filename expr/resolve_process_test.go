@@ -80,7 +80,7 @@ func TestTwoProcesses(t *testing.T) {
 			got, err := command.Output()
 			if tt.want == "" {
 				var exit *exec.ExitError
-				if !errors.As(err, &exit) || exit.ExitCode() != 3 || len(got) > 0 || !strings.Contains(stderr.String(), "line 1, column 6: what stands here was edited, or was made with another key or for another place: invalid placeholder") {
+				if !errors.As(err, &exit) || exit.ExitCode() != 3 || len(got) > 0 || !strings.Contains(stderr.String(), "line 1, column 6: the placeholder was edited, or it was made with another key or for another place: invalid placeholder") {
 					t.Errorf("%v: %q, %s", err, got, stderr.String())
 				}
 				return

@@ -193,7 +193,7 @@ func TestResolveFails(t *testing.T) {
 			env.Functions[path] = fn
 		}
 	}
-	const others = "was planned for other functions than there are here"
+	const others = "was planned with a function that this Env does not have, or has with other arguments or fields"
 	for _, tt := range []struct {
 		name   string
 		ctx    context.Context

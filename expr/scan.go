@@ -5,35 +5,35 @@ import (
 	"strings"
 )
 
-// scanner finds where the expressions of a text begin and end, in one pass that
-// never goes back. It needs no grammar, as what passes through follows none: it
-// knows nesting, quotes, and the suffixes of <+input>.
+// scanner finds the beginning and the end of each expression in a text. It reads the text once
+// and never goes back. It does not use the grammar, because an expression that passes through
+// need not follow it. It knows only nesting, quotes, and the suffixes of <+input>.
 type scanner struct {
 	text   string
 	chosen []*delimiter
-	nexts  [len(delimiters)]int // of each chosen: where it stands next, if that is at pos or behind
+	nexts  [len(delimiters)]int // for each chosen delimiter: the offset of its next occurrence, if that is at or after pos
 	pos    int
 	steps  int
 	depth  int     // expressions in stack
-	stack  []frame // what is open, outermost first
+	stack  []frame // the open frames, outermost first
 	outer  []*expression
 	all    []*expression
 }
 
-// frame is something that has been opened.
+// frame is an expression, a string or a suffix that is not yet closed.
 type frame struct {
 	open int         // offset of its first byte
-	in   *expression // the expression that it is, or belongs to
+	in   *expression // the expression itself, or the expression that contains it
 	kind frameKind
 
 	quote quote // of a string
 
-	afterDot bool // of an expression: a name that follows continues a path
+	afterDot bool // of an expression: the next name continues a path
 
-	parentheses int  // of a suffix: those open
+	parentheses int  // of a suffix: its open parentheses
 	regex       bool // of a suffix: brackets are a character class
-	class       bool // of a suffix: inside such brackets
-	start       bool // of a suffix: an argument begins here, so a quote is one
+	class       bool // of a suffix: pos is in a character class
+	start       bool // of a suffix: an argument begins here, so a quote begins a string
 }
 
 type frameKind int
@@ -64,7 +64,7 @@ func (s *scanner) scan() *fault {
 	}
 }
 
-// next returns where the next delimiter stands, or the end of the text.
+// next returns the offset of the next delimiter, or the end of the text.
 func (s *scanner) next() int {
 	first := len(s.text)
 	for k, d := range s.chosen {
@@ -79,7 +79,7 @@ func (s *scanner) next() int {
 	return first
 }
 
-// outermost goes from the delimiter d at pos to the end of its expression.
+// scanOutermost reads from the delimiter d at pos to the end of its expression.
 func (s *scanner) scanOutermost(d *delimiter) *fault {
 	if f := s.openExpression(d); f != nil {
 		return f
@@ -126,7 +126,8 @@ func (s *scanner) openExpression(d *delimiter) *fault {
 	return nil
 }
 
-// push opens f. What holds it has something behind its last dot then.
+// push opens f. In the frame around it, f stands behind the last dot, so that dot no longer
+// counts.
 func (s *scanner) push(f frame) {
 	if n := len(s.stack); n > 0 {
 		s.stack[n-1].afterDot = false
@@ -168,8 +169,8 @@ func (s *scanner) closeExpression(e *expression) {
 	}
 }
 
-// word passes over a name or a number. A name that begins a path is the name of
-// every expression around it that has none yet; those are the innermost ones.
+// word skips a name or a number. A name that begins a path becomes the name of every
+// surrounding expression that has no name yet. Those are the innermost ones.
 func (s *scanner) word(top *frame) {
 	start := s.pos
 	s.pos = skipName(s.text, s.pos)
@@ -194,7 +195,7 @@ func (s *scanner) stepString(top *frame) {
 	}
 }
 
-// suffix opens the suffix of the <+input> e at pos, if there is one.
+// suffix opens the suffix at pos that belongs to the <+input> e, if there is one.
 func (s *scanner) suffix(e *expression) {
 	rest := s.text[s.pos:]
 	for _, name := range []string{"allowedValues", "regex", "default", "executionInput", "selectOneFrom", "selectManyFrom"} {
@@ -206,8 +207,8 @@ func (s *scanner) suffix(e *expression) {
 	}
 }
 
-// stepSuffix looks for the parenthesis that closes the suffix. Arguments are
-// often bare words or patterns, so a quote counts only where an argument begins.
+// stepSuffix looks for the parenthesis that closes the suffix. Arguments are often bare words
+// or patterns, so a quote begins a string only at the beginning of an argument.
 func (s *scanner) stepSuffix(top *frame) {
 	if q := quoteAt(s.text[s.pos:]); q != "" && top.start {
 		s.push(frame{kind: inString, open: s.pos, in: top.in, quote: q})

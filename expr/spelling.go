@@ -6,8 +6,8 @@ import (
 	"github.com/oidctoken/oidctoken/internal/near"
 )
 
-// snakePath returns a function's path in snake_case, "secrets.get_jwt_file" for
-// "secrets.getJWTFile". A root has one spelling.
+// snakePath returns a function's path in snake_case: "secrets.get_jwt_file" for
+// "secrets.getJWTFile". The root keeps its only spelling.
 func snakePath(path string) string {
 	root := rootOf(path)
 	return root + snake(path[len(root):])
@@ -34,8 +34,8 @@ func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
 
 func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
 
-// commonRoots has roots that pipeline platforms commonly resolve by themselves.
-// They are no misspellings of one another.
+// commonRoots holds roots that pipeline platforms commonly resolve themselves. None of them
+// counts as a misspelling of another.
 var commonRoots = map[string]bool{
 	"account": true, "app": true, "artifact": true, "artifacts": true, "codebase": true, "config": true,
 	"env": true, "environment": true, "event": true, "execution": true, "github": true, "host": true,
@@ -47,8 +47,8 @@ var commonRoots = map[string]bool{
 	"variable": true, "variables": true, "vars": true, "workflow": true, "xml": true,
 }
 
-// misspelled returns the known root that the root of path is probably a
-// misspelling of, or "".
+// misspelled returns the known root that was probably meant by the root of path. It returns ""
+// if there is no such root.
 func (b *binding) misspelled(path string) string {
 	root := rootOf(path)
 	if commonRoots[root] || b.foreign[root] {

@@ -50,18 +50,18 @@ func TestNearMiss(t *testing.T) {
 			env.Strict = strict
 			got := mustFail(t, "\n "+tt.text, env)
 			root := strings.FieldsFunc(got.Function, func(r rune) bool { return r == '.' })[0]
-			wantError(t, expr.Error{Line: 2, Column: 2, Function: got.Function, Reason: `unknown root "` + root + `": was "` + tt.want + `" meant? To write <+ as text, write <\+`}, got)
+			wantError(t, expr.Error{Line: 2, Column: 2, Function: got.Function, Reason: `unknown root "` + root + `": did you mean "` + tt.want + `"? To write <+ as text, write <\+`}, got)
 		}
 	}
 	env := roots(known...)
 	env.Delimiters = expr.Braces
 	got := mustFail(t, `${{ secret.get_jwt("c") }}`, env)
-	wantError(t, expr.Error{Line: 1, Column: 1, Function: "secret.get_jwt", Reason: `unknown root "secret": was "secrets" meant? To write ${{ as text, write $\{{`}, got)
+	wantError(t, expr.Error{Line: 1, Column: 1, Function: "secret.get_jwt", Reason: `unknown root "secret": did you mean "secrets"? To write ${{ as text, write $\{{`}, got)
 	env.Delimiters, env.Variables, env.AuthorVariables = 0, nil, env.Variables
 	got = mustFail(t, `<+piepline.x>`, env)
-	wantError(t, expr.Error{Line: 1, Column: 1, Function: "piepline.x", Reason: `was "pipeline" meant?`}, got)
+	wantError(t, expr.Error{Line: 1, Column: 1, Function: "piepline.x", Reason: `did you mean "pipeline"?`}, got)
 	got = mustFail(t, `<+stage.x == piepline.x>`, roots(known...))
-	wantError(t, expr.Error{Line: 1, Column: 14, Function: "piepline.x", Reason: `unknown root "piepline" in an expression that has to be resolved here: was "pipeline" meant?`}, got)
+	wantError(t, expr.Error{Line: 1, Column: 14, Function: "piepline.x", Reason: `unknown root "piepline" in an expression that has to be resolved here: did you mean "pipeline"?`}, got)
 }
 
 // Other roots pass: those that are not close, those that platforms are known to
@@ -174,7 +174,7 @@ func TestRootHasOneSpelling(t *testing.T) {
 	env := roots("v")
 	env.Functions["fooBar.bazQux"] = expr.Func{Call: func(context.Context, expr.Call) (string, error) { return "", nil }}
 	for text, column := range map[string]int{"<+foo_bar.baz_qux()>": 1, "<+v.x == foo_bar.baz_qux()>": 10} {
-		wantError(t, expr.Error{Line: 1, Column: column, Function: "foo_bar.baz_qux", Reason: `was "fooBar" meant?`}, mustFail(t, text, env))
+		wantError(t, expr.Error{Line: 1, Column: column, Function: "foo_bar.baz_qux", Reason: `did you mean "fooBar"?`}, mustFail(t, text, env))
 	}
 }
 
@@ -189,7 +189,7 @@ func TestSpellingsThatCollide(t *testing.T) {
 		t.Errorf("both are bound: %q, %v", got, err)
 	}
 	env = expr.Env{Functions: map[string]expr.Func{"a.getJWT": call(""), "a.getJwt": call("")}}
-	want := `expr: Env.Functions["a.getJwt"]: in snake_case it is a.get_jwt, as is a.getJWT`
+	want := `expr: Env.Functions["a.getJwt"]: the snake_case spelling a.get_jwt is also that of a.getJWT`
 	if _, err := expr.Expand(t.Context(), "", env); err == nil || err.Error() != want {
 		t.Errorf("one spelling of two: %v, want %s", err, want)
 	}

@@ -10,34 +10,32 @@ import (
 // The limits of a text.
 const (
 	MaxText        = 4 << 20   // bytes of the text
-	MaxDepth       = 32        // expressions within one another
-	MaxExpressions = 1000      // expressions in a text, nested ones and those that pass through included
-	MaxResult      = 256 << 10 // bytes of one value: of a variable, a function's result, an expression
+	MaxDepth       = 32        // nested expressions around one place
+	MaxExpressions = 1000      // expressions in a text, including nested ones and those that pass through
+	MaxResult      = 256 << 10 // bytes of one value: a variable, a function's result, an expression
 )
 
-// Template is a parsed text. It does not change and may be used by several
-// goroutines at once.
+// Template is a parsed text. It is immutable, and several goroutines may use it at once.
 type Template struct {
 	text       string
 	chosen     []*delimiter
 	delimiters Delimiters
-	outer      []*expression // those in no other, in order
-	all        []*expression // every one, in the order of their "<+"
+	outer      []*expression // the expressions outside all others, in order
+	all        []*expression // all expressions, in the order of their opening delimiters
 
-	// steps counts the bytes looked at while parsing, so that a test can pin
-	// that their number is linear in the text without measuring time.
+	// steps counts the bytes that parsing has looked at. Tests use it to verify, without
+	// measuring time, that parsing is linear in the text.
 	steps int
 }
 
-// Parse splits a text into expressions in the default delimiters. It fails with
-// an [*Error] when an expression or a string in it is not closed, or when the
-// text breaks [MaxText], [MaxDepth] or [MaxExpressions]. [Template.Check] finds
-// the errors inside an expression, since only an [Env] tells which expressions have
-// to follow the grammar.
+// Parse finds the expressions in a text with the default delimiters. It fails with an [*Error]
+// if an expression or a string in it is not closed, or if the text exceeds [MaxText],
+// [MaxDepth] or [MaxExpressions]. [Template.Check] finds the faults inside an expression,
+// because only an [Env] determines which expressions must follow the grammar.
 func Parse(text string) (*Template, error) { return Angle.Parse(text) }
 
-// Parse is like the function [Parse], for expressions in the delimiters d. An
-// Env that the Template is used with has the same.
+// Parse is like the function [Parse], for expressions in the delimiters d. The Env that is used
+// with the Template must have the same delimiters.
 func (d Delimiters) Parse(text string) (*Template, error) {
 	if !d.isValid() {
 		return nil, errDelimiters
@@ -49,7 +47,7 @@ func (d Delimiters) Parse(text string) (*Template, error) {
 	return t, nil
 }
 
-// parse returns a Template with its steps also along with a fault.
+// parse returns a Template with its steps even if it returns a fault.
 func (d Delimiters) parse(text string) (*Template, *fault) {
 	if f := tooLongText(text); f != nil {
 		return &Template{}, f
@@ -77,13 +75,12 @@ func tooLongText(text string) *fault {
 	return nil
 }
 
-// Check finds, without calling a function, whatever would make [Template.Expand]
-// fail with the same env for a reason that lies in the text: bad grammar,
-// unknown functions, variables and fields, wrong numbers of arguments, misused
-// secrets and, if env is strict, what would pass through; in all branches. It
-// returns the first as an [*Error]. What depends on values, Expand alone finds:
-// conditions that are neither true nor false, and results that are too long. An
-// error of another type means that env is malformed, whatever the text.
+// Check finds every fault of the text that would make [Template.Expand] fail with the same env,
+// in all branches, without calling a function: bad grammar, unknown functions, variables and
+// fields, wrong numbers of arguments, misused secrets and, if env is strict, expressions that
+// would pass through. It returns the first fault as an [*Error]. Faults that depend on values
+// are found only by Expand: conditions that are neither true nor false, and results that are
+// too long. An error of another type than *Error is about env, not about the text.
 func (t *Template) Check(env Env) error {
 	b, err := env.bind(nil)
 	if err != nil {
@@ -94,7 +91,7 @@ func (t *Template) Check(env Env) error {
 
 func (t *Template) check(b *binding) error {
 	if t.delimiters != b.Delimiters.orDefault() {
-		return errors.New("expr: Env.Delimiters differs from the delimiters that the text was parsed for")
+		return errors.New("expr: Env.Delimiters differs from the delimiters that the text was parsed with")
 	}
 	b.expressions = len(t.all)
 	for _, e := range t.outer {
@@ -105,14 +102,13 @@ func (t *Template) check(b *binding) error {
 	return nil
 }
 
-// Expand checks the template as [Template.Check] does, then returns the text
-// with every expression replaced by its result. Expressions are evaluated in
-// the order in which they are written, what is nested before what holds it,
-// each at most once. On an error, the text returned is empty and later
-// expressions have not been evaluated. The result can be larger than [MaxText].
+// Expand checks the template as [Template.Check] does. Then it returns the text with every
+// expression replaced by its result. It evaluates expressions in the order of the text, inner
+// ones before outer ones, each at most once. On an error, it returns an empty text and
+// evaluates no later expression. The result can be larger than [MaxText].
 //
-// Functions decide what results are: with functions that only record their
-// arguments, Expand is a rehearsal; see the example.
+// Expand can also be used for a dry run: give it functions that only record their arguments.
+// See the example.
 func (t *Template) Expand(ctx context.Context, env Env) (string, error) {
 	b, err := env.bind(nil)
 	if err != nil {
@@ -121,7 +117,7 @@ func (t *Template) Expand(ctx context.Context, env Env) (string, error) {
 	return t.expand(ctx, b)
 }
 
-// expand expands the template or, with a planner, plans it.
+// expand expands the template. With a planner in b, it plans the template.
 func (t *Template) expand(ctx context.Context, b *binding) (string, error) {
 	if err := t.check(b); err != nil {
 		return "", err
@@ -159,7 +155,7 @@ func (t *Template) eval(ctx context.Context, b *binding) (string, *fault) {
 	return out.String(), nil
 }
 
-// Expand is [Parse] and [Template.Expand] in one.
+// Expand calls [Parse] and then [Template.Expand].
 func Expand(ctx context.Context, text string, env Env) (string, error) {
 	t, err := env.Delimiters.Parse(text)
 	if err != nil {
