@@ -17,7 +17,7 @@ func TestAuthorVariables(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
 		"plain":           "a text, <+5",
-		"name":            "<+stage.variables.name>", // the user's
+		"name":            "<+stage.variables.name>", // a user's variable
 		"conn":            "account.<+author.name>",
 		"jwt":             `<+secrets.getJWT(<+author.conn>)>`,
 		"hostile":         "<+stage.variables.hostile>",
@@ -71,14 +71,14 @@ func TestAuthorVariables(t *testing.T) {
 			}
 			planned := mustPlan(t, tt.text, env, key, place...)
 			if got, err := expr.Resolve(t.Context(), planned, env, key, place...); err != nil || got != tt.want {
-				t.Errorf("in two phases: %q, %v; want %q", got, err, tt.want)
+				t.Errorf("Plan and Resolve = %q, %v; want %q", got, err, tt.want)
 			}
 		})
 	}
 }
 
-// A fault in a value is reported where the text reads it, with the place in the
-// value.
+// A fault in a value is reported at the place where the text reads the value. The reason gives
+// the place in the value.
 func TestAuthorVariableAtFault(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", expr.MaxResult)
@@ -134,7 +134,7 @@ func TestAuthorVariableAtFault(t *testing.T) {
 			}
 			wantError(t, tt.want, mustFail(t, "\n"+tt.text, env))
 			if h.calls != nil {
-				t.Errorf("calls %q", h.calls)
+				t.Errorf("unexpected calls %q", h.calls)
 			}
 		})
 	}
@@ -144,8 +144,7 @@ func TestAuthorVariableAtFault(t *testing.T) {
 	}
 }
 
-// Variables that refer to one another are bounded, however many there are and
-// however often they do. E03
+// References between variables are limited, both in depth and in number. E03
 func TestAuthorVariablesAreBounded(t *testing.T) {
 	t.Parallel()
 	chain := func(n int) map[string]string {
@@ -190,7 +189,7 @@ func TestAuthorVariablesAreBounded(t *testing.T) {
 			wantError(t, expr.Error{Line: 1, Column: 3, Function: tt.function, Reason: tt.reason}, got)
 		})
 	}
-	// A reader that makes up variables without end is asked a bounded number of times.
+	// A reader that invents variables without end is called a limited number of times.
 	asked := 0
 	env := expr.Env{AuthorVariables: map[string]func(string) (string, bool){"author": func(path string) (string, bool) {
 		asked++
@@ -198,11 +197,11 @@ func TestAuthorVariablesAreBounded(t *testing.T) {
 	}}}
 	mustFail(t, "<+author.x>", env)
 	if asked > expr.MaxExpressions {
-		t.Errorf("asked %d times", asked)
+		t.Errorf("called the reader %d times", asked)
 	}
 }
 
-// A value is read once: the value that was checked is evaluated.
+// A value is read once. Expand evaluates the value that was checked.
 func TestAuthorVariableIsReadOnce(t *testing.T) {
 	t.Parallel()
 	asked := 0
@@ -213,7 +212,7 @@ func TestAuthorVariableIsReadOnce(t *testing.T) {
 		return fmt.Sprintf("<+path.join('%d')>", asked), true
 	}}
 	if got, err := expr.Expand(t.Context(), "<+author.x><+author.x>", env); err != nil || got != "join[1]join[1]" || asked != 1 {
-		t.Errorf("Expand = %q, %v, having asked %d times", got, err, asked)
+		t.Errorf("Expand = %q, %v after %d calls of the reader", got, err, asked)
 	}
 }
 
@@ -238,8 +237,8 @@ func TestAuthorVariablesOfNoName(t *testing.T) {
 	}
 }
 
-// To read an author's variable is to write its value: the text becomes the same,
-// or fails where the value would. To read a user's is to place it. E01
+// Reading an author's variable has the same effect as writing its value in the text: the result
+// is the same, or both fail. A user's variable is placed unchanged. E01
 func TestAuthorVariableIsItsValue(t *testing.T) {
 	t.Parallel()
 	resolved := 0
@@ -272,11 +271,11 @@ func TestAuthorVariableIsItsValue(t *testing.T) {
 		}
 	})
 	if resolved == 0 {
-		t.Error("no text has been resolved")
+		t.Error("no text was resolved")
 	}
 }
 
-// Strict mode reports an expression in a user's value, and nothing else in one.
+// Strict mode reports an expression in a user's value, and no other text in one.
 func TestStrictReportsUsersExpressions(t *testing.T) {
 	t.Parallel()
 	value := ""
@@ -289,7 +288,7 @@ func TestStrictReportsUsersExpressions(t *testing.T) {
 		{"", 0, false},
 		{"a < b + c", 0, false},
 		{"<+5 <+", 0, false},
-		{"fix <+ the bug", 0, false}, // not closed, so not an expression
+		{"fix <+ the bug", 0, false}, // the expression is not closed, so it is text
 		{`<\+v.x>`, 0, false},
 		{"${{ v.x }}", 0, false},
 		{"<+v.x>", expr.Braces, false},
@@ -316,7 +315,7 @@ func TestStrictReportsUsersExpressions(t *testing.T) {
 			}
 			column := strings.Index(text, "v.x")
 			wantError(t, expr.Error{Line: 2, Column: column, Function: "v.x", Reason: "strict mode"}, mustFail(t, text, env))
-			// As an author's, the same value is resolved.
+			// The same value in an author's variable is resolved.
 			env.Variables, env.AuthorVariables = nil, map[string]func(string) (string, bool){"v": func(path string) (string, bool) { return "''", true }}
 			if _, err := expr.Expand(t.Context(), text, env); err != nil {
 				t.Error(err)

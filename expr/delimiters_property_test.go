@@ -10,8 +10,8 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// A text in which no delimiter can begin an expression is its own expansion,
-// whatever else is in it, with every choice of delimiters.
+// A text in which no delimiter can begin an expression stays unchanged, with every choice of
+// delimiters.
 func TestTextWithoutExpressions(t *testing.T) {
 	t.Parallel()
 	piece := rapid.SampledFrom([]string{
@@ -38,7 +38,7 @@ func TestTextWithoutExpressions(t *testing.T) {
 	})
 }
 
-// Text in delimiters that were not chosen is text, whatever stands in them.
+// Delimiters that were not chosen are text, with any content.
 func TestOtherDelimitersAreText(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -49,13 +49,13 @@ func TestOtherDelimitersAreText(t *testing.T) {
 			env := h.env()
 			env.Delimiters, env.Strict = d, true
 			if got, err := expr.Expand(t.Context(), text, env); err != nil || got != text || h.calls != nil {
-				t.Fatalf("Expand(%q) = %q, %v, having called %q", text, got, err, h.calls)
+				t.Fatalf("Expand(%q) = %q, %v with the calls %q", text, got, err, h.calls)
 			}
 		}
 	})
 }
 
-// Any text can be written with escapes.
+// Every text can be written with escapes.
 func TestAnyTextCanBeEscaped(t *testing.T) {
 	t.Parallel()
 	piece := rapid.SampledFrom([]string{"<+", "${{", "<", "$", "{{", "+", "stage.name", ">", "}}", "'", "\n", "é"})
@@ -69,7 +69,7 @@ func TestAnyTextCanBeEscaped(t *testing.T) {
 	})
 }
 
-// Both delimiters count for the limits together. E03
+// Expressions with both delimiters count together for the limits. E03
 func TestLimitsOfBothDelimiters(t *testing.T) {
 	t.Parallel()
 	env := expr.Env{Delimiters: expr.Angle | expr.Braces}

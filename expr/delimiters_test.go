@@ -8,7 +8,7 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// A delimiter that no expression can follow is text, wherever it stands.
+// A delimiter that cannot begin an expression is text in every place.
 func TestDelimiterIsText(t *testing.T) {
 	t.Parallel()
 	for _, delimiter := range []struct {
@@ -22,7 +22,7 @@ func TestDelimiterIsText(t *testing.T) {
 			text := delimiter.open + after
 			for _, around := range [][2]string{{"", ""}, {"<<", ""}, {"a ", "\n"}, {"<", delimiter.open}, {delimiter.open + "5", ""}} {
 				text := around[0] + text + around[1]
-				if begins(text) { // the text around it made an expression of it
+				if begins(text) { // together with the text around it, it begins an expression
 					continue
 				}
 				var h host
@@ -31,7 +31,7 @@ func TestDelimiterIsText(t *testing.T) {
 				if got, err := expr.Expand(t.Context(), text, env); err != nil || got != text {
 					t.Errorf("Expand(%q) = %q, %v", text, got, err)
 				}
-				// In a string of an expression it is text, too.
+				// It is text in a string of an expression too.
 				if strings.ContainsAny(text, `'\`) || strings.HasSuffix(text, delimiter.open) || strings.HasSuffix(strings.TrimRight(text, " \r\n\t"), delimiter.open) {
 					continue
 				}
@@ -62,8 +62,8 @@ func begins(text string) bool {
 	return false
 }
 
-// A delimiter before the beginning of an expression fails where it is not closed, and
-// the error says how to write text.
+// A delimiter that begins an expression without closing it is an error. The error tells how to
+// write the delimiter as text.
 func TestDelimiterBegins(t *testing.T) {
 	t.Parallel()
 	for _, after := range []string{"a", "Z", "_", "é", "\xff", `"`, `'`, `\"`, "(", "!", "<+", " a", "\r\n\ta", " <+"} {
@@ -123,13 +123,13 @@ func TestEscapes(t *testing.T) {
 			}
 			planned := mustPlan(t, tt.text, env, key, place...)
 			if got, err := expr.Resolve(t.Context(), planned, env, key, place...); err != nil || got != tt.want {
-				t.Errorf("in two phases: %q, %v; want %q", got, err, tt.want)
+				t.Errorf("Plan and Resolve = %q, %v; want %q", got, err, tt.want)
 			}
 		})
 	}
 }
 
-// The place of a fault in a plan is that in the source, with its escapes.
+// A fault in a plan has its place in the source, where escapes are longer than their results.
 func TestPlanFaultBehindEscapes(t *testing.T) {
 	t.Parallel()
 	var h host
@@ -149,7 +149,8 @@ func TestPlanFaultBehindEscapes(t *testing.T) {
 			t.Errorf("Plan(%q): %v, want column %d", tt.text, err, tt.column)
 		}
 	}
-	// A text that the plan makes too long is at fault where it passes the limit.
+	// If the planned text is too long, the fault is at the place in the source that exceeds the
+	// limit.
 	value := strings.Repeat("x", expr.MaxResult)
 	env.Variables["v"] = func(string) (string, bool) { return value, true }
 	values := strings.Repeat("<+v.x>", expr.MaxText/expr.MaxResult-1)
@@ -160,7 +161,7 @@ func TestPlanFaultBehindEscapes(t *testing.T) {
 	_, err := expr.Plan(t.Context(), values+rest+"z", env, expr.NewPlanKey(), place...)
 	var e *expr.Error
 	if !errors.As(err, &e) || e.Column != len(values+rest)+1 {
-		t.Errorf("beyond the limit: %v, want column %d", err, len(values+rest)+1)
+		t.Errorf("above the limit: %v, want column %d", err, len(values+rest)+1)
 	}
 }
 
@@ -216,7 +217,7 @@ func TestBraces(t *testing.T) {
 				t.Errorf("Expand(%q) = %q, %v; want %q", tt.text, got, err, tt.want)
 			}
 			if err == nil && !strings.Contains(tt.want, "[") && h.calls != nil {
-				t.Errorf("calls %q", h.calls)
+				t.Errorf("unexpected calls %q", h.calls)
 			}
 		})
 	}
@@ -253,7 +254,7 @@ func TestBracesAtFault(t *testing.T) {
 			got := mustFail(t, tt.text, env)
 			wantError(t, expr.Error{Line: 1, Column: tt.column, Function: tt.function, Reason: tt.reason}, got)
 			if h.calls != nil {
-				t.Errorf("calls %q", h.calls)
+				t.Errorf("unexpected calls %q", h.calls)
 			}
 		})
 	}

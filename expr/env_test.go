@@ -12,9 +12,9 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// passing are texts of which every expression passes through.
+// passing holds texts in which every expression passes through.
 var passing = []string{
-	// <+input> and its suffixes, whose arguments follow rules of their own.
+	// <+input> and its suffixes. Their arguments have their own rules.
 	`<+input>`,
 	`<+ input >`,
 	`<+input>.allowedValues(a,b,<+secrets.getJWT("c")>)`,
@@ -102,7 +102,7 @@ func TestStrictLetsNothingPass(t *testing.T) {
 	}
 }
 
-// What ends a suffix ends what passes through.
+// The end of the suffix is the end of the expression that passes through.
 func TestAfterInput(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, text, want string }{
@@ -125,8 +125,8 @@ func TestAfterInput(t *testing.T) {
 	}
 }
 
-// Inside an expression that is resolved, what passes through is a text like any
-// other, as long as nobody has to know its value.
+// Inside an expression that is resolved, an expression that passes through is ordinary text,
+// unless its value is needed.
 func TestPassThroughIsPlaced(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, text, want string }{
@@ -146,14 +146,14 @@ func TestPassThroughIsPlaced(t *testing.T) {
 				t.Errorf("Expand (-want +got):\n%s", diff)
 			}
 			if calls != nil {
-				t.Errorf("calls %q", calls)
+				t.Errorf("unexpected calls %q", calls)
 			}
 		})
 	}
 }
 
-// A host that binds secrets.getValue itself gets its calls, and an Env that
-// knows no roots passes everything that has one.
+// A host that binds secrets.getValue receives its calls. With an Env without roots, every
+// expression with a root passes through.
 func TestBindingDecidesWhatPasses(t *testing.T) {
 	t.Parallel()
 	var h host

@@ -12,9 +12,8 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// Every text is at fault at line 2 of "é\n" + text + " <+stage.name>": behind a
-// character of two bytes, and before an expression that is right. Nothing is
-// called and nothing returned.
+// The fault of every text is in line 2 of "é\n" + text + " <+stage.name>": after a character of
+// two bytes and before a correct expression. No function is called and no text returned.
 //
 // E02
 func TestTextAtFault(t *testing.T) {
@@ -23,7 +22,7 @@ func TestTextAtFault(t *testing.T) {
 		name, text string
 		column     int
 		function   string
-		reason     string // a part of it
+		reason     string // a part of the reason
 	}{
 		// Not closed.
 		{"expression not closed", `a <+secrets.getJWT("c")`, 3, "secrets.getJWT", "the expression that begins here is not closed"},
@@ -109,13 +108,13 @@ func TestTextAtFault(t *testing.T) {
 			got := mustFail(t, text, h.env())
 			wantError(t, expr.Error{Line: 2, Column: tt.column, Function: tt.function, Reason: tt.reason}, got)
 			if h.calls != nil {
-				t.Errorf("calls %q", h.calls)
+				t.Errorf("unexpected calls %q", h.calls)
 			}
 		})
 	}
 }
 
-// A line ends with a line feed only, and columns are bytes.
+// Only a line feed ends a line, and columns are bytes.
 func TestErrorPosition(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -150,7 +149,7 @@ func TestFirstFault(t *testing.T) {
 	wantError(t, expr.Error{Line: 1, Column: 17, Function: "stage.nothing", Reason: "unknown variable"}, got)
 }
 
-// Of several functions as near, always the same one is named.
+// If several functions are equally near, the error always names the same one.
 func TestNearestOfEquals(t *testing.T) {
 	t.Parallel()
 	call := func(context.Context, expr.Call) (string, error) { return "", nil }
@@ -161,8 +160,8 @@ func TestNearestOfEquals(t *testing.T) {
 	}
 }
 
-// What a function returns along with an error is dropped, and so is all that has
-// been expanded before; what comes later is not called.
+// If a function returns an error, its result and all earlier results are dropped, and no later
+// function is called.
 //
 // E02
 func TestFunctionFails(t *testing.T) {
@@ -182,7 +181,7 @@ func TestFunctionFails(t *testing.T) {
 	}
 }
 
-// The failure of a function comes out of whatever its result was meant for.
+// A function's error is returned wherever the expression uses the result.
 //
 // E02
 func TestFunctionFailsInside(t *testing.T) {
@@ -201,7 +200,8 @@ func TestFunctionFailsInside(t *testing.T) {
 	}
 }
 
-// A reader that changes its mind after the check does not make a value of nothing.
+// A variable that vanishes between the check and the evaluation is an error, not an empty
+// value.
 func TestVariableVanishes(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{`<+v.x>`, `<+v.x == "">`, `<+v.x ? "a" : "b">`, `<+"".concat(v.x)>`} {
@@ -229,11 +229,11 @@ func TestContextEnds(t *testing.T) {
 	}
 	wantError(t, expr.Error{Line: 1, Column: 19, Function: "secrets.getJWT", Reason: "was not called", Err: context.Canceled}, *e)
 	if h.calls != nil {
-		t.Errorf("calls %q", h.calls)
+		t.Errorf("unexpected calls %q", h.calls)
 	}
 }
 
-// No error shows what a string holds or what a function returned, in no verb.
+// No error shows the content of a string or a function's result, with any verb.
 //
 // E02
 func TestErrorsHoldNoValue(t *testing.T) {
@@ -284,7 +284,7 @@ func TestErrorsHoldNoValue(t *testing.T) {
 	}
 }
 
-// What a terminal would obey is not shown: a name may hold any byte above 0x7f.
+// Errors show no control characters, although a name may contain every byte above 0x7f.
 func TestNamesAreShownPlainly(t *testing.T) {
 	t.Parallel()
 	var h host
@@ -292,7 +292,7 @@ func TestNamesAreShownPlainly(t *testing.T) {
 	wantError(t, expr.Error{Line: 1, Column: 3, Function: "stage.é?31m??", Reason: "unknown variable"}, got)
 }
 
-// A name of any length is cut, and so is cheap to report.
+// Long names are cut, so errors stay short.
 func TestLongNamesAreCut(t *testing.T) {
 	t.Parallel()
 	var h host

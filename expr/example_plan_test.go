@@ -9,7 +9,7 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// The manager knows the names of functions, the runner can call them.
+// The manager has the names of the functions. The runner can call them.
 func ExamplePlan() {
 	key := expr.NewPlanKey()
 	env := expr.Env{
@@ -22,7 +22,7 @@ func ExamplePlan() {
 	fmt.Println(before+"...", err)
 	fmt.Println(strings.Contains(planned, "gcp"), len(planned) < 400)
 
-	// A user who has seen a plan gains nothing by writing what is in it.
+	// A user cannot reuse a placeholder from a plan.
 	_, err = expr.Plan(context.Background(), "echo "+planned, env, key, "execution-7", "deploy", "apply", "run")
 	fmt.Println(errors.Is(err, expr.ErrPlaceholder), err)
 	// Output:
@@ -43,11 +43,11 @@ func ExampleResolve() {
 		return
 	}
 
-	// In the runner, just before the step starts:
+	// In the runner, before the step starts:
 	runner := bind(func(_ context.Context, c expr.Call) (string, error) { return "(JWT for " + c.Args[0] + ")", nil })
 	fmt.Println(expr.Resolve(ctx, planned, runner, key, "execution-7", "build", "test", "run"))
 
-	// The same text, put into another step:
+	// The same text in another step:
 	_, err = expr.Resolve(ctx, planned, runner, key, "execution-7", "build", "upload", "run")
 	fmt.Println(err)
 	// Output:
@@ -61,7 +61,7 @@ func ExampleNewPlanKey() {
 	// Output: false
 }
 
-// Text hands the key to the runner, by a way that the plan does not take.
+// Text returns the key for the runner. Send it by another way than the plan.
 func ExamplePlanKey_Text() {
 	key := expr.NewPlanKey()
 	fmt.Printf("%v, %d characters\n", key, len(key.Text()))

@@ -30,7 +30,7 @@ func ExampleExpand() {
 	// Output: TOKEN=(JWT for account.gcp_prod) # of <+pipeline.name> <nil>
 }
 
-// A host that reads both delimiters. Functions have two spellings.
+// A host can read both delimiters. Functions have two spellings.
 func ExampleDelimiters() {
 	env := expr.Env{
 		Delimiters: expr.Angle | expr.Braces,
@@ -54,7 +54,7 @@ func ExampleDelimiters() {
 	// bc <<<+5; echo <+stage.name> ${{ stage.name }} <nil>
 }
 
-// A Template that is used again and again is parsed once.
+// Parse a Template once if you use it many times.
 func ExampleDelimiters_Parse() {
 	env := expr.Env{Delimiters: expr.Braces, Variables: stage(map[string]string{"variables.tier": "prod"})}
 	t, err := expr.Braces.Parse("deploy to ${{ stage.variables.tier }}")
@@ -66,8 +66,8 @@ func ExampleDelimiters_Parse() {
 	// Output: deploy to prod <nil>
 }
 
-// The pipeline's author wrote the variables of the pipeline, and a user those of
-// the trigger. Only the first may hold expressions.
+// The author of the pipeline wrote the pipeline's variables. A user wrote the trigger's. Only
+// the author's may contain expressions.
 func ExampleEnv() {
 	read := func(values map[string]string) func(string) (string, bool) {
 		return func(path string) (string, bool) { v, ok := values[path]; return v, ok }
@@ -88,14 +88,14 @@ func ExampleEnv() {
 	// expr: line 1, column 1: piepline.variables.title: unknown root "piepline": did you mean "pipeline"? To write <+ as text, write <\+
 }
 
-// Brackets that do not close are found by Parse, whatever can be called.
+// Parse finds unclosed expressions without an Env.
 func ExampleParse() {
 	_, err := expr.Parse("set -e\ncurl <+secrets.getJWT(\"account.vault\")")
 	fmt.Println(err)
 	// Output: expr: line 2, column 6: secrets.getJWT: the expression that begins here is not closed; to write <+ as text, write <\+
 }
 
-// What is wrong with a text is found before anything is called or started.
+// Check finds the faults of a text before a function is called or a step started.
 func ExampleTemplate_Check() {
 	env := expr.Env{Functions: map[string]expr.Func{
 		"secrets.getJWT": {MinArgs: 1, MaxArgs: 2, Secret: true, Call: func(context.Context, expr.Call) (string, error) {
@@ -120,10 +120,9 @@ func ExampleTemplate_Check() {
 	// <nil>
 }
 
-// A rehearsal: the functions of the first Env only look at their arguments, so
-// that an unknown connector is reported, with its place, before one is asked for
-// a token. As no argument or condition can depend on a secret, the same calls
-// follow with the real functions.
+// A dry run: the functions of the first Env only look at their arguments. So an unknown
+// connector is reported, with its place, before a token is requested. No argument or condition
+// can depend on a secret, so the real functions receive the same calls.
 func ExampleTemplate_Expand() {
 	connectors := map[string]bool{"account.vault": true}
 	bind := func(call func(context.Context, expr.Call) (string, error)) expr.Env {
@@ -157,7 +156,7 @@ func ExampleTemplate_Expand() {
 	// expr: line 1, column 5: secrets.getJWT: failed: no connector account.gcp
 }
 
-// Err tells a text at fault from a call that failed.
+// Err is set if a function failed. It is nil if the text is at fault.
 func ExampleError() {
 	refused := errors.New("policy refuses")
 	env := expr.Env{Functions: map[string]expr.Func{

@@ -1,10 +1,10 @@
 package expr
 
-// Steps returns how many bytes Parse looks at in text until it is done or fails,
-// those counted again that it looks at again, and whether it is done.
+// Steps returns the number of bytes that Parse looks at until it succeeds or fails, and whether
+// it succeeds. A byte counts each time that Parse looks at it.
 func Steps(text string) (steps int, whole bool) { return StepsFor(Angle, text) }
 
-// StepsFor is Steps for other delimiters.
+// StepsFor is like Steps, for the delimiters d.
 func StepsFor(d Delimiters, text string) (steps int, whole bool) {
 	t, f := d.parse(text)
 	return t.steps, f == nil
@@ -12,8 +12,8 @@ func StepsFor(d Delimiters, text string) (steps int, whole bool) {
 
 const MaxOperands = maxOperands
 
-// PlaceholderSteps returns how many bytes are looked at to find the placeholders
-// of text, and whether there is nothing wrong with them.
+// PlaceholderSteps returns the number of bytes that are looked at to find the placeholders of
+// text, and whether all of them are well formed.
 func PlaceholderSteps(text string) (steps int, whole bool) {
 	_, steps, f := findPlaceholders(text)
 	return steps, f == nil

@@ -13,12 +13,12 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// host is a host that binds what the tests use, and records each call.
+// host supplies an Env for the tests and records each call.
 type host struct {
 	calls []string
 }
 
-// env has secret functions, one whose result is no secret (path.join), and the
+// env has secret functions, the function path.join, whose result is not a secret, and the
 // variables of a stage.
 func (h *host) env() expr.Env {
 	secret := func(name string, least, most int, fields ...string) expr.Func {
@@ -59,8 +59,8 @@ func (h *host) env() expr.Env {
 
 var errRefused = errors.New("host: refused")
 
-// record makes a function whose result shows how it was called, without the
-// bytes that mean something in an expression.
+// record returns a function whose result shows its arguments, without bytes that have a meaning
+// in an expression.
 func (h *host) record(name string) func(context.Context, expr.Call) (string, error) {
 	return func(_ context.Context, c expr.Call) (string, error) {
 		result := name + "[" + strings.Join(c.Args, "|") + "]"
@@ -72,7 +72,7 @@ func (h *host) record(name string) func(context.Context, expr.Call) (string, err
 	}
 }
 
-// expand expands text with the host's env.
+// expand expands text with the env of a new host.
 func expand(t *testing.T, text string) (got string, calls []string, err error) {
 	t.Helper()
 	var h host
@@ -80,8 +80,7 @@ func expand(t *testing.T, text string) (got string, calls []string, err error) {
 	return got, h.calls, err
 }
 
-// mustFail expands text, which has to fail without a result and without a call,
-// and returns the error's fields.
+// mustFail expands text and returns the error's fields. Expand must fail without a result.
 func mustFail(t *testing.T, text string, env expr.Env) expr.Error {
 	t.Helper()
 	got, err := expr.Expand(t.Context(), text, env)
@@ -95,7 +94,7 @@ func mustFail(t *testing.T, text string, env expr.Env) expr.Error {
 	return *e
 }
 
-// wantError compares all of an error but what its reason says beyond a part.
+// wantError compares two errors. The reason of got must contain the reason of want.
 func wantError(t *testing.T, want, got expr.Error) {
 	t.Helper()
 	if !strings.Contains(got.Reason, want.Reason) {
@@ -107,10 +106,10 @@ func wantError(t *testing.T, want, got expr.Error) {
 	}
 }
 
-// place is a text's in tests that need no other.
+// place is the default place of a text.
 var place = []string{"execution-7", "build", "test", "run"}
 
-// manager is the host's env without a single function that can be called.
+// manager returns the host's env without Call functions.
 func manager() expr.Env {
 	var h host
 	env := h.env()
@@ -130,14 +129,14 @@ func mustPlan(t *testing.T, text string, env expr.Env, key expr.PlanKey, place .
 	return planned
 }
 
-// mustRefuse resolves a text, which has to fail without a result and without a
-// call, and returns the error's fields.
+// mustRefuse resolves a text and returns the error's fields. Resolve must fail without a result
+// and without a call.
 func mustRefuse(t *testing.T, text string, key expr.PlanKey, place ...string) expr.Error {
 	t.Helper()
 	var h host
 	got, err := expr.Resolve(t.Context(), text, h.env(), key, place...)
 	if got != "" || h.calls != nil {
-		t.Errorf("Resolve(%.200q) = %.200q, having called %q", text, got, h.calls)
+		t.Errorf("Resolve(%.200q) = %.200q with the calls %q", text, got, h.calls)
 	}
 	var e *expr.Error
 	if !errors.As(err, &e) {
@@ -149,8 +148,8 @@ func mustRefuse(t *testing.T, text string, key expr.PlanKey, place ...string) ex
 	return *e
 }
 
-// phases returns what the host's env makes of a text in one phase and in two.
-// Functions that return no secret are called by Plan.
+// phases returns the results of a text in one phase and in two. Plan calls the functions that
+// return no secret.
 func phases(ctx context.Context, text string, change func(*expr.Env)) (once, twice string, onceErr, twiceErr error) {
 	bind := func(planned bool) expr.Env {
 		var h host
@@ -170,7 +169,7 @@ func phases(ctx context.Context, text string, change func(*expr.Env)) (once, twi
 	return once, twice, onceErr, twiceErr
 }
 
-// drawValue draws an expression's inside of values that Expand knows or refuses.
+// drawValue draws the content of an expression that Expand evaluates or refuses.
 func drawValue(t *rapid.T, depth int) string {
 	leaf := rapid.SampledFrom([]string{
 		`"a"`, `'<b>'`, `\"c\"`, "true", "false", "stage.name", "stage.variables.yes", "stage.variables.no", "stage.variables.hostile", "user.v",
@@ -202,8 +201,8 @@ func drawValue(t *rapid.T, depth int) string {
 	return leaf.Draw(t, "leaf")
 }
 
-// drawBody draws what an expression may hold besides its first path, in any
-// order that closes quotes and nested expressions.
+// drawBody draws the content of an expression after its first path, in any order, with closed
+// quotes and nested expressions.
 func drawBody(t *rapid.T, depth int) string {
 	bare := rapid.SampledFrom([]string{
 		" ", "\r\n", ".", ",", "(", ")", "[", "]", "?", ":", "==", "!=", "&&", "||", "!", "+ ", "-", "*", "/", "=",
@@ -242,7 +241,7 @@ func drawBody(t *rapid.T, depth int) string {
 	return b.String()
 }
 
-// fill makes texts of a size by repeating the middle.
+// fill returns a function that makes a text of a given size by repeating the middle.
 func fill(before, middle, after string) func(int) string {
 	return func(size int) string {
 		n := (size - len(before) - len(after)) / len(middle)
@@ -250,11 +249,11 @@ func fill(before, middle, after string) func(int) string {
 	}
 }
 
-// combinations are all combinations of delimiters.
+// combinations holds all combinations of delimiters.
 var combinations = []expr.Delimiters{0, expr.Angle, expr.Braces, expr.Angle | expr.Braces}
 
-// withAuthor returns the host's env with an author's variables under the roots
-// "author" and "stage".
+// withAuthor returns the host's env with author's variables under the roots "author" and
+// "stage".
 func withAuthor(h *host, values map[string]string) expr.Env {
 	env := h.env()
 	read := func(path string) (string, bool) { v, ok := values[path]; return v, ok }

@@ -8,8 +8,8 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// A secret, and what passes through, may be placed into text and not be used.
-// The reason says why, and nothing is called: the text is at fault.
+// A secret, and an expression that passes through, may be placed into text and used in no other
+// way. The reason tells why. No function is called, because the text is at fault.
 func TestOpaqueValuesAreNotUsed(t *testing.T) {
 	t.Parallel()
 	const (
@@ -57,14 +57,14 @@ func TestOpaqueValuesAreNotUsed(t *testing.T) {
 			got := mustFail(t, tt.text, h.env())
 			wantError(t, expr.Error{Line: 1, Column: tt.column, Function: tt.function, Reason: tt.reason}, got)
 			if h.calls != nil {
-				t.Errorf("calls %q", h.calls)
+				t.Errorf("unexpected calls %q", h.calls)
 			}
 		})
 	}
 }
 
-// The package hands arguments over byte for byte, neither trimmed nor cleaned, so
-// that what a function refuses cannot slip past it; and its refusal ends all.
+// Arguments reach a function byte for byte, neither trimmed nor cleaned, so a refused value
+// cannot slip past it. Its error ends the expansion.
 //
 // E05
 func TestFunctionRefusesItsArgument(t *testing.T) {
@@ -80,7 +80,7 @@ func TestFunctionRefusesItsArgument(t *testing.T) {
 		got := mustFail(t, "\n a <+secrets.getJWT('"+ref+"')><+secrets.getJWT('b')>", env)
 		wantError(t, expr.Error{Line: 2, Column: 6, Function: "secrets.getJWT", Reason: "failed", Err: errRefused}, got)
 		if !errors.Is(&got, errRefused) || len(seen) != 1 || seen[0] != ref {
-			t.Errorf("the function has seen %q, want %q once", seen, ref)
+			t.Errorf("the function received %q, want %q once", seen, ref)
 		}
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// Each written expression is evaluated once, and nothing else is called.
+// Each expression in the text is evaluated once, and no other function is called.
 //
 // E01
 func TestExpand(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, text, want string
-		calls            []string // nil: none
+		calls            []string // nil means no calls
 	}{
 		{name: "empty", text: "", want: ""},
 		{name: "no expression", text: "echo < a + b > c", want: "echo < a + b > c"},
@@ -71,7 +71,7 @@ func TestExpand(t *testing.T) {
 		{"constant", `<+"a>b">`, "a>b", nil},
 		{"empty string", `<+"">`, "", nil},
 
-		// Choices and operators. Only the branch chosen is evaluated.
+		// Choices and operators. Only the chosen branch is evaluated.
 		{"first branch", `<+stage.variables.tier=="prod"?<+secrets.getJWT("a")>:<+secrets.getJWT("b")>>`, "getJWT[a]", []string{"getJWT[a]"}},
 		{"second branch", `<+<+stage.variables.tier> != "prod" ? secrets.getJWT("a") : secrets.getJWT("b")>`, "getJWT[b]", []string{"getJWT[b]"}},
 		{"last branch", `<+stage.name=="a"?"1":stage.name=="b"?"2":"3">`, "3", nil},
@@ -93,7 +93,7 @@ func TestExpand(t *testing.T) {
 		{"comparison of a comparison", `<+("a" == "b") == false>`, "true", nil},
 		{"bytes are compared", `<+"A" == "a">`, "false", nil},
 
-		// A result is not scanned again, wherever it comes from.
+		// A result is never scanned again.
 		{"result not scanned", `<+path.hostile()>`, `<+secrets.getJWT("x")>`, nil},
 		{"variable not scanned", `<+stage.variables.hostile>`, `<+secrets.getJWT("stolen")>`, nil},
 		{"argument not scanned", `<+path.join(stage.variables.hostile)>`, `join[<+secrets.getJWT("stolen")>]`, []string{`join[<+secrets.getJWT("stolen")>]`}},
@@ -121,8 +121,8 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// Tokens are minted for what the text itself says, in its order: not for what
-// variables, results or arguments say, and not for branches that are not chosen.
+// Functions are called only for expressions in the text itself, in its order. Expressions in
+// variables, results, arguments and branches that are not chosen are not called.
 //
 // E04
 func TestOnlyTheTextCalls(t *testing.T) {
@@ -155,7 +155,7 @@ F=getGCPAccessToken[f]
 	}
 }
 
-// One template may be expanded again and by several goroutines.
+// A template may be expanded many times and by several goroutines.
 func TestTemplateIsReusable(t *testing.T) {
 	t.Parallel()
 	tmpl, err := expr.Parse(`<+secrets.getJWT(stage.name)> <+unknown.x>`)

@@ -7,8 +7,8 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// FuzzPlan looks for a difference between one phase and two, for what is refused
-// without a place, and for placeholders that a value has brought.
+// FuzzPlan looks for a difference between one phase and two, for errors without a place, and
+// for placeholders from a value.
 func FuzzPlan(f *testing.F) {
 	for _, text := range append([]string{
 		"", "<+", `a<+secrets.getJWT("c", user.v)>b`, `<+"<+user.v>" + path.join("a")>`, "<+user.v>.v1.<+user.v>", "oidctoken-placeholder",
@@ -22,7 +22,7 @@ func FuzzPlan(f *testing.F) {
 			env.Variables["user"] = func(string) (string, bool) { return value, true }
 		})
 		if twiceErr != nil && onceErr == nil {
-			// Without the word, what Plan refuses is what Expand refuses.
+			// Without placeholderWord, Plan and Expand refuse the same texts.
 			if !strings.Contains(twiceErr.Error(), "looks like a placeholder") && !strings.Contains(twiceErr.Error(), "deferred") {
 				t.Errorf("in one phase %q, in two %v", once, twiceErr)
 			}
@@ -35,9 +35,8 @@ func FuzzPlan(f *testing.F) {
 	})
 }
 
-// FuzzResolve puts what it likes around, into and in the place of placeholders.
-// What is resolved then is what Plan has written, in whole, and all else is kept
-// byte for byte.
+// FuzzResolve changes the text around, in and instead of placeholders. Only whole placeholders
+// of Plan may be resolved, and all other text must stay unchanged.
 func FuzzResolve(f *testing.F) {
 	key := expr.NewPlanKey()
 	planned, err := expr.Plan(f.Context(), "<+secrets.getJWT('c')>", manager(), key, place...)
@@ -57,10 +56,10 @@ func FuzzResolve(f *testing.F) {
 			if err != nil {
 				checkPlace(t, text, got, err)
 				if h.calls != nil {
-					t.Errorf("a text that is refused has called %q", h.calls)
+					t.Errorf("Resolve refused the text but called %q", h.calls)
 				}
 				if !strings.Contains(text, expr.PlaceholderWord) {
-					t.Errorf("a text without placeholders is refused: %v", err)
+					t.Errorf("Resolve refused a text without placeholders: %v", err)
 				}
 				continue
 			}
@@ -71,8 +70,7 @@ func FuzzResolve(f *testing.F) {
 	})
 }
 
-// FuzzStrings looks for panics in reading what was sealed, and for lists that
-// are not read back from what they are written as.
+// FuzzStrings looks for panics in cutStrings, and for lists that it does not restore.
 func FuzzStrings(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(expr.AppendStrings([]string{"a", "", "\x00"}))
@@ -85,7 +83,7 @@ func FuzzStrings(f *testing.F) {
 		}
 		again, ok := expr.CutStrings(expr.AppendStrings(list))
 		if !ok || strings.Join(again, "|") != strings.Join(list, "|") || len(again) != len(list) {
-			t.Errorf("%q is read back as %q", list, again)
+			t.Errorf("%q is restored as %q", list, again)
 		}
 	})
 }

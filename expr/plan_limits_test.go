@@ -10,8 +10,7 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// Each limit of a plan is reached without an error, and passed with one that has
-// a place; what is reached can be resolved.
+// A plan at a limit succeeds and can be resolved. A plan above a limit fails with a place.
 //
 // E03
 func TestPlanLimits(t *testing.T) {
@@ -20,7 +19,7 @@ func TestPlanLimits(t *testing.T) {
 	const call = "<+secrets.getJWT('c')>"
 	key := expr.NewPlanKey()
 	one := len(mustPlan(t, call, manager(), key, place...))
-	// What is sealed of a call with one argument of that length, besides it.
+	// The size of an encoded call, without its only argument.
 	sealed := len(expr.AppendStrings([]string{repeat("x", 26), "0", "secrets.getJWT", "", repeat("x", 4000)})) - 4000
 	for _, tt := range []struct {
 		name         string
@@ -57,14 +56,14 @@ func TestPlanLimits(t *testing.T) {
 			got, err := expr.Plan(t.Context(), tt.text(n), env, key, place...)
 			var e *expr.Error
 			if got != "" || !errors.As(err, &e) {
-				t.Fatalf("beyond the limit: %d bytes, %v", len(got), err)
+				t.Fatalf("above the limit: %d bytes, %v", len(got), err)
 			}
 			wantError(t, expr.Error{Line: tt.line, Column: tt.column, Function: tt.function, Reason: tt.reason}, *e)
 		})
 	}
 }
 
-// A text to resolve is limited as well: others may have added to it.
+// Resolve limits its text too, because another program may have added to it.
 //
 // E03
 func TestResolveLimits(t *testing.T) {
@@ -84,7 +83,7 @@ func TestResolveLimits(t *testing.T) {
 	}
 }
 
-// placeholderShapes are hostile to whoever looks for placeholders.
+// placeholderShapes are hostile to the search for placeholders.
 var placeholderShapes = []struct {
 	name string
 	text func(size int) string
@@ -104,7 +103,7 @@ var placeholderShapes = []struct {
 	}},
 }
 
-// A placeholder is looked for once at each byte, however much looks like one.
+// The search looks at each byte a limited number of times, even in hostile texts.
 //
 // E03
 func TestFindingPlaceholdersIsLinear(t *testing.T) {
@@ -124,8 +123,8 @@ func TestFindingPlaceholdersIsLinear(t *testing.T) {
 	}
 }
 
-// Planning and resolving cost no more in a large text than in a small one with
-// as many calls: work other than copying does not grow with it.
+// Apart from copying, planning and resolving a large text costs no more than a small text with
+// the same number of calls.
 //
 // E03
 func TestPlanAllocatesLinearly(t *testing.T) {
@@ -150,7 +149,7 @@ func TestPlanAllocatesLinearly(t *testing.T) {
 		})
 	}
 	small, large := allocations(64<<10), allocations(3<<20)
-	if large > small+64 { // buffers that grow by doubling
+	if large > small+64 { // 64 for buffers that grow by doubling
 		t.Errorf("%v allocations for 3 MiB, %v for 64 KiB with as many calls", large, small)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// In two phases, a text becomes what it becomes in one, or an error in both.
+// Two phases give the same result as one, or an error in both.
 //
 // E01
 func TestTwoPhasesAreOne(t *testing.T) {
@@ -49,12 +49,12 @@ func TestTwoPhasesAreOne(t *testing.T) {
 		}
 	})
 	if resolved == 0 {
-		t.Error("no text drawn has had a call in it")
+		t.Error("no drawn text contained a call")
 	}
 }
 
-// However texts are cut, mixed and repeated, Resolve calls what one plan for
-// this key and place has put off, in its order, or nothing.
+// If texts are cut, mixed and repeated, Resolve either calls the deferred functions of one plan
+// for this key and place, in their order, or it calls nothing.
 func TestMixedPlans(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -89,12 +89,12 @@ func TestMixedPlans(t *testing.T) {
 		case legal && (err != nil || got != strings.Repeat("xgetJWT[c]", len(picks))):
 			t.Fatalf("Resolve = %q, %v", got, err)
 		case !legal && (!errors.Is(err, expr.ErrPlaceholder) || got != "" || h.calls != nil):
-			t.Fatalf("Resolve = %q, %v, having called %q", got, err, h.calls)
+			t.Fatalf("Resolve = %q, %v with the calls %q", got, err, h.calls)
 		}
 	})
 }
 
-// No two lists have one encoding, and each is read back.
+// Two lists never have the same encoding, and each list is restored.
 func TestStringsAreInjective(t *testing.T) {
 	t.Parallel()
 	lists := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", "\x00", "\x01a", strings.Repeat("x", 200)})), 0, 5)
@@ -106,7 +106,7 @@ func TestStringsAreInjective(t *testing.T) {
 		padding := rapid.SliceOfN(rapid.Just(byte(0)), 0, 9).Draw(t, "padding")
 		got, ok := expr.CutStrings(append(expr.AppendStrings(a), padding...))
 		if !ok || !slices.Equal(a, got) {
-			t.Fatalf("%q is read back as %q", a, got)
+			t.Fatalf("%q is restored as %q", a, got)
 		}
 	})
 }

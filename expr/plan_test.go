@@ -14,8 +14,8 @@ import (
 
 var placeholder = regexp.MustCompile(`oidctoken-placeholder\.v1\.[A-Za-z0-9_-]+\.oidctoken-placeholder`)
 
-// Plan leaves nothing of a call but a placeholder, and Resolve makes of the rest
-// what Expand makes of the text, with the same calls.
+// Plan replaces each call by a placeholder. Resolve then gives the same result as Expand, with
+// the same calls.
 func TestPlanAndResolve(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, text, want string }{ // @ is a placeholder
@@ -69,8 +69,8 @@ func TestPlanAndResolve(t *testing.T) {
 	}
 }
 
-// A function that is Planned is called by Plan, and its result is a value like
-// any other; Resolve does not call it.
+// Plan calls a function that is Planned, and its result is an ordinary value. Resolve does not
+// call it.
 func TestPlannedFunctions(t *testing.T) {
 	t.Parallel()
 	key := expr.NewPlanKey()
@@ -93,8 +93,7 @@ func TestPlannedFunctions(t *testing.T) {
 	}
 }
 
-// What is wrong with a text is found by Plan as by Expand, in the same place, and
-// in strict mode too.
+// Plan finds the same faults as Expand, in the same places, and in strict mode too.
 //
 // E02
 func TestPlanRefusesAsExpand(t *testing.T) {
@@ -125,28 +124,28 @@ func TestPlanRefusesAsExpand(t *testing.T) {
 	}
 }
 
-// What is put off is not known to Plan, and so it is not used there.
-func TestPutOffCallsAreNotUsed(t *testing.T) {
+// Plan does not know the result of a deferred call, so it does not allow its use.
+func TestDeferredCallsAreNotUsed(t *testing.T) {
 	t.Parallel()
-	const put = "the call is deferred: its result may be placed into text, but not "
+	const deferred = "the call is deferred: its result may be placed into text, but not "
 	for _, tt := range []struct {
 		name, text string
 		column     int
 		reason     string
 	}{
-		{"argument", `<+secrets.getJWT(path.join("a"))>`, 18, put + "passed as an argument, because it is not known before the step runs"},
-		{"part of an argument", `<+secrets.getJWT("p_" + path.join("a"))>`, 18, put + "passed as an argument, because"},
-		{"argument in a string", `<+secrets.getJWT("p_<+path.join('a')>")>`, 18, put + "passed as an argument, because"},
-		{"argument by concat", `<+secrets.getJWT("p_".concat(path.join('a')))>`, 18, put + "passed as an argument, because"},
-		{"argument by a receiver", `<+secrets.getJWT(<+path.join('a')>.concat("x"))>`, 18, put + "passed as an argument, because"},
-		{"argument by a branch", `<+secrets.getJWT(true ? path.join("a") : "b")>`, 18, put + "passed as an argument, because"},
-		{"compared", `<+path.join("a") == "a" ? "b" : "c">`, 3, put + "compared, because"},
-		{"compared, joined", `<+"a" != "x" + path.join("a") ? "b" : "c">`, 10, put + "compared, because"},
-		{"condition", `<+path.join("a") ? "b" : "c">`, 3, put + "made a condition, because"},
-		{"and", `<+false && path.join("a")>`, 12, put + "made a condition, because"},
-		{"not", `<+!path.join("a")>`, 4, put + "made a condition, because"},
-		{"field", `<+path.join("a").x>`, 3, put + "asked for a field, because"},
-		{"index", `<+path.join("a")[0]>`, 3, put + "indexed, because"},
+		{"argument", `<+secrets.getJWT(path.join("a"))>`, 18, deferred + "passed as an argument, because it is not known before the step runs"},
+		{"part of an argument", `<+secrets.getJWT("p_" + path.join("a"))>`, 18, deferred + "passed as an argument, because"},
+		{"argument in a string", `<+secrets.getJWT("p_<+path.join('a')>")>`, 18, deferred + "passed as an argument, because"},
+		{"argument by concat", `<+secrets.getJWT("p_".concat(path.join('a')))>`, 18, deferred + "passed as an argument, because"},
+		{"argument by a receiver", `<+secrets.getJWT(<+path.join('a')>.concat("x"))>`, 18, deferred + "passed as an argument, because"},
+		{"argument by a branch", `<+secrets.getJWT(true ? path.join("a") : "b")>`, 18, deferred + "passed as an argument, because"},
+		{"compared", `<+path.join("a") == "a" ? "b" : "c">`, 3, deferred + "compared, because"},
+		{"compared, joined", `<+"a" != "x" + path.join("a") ? "b" : "c">`, 10, deferred + "compared, because"},
+		{"condition", `<+path.join("a") ? "b" : "c">`, 3, deferred + "made a condition, because"},
+		{"and", `<+false && path.join("a")>`, 12, deferred + "made a condition, because"},
+		{"not", `<+!path.join("a")>`, 4, deferred + "made a condition, because"},
+		{"field", `<+path.join("a").x>`, 3, deferred + "asked for a field, because"},
+		{"index", `<+path.join("a")[0]>`, 3, deferred + "indexed, because"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -160,9 +159,9 @@ func TestPutOffCallsAreNotUsed(t *testing.T) {
 	}
 }
 
-// Nobody but Plan writes a placeholder: not in the text, not in a value, and not
-// in pieces that only become one in the result.
-func TestWrittenPlaceholders(t *testing.T) {
+// Only Plan may write a placeholder. It is refused in the text, in a value, and in pieces that
+// form one in the result.
+func TestForgedPlaceholders(t *testing.T) {
 	t.Parallel()
 	key := expr.NewPlanKey()
 	var h host
@@ -208,8 +207,7 @@ func TestWrittenPlaceholders(t *testing.T) {
 	}
 }
 
-// A key, a place or an Env that is malformed is the host's mistake, whatever the
-// text.
+// A malformed key, place or Env is an error of the host, whatever the text is.
 func TestPlanConfiguration(t *testing.T) {
 	t.Parallel()
 	key := expr.NewPlanKey()

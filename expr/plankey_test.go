@@ -15,7 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// What Text returns, and nothing else, is read back.
+// ParsePlanKey restores the key from the exact result of Text, and from no other text.
 func TestPlanKeyText(t *testing.T) {
 	t.Parallel()
 	key, other := expr.NewPlanKey(), expr.NewPlanKey()
@@ -31,13 +31,13 @@ func TestPlanKeyText(t *testing.T) {
 	planned := mustPlan(t, source, manager(), key, place...)
 	var h host
 	if got, err := expr.Resolve(t.Context(), planned, h.env(), read, place...); err != nil || got != "getJWT[c]" {
-		t.Errorf("with the key read: %q, %v", got, err)
+		t.Errorf("Resolve with the parsed key = %q, %v", got, err)
 	}
 	if got := (expr.PlanKey{}).Text(); got != "" {
 		t.Errorf("the zero PlanKey is %q", got)
 	}
 	last := strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", text[42])
-	loose := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last|1 : last|1+1] // bits that mean nothing
+	loose := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last|1 : last|1+1] // the unused bits of the last character are set
 	for _, bad := range []string{"", " " + text, text + "\n", text[:20] + "\n" + text[20:], text + "=", text[:42], text + "A", text[:42] + loose, "+" + text[1:], "plan key [REDACTED]"} {
 		k, err := expr.ParsePlanKey(bad)
 		if err == nil || k.Text() != "" {
@@ -50,7 +50,7 @@ func TestPlanKeyText(t *testing.T) {
 	}
 }
 
-// No verb and no encoder shows a key, wherever it stands.
+// No verb and no encoder shows a key, alone or in a struct.
 //
 // D08
 func TestPlanKeyDoesNotPrint(t *testing.T) {

@@ -14,11 +14,11 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// runnerVariable makes a runner of the test's program: its value is the step.
+// runnerVariable is an environment variable. If it is set, the test program acts as the runner
+// of the step that it names.
 const runnerVariable = "OIDCTOKEN_TEST_RUNNER"
 
-// runStep reads the key, a line, and the plan of a step from one pipe, and
-// writes what the step would be given.
+// runStep reads the key, a line, and the plan of a step from in, and writes the resolved text.
 func runStep(step string, in io.Reader, out io.Writer) error {
 	r := bufio.NewReader(in)
 	line, err := r.ReadString('\n')
@@ -46,8 +46,8 @@ func runStep(step string, in io.Reader, out io.Writer) error {
 	return err
 }
 
-// The manager plans, in this process, what another one resolves: with the key
-// and for the step that it was planned for alone.
+// This process plans and another process resolves. Resolve succeeds only with the key and for
+// the step of the plan.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	program, err := os.Executable()
@@ -58,13 +58,13 @@ func TestTwoProcesses(t *testing.T) {
 	env := manager()
 	planned := mustPlan(t, `echo <+secrets.getJWT(<+stage.variables.conn>)>`, env, key, "build", "test", "run")
 	if strings.Contains(planned, "gcp_prod") || strings.Contains(planned, "getJWT") {
-		t.Errorf("the plan shows what it asks for: %s", planned)
+		t.Errorf("the plan shows the function or its argument: %s", planned)
 	}
 	for _, tt := range []struct {
 		name string
 		step string
 		key  expr.PlanKey
-		want string // "" is a refusal
+		want string // "" means that Resolve refuses
 	}{
 		{"the step", "test", key, "echo token of account.gcp_prod by process %d"},
 		{"another step", "deploy", key, ""},

@@ -12,21 +12,21 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// Whatever one byte of a placeholder is replaced by, and wherever one is put in
-// or left out, nothing is called: not even for the placeholder before it.
+// If one byte of a placeholder is replaced, inserted or removed, no function is called, not
+// even for an earlier placeholder.
 func TestEditedPlaceholders(t *testing.T) {
 	t.Parallel()
 	key := expr.NewPlanKey()
 	for _, source := range []string{
 		"<+secrets.getJWT('a')>\n <+secrets.getJWT('b')> ",
-		"<+secrets.getJWT('" + strings.Repeat("b", 100) + "')> ", // whose last character has bits to spare, and no other to show that it is missing
+		"<+secrets.getJWT('" + strings.Repeat("b", 100) + "')> ", // its last character has unused bits, and no later character reveals the change
 	} {
 		text := mustPlan(t, source, manager(), key, place...)
 		at := placeholder.FindAllStringIndex(text, -1)
 		last := at[len(at)-1]
 		check := func(how string, i int, edited string) {
 			t.Helper()
-			if strings.Contains(edited, text[last[0]:last[1]]) { // put before it, then
+			if strings.Contains(edited, text[last[0]:last[1]]) { // the byte was inserted before the placeholder
 				return
 			}
 			if e := mustRefuse(t, edited, key, place...); !errors.Is(&e, expr.ErrPlaceholder) {
@@ -35,7 +35,7 @@ func TestEditedPlaceholders(t *testing.T) {
 		}
 		for i := last[0]; i < last[1]; i++ {
 			for c := range 256 {
-				if byte(c) != text[i] && (len(at) == 1 || c%16 == 1) { // some, beside another
+				if byte(c) != text[i] && (len(at) == 1 || c%16 == 1) { // a sample of the values for the inner bytes
 					check("replaced", i, text[:i]+string([]byte{byte(c)})+text[i+1:])
 				}
 			}
@@ -47,7 +47,7 @@ func TestEditedPlaceholders(t *testing.T) {
 	}
 }
 
-// A placeholder is good for one text of one step of one execution.
+// A placeholder is valid for one text of one step of one execution.
 func TestForeignPlaceholders(t *testing.T) {
 	t.Parallel()
 	key, other := expr.NewPlanKey(), expr.NewPlanKey()
@@ -76,8 +76,7 @@ func TestForeignPlaceholders(t *testing.T) {
 	}
 }
 
-// A user who has seen a plan, and writes to the same text before it is
-// resolved, cannot use again what is in it.
+// A user who has seen a plan cannot reuse its placeholders in the same text.
 func TestCopiedPlaceholders(t *testing.T) {
 	t.Parallel()
 	key := expr.NewPlanKey()
@@ -105,14 +104,14 @@ func TestCopiedPlaceholders(t *testing.T) {
 			wantError(t, expr.Error{Line: tt.line, Column: tt.column, Reason: "copied from another text", Err: expr.ErrPlaceholder}, e)
 		})
 	}
-	for _, whole := range []string{planned, "x" + a + "<+input>" + b, a2 + b2} { // what is around them may change
+	for _, whole := range []string{planned, "x" + a + "<+input>" + b, a2 + b2} { // the text around the placeholders may change
 		if _, err := expr.Resolve(t.Context(), whole, new(host).env(), key, place...); err != nil {
 			t.Errorf("Resolve(%q): %v", whole, err)
 		}
 	}
 }
 
-// What looks like a placeholder is one or refused.
+// A text that looks like a placeholder is either a valid placeholder or refused.
 func TestHandwrittenPlaceholders(t *testing.T) {
 	t.Parallel()
 	key := expr.NewPlanKey()
@@ -139,8 +138,8 @@ func TestHandwrittenPlaceholders(t *testing.T) {
 	}
 }
 
-// What a text has become before it is resolved is text: no expression in it is
-// evaluated, and no result scanned.
+// Text that was added after Plan stays text: no expression in it is evaluated, and no result is
+// scanned.
 //
 // E01
 func TestResolveScansOnce(t *testing.T) {
@@ -156,7 +155,7 @@ func TestResolveScansOnce(t *testing.T) {
 			return result, nil
 		}}},
 		Variables: map[string]func(string) (string, bool){"stage": func(string) (string, bool) {
-			t.Error("a variable has been read")
+			t.Error("Resolve read a variable")
 			return "", true
 		}},
 		Strict: true,
@@ -176,8 +175,8 @@ func TestResolveScansOnce(t *testing.T) {
 	}
 }
 
-// The failure of a call is the step's, with the place of its placeholder; what
-// was resolved before is dropped, and what comes later is not called.
+// If a call fails, the error has the place of its placeholder. Earlier results are dropped, and
+// no later function is called.
 //
 // E02
 func TestResolveFails(t *testing.T) {
@@ -233,7 +232,7 @@ func TestResolveFails(t *testing.T) {
 	}
 }
 
-// A field is not asked of a function that has lost its fields.
+// Resolve fails if the placeholder reads a field and the function no longer has fields.
 func TestResolveField(t *testing.T) {
 	t.Parallel()
 	key := expr.NewPlanKey()
@@ -250,8 +249,8 @@ func TestResolveField(t *testing.T) {
 	}
 }
 
-// A plan shows neither function nor connector, not by its length either, and no
-// two placeholders are alike.
+// A plan does not reveal the function or the connector, not even by its length, and no two
+// placeholders are equal.
 func TestPlaceholdersAreOpaque(t *testing.T) {
 	t.Parallel()
 	key := expr.NewPlanKey()
@@ -266,7 +265,7 @@ func TestPlaceholdersAreOpaque(t *testing.T) {
 			t.Errorf("placeholder %d has %d bytes, the first %d", i, len(line), len(lines[0]))
 		}
 		if slices.Index(lines, line) != i {
-			t.Errorf("placeholder %d is there twice", i)
+			t.Errorf("placeholder %d occurs twice", i)
 		}
 		if strings.Trim(line, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
 			t.Errorf("placeholder %d is %q", i, line)

@@ -21,7 +21,7 @@ func roots(known ...string) expr.Env {
 	return env
 }
 
-// A root that is close to a known one is an error that names it.
+// A root that is close to a known one is an error that names the known one.
 func TestNearMiss(t *testing.T) {
 	t.Parallel()
 	known := []string{"pipeline", "stage", "env", "step"}
@@ -64,8 +64,8 @@ func TestNearMiss(t *testing.T) {
 	wantError(t, expr.Error{Line: 1, Column: 14, Function: "piepline.x", Reason: `unknown root "piepline" in an expression that has to be resolved here: did you mean "pipeline"?`}, got)
 }
 
-// Other roots pass: those that are not close, those that platforms are known to
-// have, and those that the host lists.
+// Other unknown roots pass through: roots that are not close, common roots of platforms, and
+// roots that the host lists.
 func TestForeignRoots(t *testing.T) {
 	t.Parallel()
 	common := []string{
@@ -74,7 +74,7 @@ func TestForeignRoots(t *testing.T) {
 		"parameters", "pipeline", "project", "repeat", "runner", "service", "serviceVariables", "stage", "step", "stepGroup", "steps", "strategy",
 		"template", "trigger", "user", "variable", "variables", "vars", "workflow", "xml",
 	}
-	// Each of them alone is known, and the others are not.
+	// Each known root is tested alone, with the other roots unknown.
 	for _, known := range common {
 		for _, root := range common {
 			if root == known {
@@ -123,7 +123,7 @@ func TestForeignRoots(t *testing.T) {
 	}
 }
 
-// A function has two spellings, and the callee sees the one that is bound.
+// A function has two spellings. Call receives the field in the spelling of Env.Functions.
 func TestSpellings(t *testing.T) {
 	t.Parallel()
 	for camel, snake := range map[string]string{
@@ -168,7 +168,8 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
-// A root has one spelling: another is a near miss, and further on unknown.
+// A root has one spelling. Another spelling is a misspelling, or an unknown root inside an
+// expression.
 func TestRootHasOneSpelling(t *testing.T) {
 	t.Parallel()
 	env := roots("v")
@@ -178,7 +179,8 @@ func TestRootHasOneSpelling(t *testing.T) {
 	}
 }
 
-// A function with a snake_case path of its own is called by it, and no spelling means two functions.
+// A function whose path is in snake_case is called by that path. Two functions cannot share a
+// spelling.
 func TestSpellingsThatCollide(t *testing.T) {
 	t.Parallel()
 	call := func(result string) expr.Func {

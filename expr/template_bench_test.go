@@ -8,8 +8,8 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// BenchmarkExpand shows, by MB/s, that the time of each shape is linear: 4 MiB
-// cost at most 4.4 times what 1 MiB costs. "openers" ends at the depth limit.
+// BenchmarkExpand shows, by MB/s, that the time of each shape is linear: 4 MiB cost at most 4.4
+// times as much as 1 MiB. "openers" ends at the depth limit.
 func BenchmarkExpand(b *testing.B) {
 	many := func(size int) string {
 		return strings.Repeat("<+stage.name>"+strings.Repeat("x", size/expr.MaxExpressions-13), expr.MaxExpressions)

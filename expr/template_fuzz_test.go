@@ -9,8 +9,8 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// FuzzExpand looks for panics, results along with errors, errors without a type
-// or with a place outside the text, and for Check and Expand to disagree.
+// FuzzExpand looks for panics, for results together with errors, for errors of another type or
+// with a place outside the text, and for differences between Check and Expand.
 func FuzzExpand(f *testing.F) {
 	for _, text := range passing {
 		f.Add(text, false)
@@ -42,7 +42,7 @@ func FuzzExpand(f *testing.F) {
 		calls := len(h.calls)
 		checkErr := tmpl.Check(env)
 		if len(h.calls) != calls {
-			t.Error("Check has called a function")
+			t.Error("Check called a function")
 		}
 		if checkErr != nil && (err == nil || checkErr.Error() != err.Error() || calls > 0) {
 			t.Errorf("Check: %v, Expand: %v, with %d calls", checkErr, err, calls)
@@ -57,8 +57,8 @@ func FuzzExpand(f *testing.F) {
 	})
 }
 
-// FuzzDelimiters looks for the same in all delimiters, with an author's variable
-// and a user's in the text, and for a user's value that is read as an expression.
+// FuzzDelimiters looks for the same faults with all delimiters, and with an author's and a
+// user's variable in the text. The user's value must never be read as an expression.
 func FuzzDelimiters(f *testing.F) {
 	for _, text := range append(slices.Clone(passing), "<+author.v>${{ author.v }}", `<\+$\{{<+5${{}}`, `${{ "${{ author.v }}" }}<+"<\+">`) {
 		f.Add(text, "<+user.v>${{ user.v }}", `<+path.fail()>`, uint8(3))
@@ -88,11 +88,11 @@ func FuzzDelimiters(f *testing.F) {
 	})
 }
 
-// checkPlace fails unless err is an *Error within text, and got empty.
+// checkPlace fails unless err is an *Error with a place in text, and got is empty.
 func checkPlace(t *testing.T, text, got string, err error) {
 	t.Helper()
 	if got != "" {
-		t.Errorf("a result %q along with %v", got, err)
+		t.Errorf("result %q together with the error %v", got, err)
 	}
 	var e *expr.Error
 	if !errors.As(err, &e) {

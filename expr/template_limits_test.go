@@ -13,7 +13,7 @@ func nested(depth int, core string) string {
 	return strings.Repeat("<+", depth) + core + strings.Repeat(">", depth)
 }
 
-// Each limit is reached without an error, and passed with one that has a place.
+// A text at a limit succeeds. A text above a limit fails with a place.
 //
 // E03
 func TestLimits(t *testing.T) {
@@ -68,7 +68,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// The limit of a value holds for a variable too; each of several may reach it.
+// The size limit applies to a variable too. Several values may each reach it.
 //
 // E03
 func TestVariableLimit(t *testing.T) {
@@ -85,7 +85,7 @@ func TestVariableLimit(t *testing.T) {
 	wantError(t, expr.Error{Line: 1, Column: 3, Function: "v.a", Reason: "the result has more than"}, mustFail(t, "<+v.a>", env))
 }
 
-// What passes through is no result: its grammar and its size are not limited.
+// The grammar and the size of an expression that passes through are not limited.
 //
 // E03
 func TestWhatPassesIsNotLimited(t *testing.T) {
@@ -105,8 +105,7 @@ func TestWhatPassesIsNotLimited(t *testing.T) {
 	}
 }
 
-// shapes are hostile texts of any size, each of them one that Parse reads to its
-// end or to a limit.
+// shapes are hostile texts of any size. Parse reads each to its end or to a limit.
 var shapes = []struct {
 	name string
 	text func(size int) string
@@ -151,9 +150,9 @@ var shapes = []struct {
 	{"lines, then a fault", fill("", "\n", "<+x")},
 }
 
-// Parse looks at every byte a bounded number of times, so that its time is
-// linear: what holds for 16 KiB holds for 1 MiB. The bound is that of the scanner, the
-// parser, and the look-ahead of each for a path.
+// Parse looks at every byte a limited number of times, so its time is linear: a bound that
+// applies to 16 KiB applies to 1 MiB too. The bound counts the scanner, the parser, and the
+// look-ahead of each for a path.
 //
 // E03
 func TestParseIsLinear(t *testing.T) {
@@ -173,8 +172,8 @@ func TestParseIsLinear(t *testing.T) {
 	}
 }
 
-// A function that Expand calls and a fault that it reports cost no more in a
-// large text: work other than copying does not grow with it.
+// Apart from copying, a call of a function and the report of a fault cost no more in a large
+// text than in a small one.
 //
 // E03
 func TestExpandAllocatesLinearly(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// Whatever functions and variables return, it is placed as it is and nothing in
-// it is evaluated, alone or together with what is around it.
+// Results of functions and variables are placed unchanged. Nothing in them is evaluated, alone
+// or together with the text around them.
 //
 // E01
 func TestResultsAreNotScanned(t *testing.T) {
@@ -31,7 +31,7 @@ func TestResultsAreNotScanned(t *testing.T) {
 					return result + strings.Join(c.Args, ""), nil
 				}},
 				"secrets.getJWT": {MaxArgs: 1, Call: func(context.Context, expr.Call) (string, error) {
-					t.Fatal("a result has been evaluated")
+					t.Fatal("a result was evaluated")
 					return "", nil
 				}},
 			},
@@ -48,13 +48,13 @@ func TestResultsAreNotScanned(t *testing.T) {
 			t.Fatalf("Expand (-want +got):\n%s", diff)
 		}
 		if calls != 2 {
-			t.Fatalf("f.x has been called %d times", calls)
+			t.Fatalf("f.x was called %d times", calls)
 		}
 	})
 }
 
-// An expression of an unknown root is kept byte for byte, and what follows it is
-// still evaluated: its end has been found.
+// An expression with an unknown root stays unchanged. Its end is found, so the text after it is
+// still evaluated.
 func TestUnknownRootsPass(t *testing.T) {
 	t.Parallel()
 	before := rapid.SampledFrom([]string{"", " ", "\n", "!", "(", `"a>" + `, `'' == `, "true ? "})
@@ -78,7 +78,7 @@ func TestUnknownRootsPass(t *testing.T) {
 	})
 }
 
-// Any string can be written in each of the three kinds of quotes.
+// Every string can be written with each of the three kinds of quotes.
 func TestQuotedStrings(t *testing.T) {
 	t.Parallel()
 	plain := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `'`, `\'`)
