@@ -101,7 +101,9 @@ func TestNoAccount(t *testing.T) {
 // nobody is a host whose Connectors forget the error.
 type nobody struct{}
 
-func (nobody) Connector(context.Context, broker.Home) (*broker.Connector, error) { return nil, nil }
+func (nobody) Connector(context.Context, broker.ConnectorKey) (*broker.Connector, error) {
+	return nil, nil
+}
 
 func TestConnectorsWithoutAnswer(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
@@ -161,7 +163,7 @@ func TestFileTwice(t *testing.T) {
 // A refused delivery leaves the cloud to the next.
 func TestDeliverAfterRefusal(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
-	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "broken"}] = &broker.Connector{Exchanger: broken{newCloud("gcp")}}
+	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "broken"}] = &broker.Connector{Exchanger: broken{newCloud("gcp")}}
 	b := start(t, config)
 	step := newStep(t, b, scope("payments", "ledger"))
 	for _, ref := range []string{"account.broken", "account.missing", "org..id"} {

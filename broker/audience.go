@@ -42,7 +42,7 @@ func parseAudience(query string, header http.Header, body []byte) (string, error
 	if rest, ok := strings.CutPrefix(query, "v=1?"); ok {
 		query = rest
 	}
-	var found named
+	var found audienceFinder
 	if err := found.parameters(query); err != nil {
 		return "", err
 	}
@@ -53,22 +53,22 @@ func parseAudience(query string, header http.Header, body []byte) (string, error
 }
 
 // named is the one audience that the parts of a request name.
-type named struct{ audience string }
+type audienceFinder struct{ audience string }
 
-func (n *named) add(audience string) error {
+func (f *audienceFinder) add(audience string) error {
 	switch {
 	case audience == "":
 		return badRequest("the audience is empty")
-	case n.audience != "" && n.audience != audience:
+	case f.audience != "" && f.audience != audience:
 		return badRequest("it names more than one audience")
 	}
-	n.audience = audience
+	f.audience = audience
 	return nil
 }
 
 // parameters reads the application/x-www-form-urlencoded text of a query or a
 // body. It ignores parameters that name no audience.
-func (n *named) parameters(text string) error {
+func (f *audienceFinder) parameters(text string) error {
 	for parameter := range strings.SplitSeq(text, "&") {
 		rawName, rawValue, _ := strings.Cut(parameter, "=")
 		name, err := url.QueryUnescape(rawName)
@@ -83,7 +83,7 @@ func (n *named) parameters(text string) error {
 		case name == "audience" && strings.Contains(rawValue, ";"): // which some take for "&"
 			return badRequest("the audience has a semicolon that is not escaped")
 		case name == "audience":
-			if err := n.add(value); err != nil {
+			if err := f.add(value); err != nil {
 				return err
 			}
 		case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }):
@@ -97,7 +97,7 @@ func (n *named) parameters(text string) error {
 
 // body reads the body of a request. Many clients send JSON with the
 // Content-Type of a form, so the text itself says which it is.
-func (n *named) body(header http.Header, text []byte) error {
+func (f *audienceFinder) body(header http.Header, text []byte) error {
 	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type")) // empty if it is malformed
 	switch {
 	case len(text) == 0:
@@ -105,7 +105,7 @@ func (n *named) body(header http.Header, text []byte) error {
 	case header.Get("Content-Encoding") != "":
 		return badRequest("the body has a Content-Encoding")
 	case text[0] != '{' && mediaType == "application/x-www-form-urlencoded":
-		return n.parameters(string(text))
+		return f.parameters(string(text))
 	}
 	var members map[string]string
 	if err := tokenhttp.DecodeJSON(text, &members); err != nil {
@@ -115,7 +115,7 @@ func (n *named) body(header http.Header, text []byte) error {
 		if name != "audience" {
 			return badRequest("the body has another member than audience")
 		}
-		if err := n.add(value); err != nil { // null is empty
+		if err := f.add(value); err != nil { // null is empty
 			return err
 		}
 	}

@@ -91,13 +91,13 @@ func (e Event) MarshalJSON() ([]byte, error) { return e.record().MarshalJSON() }
 
 // delivered is that a grant's token, or without one its credential or environment,
 // was given to the step.
-func (g *grant) delivered(expires time.Time, token *oidctoken.Token) Event {
-	e := Event{Kind: Delivered, Connector: g.ref.String(), Cloud: g.connector.cloud(), Audience: g.audience, Expires: expires}
+func (rc *resolvedConnector) deliveredEvent(expires time.Time, token *oidctoken.Token) Event {
+	e := Event{Kind: Delivered, Connector: rc.ref.String(), Cloud: rc.connector.cloud(), Audience: rc.audience, Expires: expires}
 	switch {
 	case token != nil:
 		e.TokenID, e.KeyID = token.ID(), token.KeyID()
 	case !expires.IsZero():
-		e.SessionName, _ = g.sessionName() // the credential's exchange had it: there is no error
+		e.SessionName, _ = rc.sessionName() // the credential's exchange had it: there is no error
 	}
 	return e
 }
@@ -116,34 +116,34 @@ func (b *Broker) audit(ctx context.Context, e Event) {
 }
 
 // observe tells of an exchange, for whichever step began it.
-func (b *Broker) observe(ctx context.Context, told exchange.CacheEvent) {
-	scope := told.Target.Scope
+func (b *Broker) observe(ctx context.Context, event exchange.CacheEvent) {
+	scope := event.Target.Scope
 	connector := scope.Connector
 	ref := Ref{connector.Level, connector.ID}.String()
 	e := Event{
 		Kind:      Exchanged,
 		Scope:     scope,
 		Connector: ref,
-		Cloud:     cloudOf(told.Target.Exchanger),
+		Cloud:     cloudOf(event.Target.Exchanger),
 		Audience:  scope.Audience,
-		TokenID:   told.TokenID,
-		KeyID:     told.KeyID,
+		TokenID:   event.TokenID,
+		KeyID:     event.KeyID,
 
-		SessionName: told.Target.SessionName,
+		SessionName: event.Target.SessionName,
 
-		Expires: told.Expires,
-		Took:    told.Took,
-		Late:    told.Late,
-		Err:     told.Err,
+		Expires: event.Expires,
+		Took:    event.Took,
+		Late:    event.Late,
+		Err:     event.Err,
 	}
 	e.Scope.Audience, e.Scope.Profile, e.Scope.Connector = "", nil, nil // which are the connector's
-	if told.Renewal {
+	if event.Renewal {
 		e.Kind = Refreshed
 	}
 	b.audit(ctx, e)
-	if told.Err != nil && told.Renewal {
+	if event.Err != nil && event.Renewal {
 		b.config.Logger.LogAttrs(ctx, slog.LevelWarn, "a connector's credential could not be renewed, and the last one serves on",
-			slog.String("connector", ref), slog.Time("until", told.Expires), slog.Any("error", loggable(told.Err)))
+			slog.String("connector", ref), slog.Time("until", event.Expires), slog.Any("error", loggable(event.Err)))
 	}
 }
 

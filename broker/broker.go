@@ -72,7 +72,7 @@ type Broker struct {
 	credentials *exchange.Cache
 
 	exchangers exchangers
-	noted      noted
+	notes      noteSet
 
 	closed atomic.Bool // set with mu held
 	mu     sync.Mutex
@@ -126,13 +126,13 @@ func New(c Config) (*Broker, error) {
 // Without Purge, that is noticed within a minute, and by an endpoint at once.
 // What a step has read, and what a cloud has issued, lives until it expires.
 // After Close, Purge does nothing.
-func (b *Broker) Purge(home Home) {
-	b.exchangers.forget(home)
-	b.credentials.Purge(home.name())
+func (b *Broker) Purge(key ConnectorKey) {
+	b.exchangers.forget(key)
+	b.credentials.Purge(key.cacheKey())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for s := range b.steps {
-		s.look()
+		s.checkFiles()
 	}
 }
 

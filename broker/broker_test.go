@@ -156,11 +156,11 @@ func expand(t *testing.T, step *broker.Step, text string) string {
 func TestOneConnectorServesEveryProject(t *testing.T) {
 	b := newBroker(t, newCloud("gcp"))
 	subs := make(map[string]bool)
-	for _, home := range [][2]string{{"payments", "ledger"}, {"payments", "other"}, {"risk", "ledger"}} {
-		claims := payload(expand(t, newStep(t, b, scope(home[0], home[1])), `<+secrets.getJWT("account.gcp_prod")>`))
+	for _, key := range [][2]string{{"payments", "ledger"}, {"payments", "other"}, {"risk", "ledger"}} {
+		claims := payload(expand(t, newStep(t, b, scope(key[0], key[1])), `<+secrets.getJWT("account.gcp_prod")>`))
 		subs[claims["sub"].(string)] = true
 		got := []any{claims["organization_id"], claims["project_id"], claims["connector_id"], claims["connector_scope"], claims["connector_uid"]}
-		if diff := cmp.Diff([]any{home[0], home[1], "gcp_prod", "account", "c-1"}, got); diff != "" {
+		if diff := cmp.Diff([]any{key[0], key[1], "gcp_prod", "account", "c-1"}, got); diff != "" {
 			t.Errorf("claims (-want +got):\n%s", diff)
 		}
 	}

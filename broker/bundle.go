@@ -17,9 +17,9 @@ import (
 // where file names that differ in letter case are the same. It has letters,
 // digits, _ and - only, and begins with neither a dot nor a hyphen, so that no
 // shell and no tool reads it as something else.
-func fileName(g *grant) string {
-	ref := g.ref.String()
-	sum := sha256.Sum256([]byte(ref + " " + g.audience))
+func fileName(rc *resolvedConnector) string {
+	ref := rc.ref.String()
+	sum := sha256.Sum256([]byte(ref + " " + rc.audience))
 	readable := strings.NewReplacer(".", "-", "$", "_").Replace(ref)
 	if readable[0] == '-' {
 		readable = "_" + readable[1:]
@@ -28,11 +28,11 @@ func fileName(g *grant) string {
 }
 
 // tokenName is where the grant's JWT is, below the step's directory.
-func tokenName(g *grant) string { return filepath.Join(privateDir, fileName(g)+".jwt") }
+func tokenName(rc *resolvedConnector) string { return filepath.Join(privateDir, fileName(rc)+".jwt") }
 
 // tokenFile returns the path of a file that holds the grant's JWT and is kept
 // fresh.
-func (s *Step) tokenFile(ctx context.Context, g *grant) (string, error) {
+func (s *Step) tokenFile(ctx context.Context, rc *resolvedConnector) (string, error) {
 	end, err := s.begin()
 	if err != nil {
 		return "", err
@@ -42,20 +42,20 @@ func (s *Step) tokenFile(ctx context.Context, g *grant) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ref, audience := g.ref.String(), g.audience
-	err = s.keep(ctx, &keptFile{path: tokenName(g), source: "the token of " + ref + " for " + audience, render: func(ctx context.Context, u *usage) (string, error) {
-		g, err := s.grant(ctx, ref, audience) // which may have been revoked
+	ref, audience := rc.ref.String(), rc.audience
+	err = s.keep(ctx, &keptFile{path: tokenName(rc), source: "the token of " + ref + " for " + audience, render: func(ctx context.Context, u *usage) (string, error) {
+		rc, err := s.authorize(ctx, ref, audience) // which may have been revoked
 		if err != nil {
 			return "", err
 		}
-		return jwt(ctx, call{step: s, grant: g, usage: u})
+		return jwt(ctx, call{step: s, resolved: rc, usage: u})
 	}})
-	return filepath.Join(dir, tokenName(g)), err
+	return filepath.Join(dir, tokenName(rc)), err
 }
 
 // valueFile returns the path of a file that holds a variable of the grant's
 // credential for the scopes, and is kept fresh.
-func (s *Step) valueFile(ctx context.Context, g *grant, scopes, variable string) (string, error) {
+func (s *Step) valueFile(ctx context.Context, rc *resolvedConnector, scopes, variable string) (string, error) {
 	end, err := s.begin()
 	if err != nil {
 		return "", err
@@ -66,28 +66,28 @@ func (s *Step) valueFile(ctx context.Context, g *grant, scopes, variable string)
 		return "", err
 	}
 	sum := sha256.Sum256([]byte(variable + " " + scopes))
-	path := filepath.Join(privateDir, fileName(g)+"-"+hex.EncodeToString(sum[:16])+".value")
-	ref, audience := g.ref.String(), g.audience
+	path := filepath.Join(privateDir, fileName(rc)+"-"+hex.EncodeToString(sum[:16])+".value")
+	ref, audience := rc.ref.String(), rc.audience
 	err = s.keep(ctx, &keptFile{path: path, source: variable + " of " + ref + " for " + audience + " " + scopes, render: func(ctx context.Context, u *usage) (string, error) {
-		g, err := s.grant(ctx, ref, audience) // which may have been revoked
+		rc, err := s.authorize(ctx, ref, audience) // which may have been revoked
 		if err != nil {
 			return "", err
 		}
-		return credentialValue(variable)(ctx, call{step: s, grant: g, scope: scopes, usage: u})
+		return credentialValue(variable)(ctx, call{step: s, resolved: rc, scope: scopes, usage: u})
 	}})
 	return filepath.Join(dir, path), err
 }
 
 // bundle writes what the tools of the grant's cloud need, and returns the variables
 // that lead to it: the same for a step each time. Files that are there stay.
-func (s *Step) bundle(ctx context.Context, g *grant) (map[string]string, error) {
+func (s *Step) bundle(ctx context.Context, rc *resolvedConnector) (map[string]string, error) {
 	end, err := s.begin()
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	name := fileName(g)
-	env, err := s.makeBundle(ctx, g, name)
+	name := fileName(rc)
+	env, err := s.makeBundle(ctx, rc, name)
 	if err != nil {
 		return nil, err
 	}
@@ -103,43 +103,43 @@ func (s *Step) bundle(ctx context.Context, g *grant) (map[string]string, error) 
 // makeBundle writes what leads tools to a file that is kept fresh, and to the step's
 // endpoint. The file itself comes last: what fails before leaves nothing that
 // serves. It returns no variables if the Exchanger has nothing for tools.
-func (s *Step) makeBundle(ctx context.Context, g *grant, name string) (map[string]string, error) {
+func (s *Step) makeBundle(ctx context.Context, rc *resolvedConnector, name string) (map[string]string, error) {
 	env := make(map[string]string)
 	within := filepath.Join(privateDir, name)
-	files, filed := g.connector.fileSourced()
-	if filed {
+	files, hasFiles := rc.connector.fileSourced()
+	if hasFiles {
 		dir, err := s.Dir()
 		if err != nil {
 			return nil, err
 		}
-		token := filepath.Join(dir, tokenName(g))
+		token := filepath.Join(dir, tokenName(rc))
 		err = s.writeBundle(ctx, env, within, func(dir string) (*exchange.Bundle, error) {
 			if named, ok := files.(exchange.SessionBundler); ok {
-				return s.sessionBundle(named, g, dir, token)
+				return s.sessionBundle(named, rc, dir, token)
 			}
 			return files.Bundle(dir, token)
 		})
 		if err != nil {
-			return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
+			return nil, fmt.Errorf("broker: connector %s: %w", rc.ref, err)
 		}
-		filed = len(env) > 0
+		hasFiles = len(env) > 0
 	}
 	// Tools that can be given the credential itself have the choice.
-	_, container := g.connector.Exchanger.(exchange.ContainerSourced)
-	if ex, ok := g.connector.Exchanger.(exchange.EndpointSourced); ok && (container || !filed) {
+	_, container := rc.connector.Exchanger.(exchange.ContainerSourced)
+	if ex, ok := rc.connector.Exchanger.(exchange.EndpointSourced); ok && (container || !hasFiles) {
 		e, err := s.listen()
 		if err != nil {
 			return nil, err
 		}
 		err = s.writeBundle(ctx, env, filepath.Join(within, "endpoint"), func(dir string) (*exchange.Bundle, error) {
-			return ex.EndpointBundle(dir, e.of(g))
+			return ex.EndpointBundle(dir, e.of(rc))
 		})
 		if err != nil {
-			return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
+			return nil, fmt.Errorf("broker: connector %s: %w", rc.ref, err)
 		}
 	}
-	if filed {
-		if _, err := s.tokenFile(ctx, g); err != nil {
+	if hasFiles {
+		if _, err := s.tokenFile(ctx, rc); err != nil {
 			return nil, err
 		}
 	}
@@ -155,8 +155,8 @@ func (c *Connector) fileSourced() (exchange.FileSourced, bool) {
 // sessionBundle is the bundle of tools that name their sessions themselves, and
 // keep credentials by that name beyond the step: it is the step's alone, also
 // if the host knows no execution that would tell it from others.
-func (s *Step) sessionBundle(ex exchange.SessionBundler, g *grant, dir, token string) (*exchange.Bundle, error) {
-	name, err := s.toolSession(g)
+func (s *Step) sessionBundle(ex exchange.SessionBundler, rc *resolvedConnector, dir, token string) (*exchange.Bundle, error) {
+	name, err := s.toolSession(rc)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (s *Step) sessionBundle(ex exchange.SessionBundler, g *grant, dir, token st
 
 // toolSession returns the name of the sessions that tools start with the grant's
 // JWT.
-func (s *Step) toolSession(g *grant) (string, error) { return g.sessionName(s.nonce) }
+func (s *Step) toolSession(rc *resolvedConnector) (string, error) { return rc.sessionName(s.nonce) }
 
 // writeBundle writes a bundle's directories and files below within, in the
 // step's directory, and adds the variables that env does not have yet.

@@ -80,6 +80,6 @@ func TestCaseOfRulesMatters(t *testing.T) {
 	}
 }
 
-var vaultHome = broker.Home{Account: "acme", ID: "vault"}
+var vaultHome = broker.ConnectorKey{Account: "acme", ID: "vault"}
 
 const jwtText = `<+secrets.getJWT("account.vault")>`

@@ -41,8 +41,8 @@ func TestNoKeyForAConnector(t *testing.T) {
 		{"the issuer's", &broker.Connector{Audiences: audience}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			home := broker.Home{Account: "acme", Organization: "payments", ID: "c"}
-			config := broker.Config{Issuer: issuer, Connectors: broker.ConnectorMap{home: tt.connector}}
+			key := broker.ConnectorKey{Account: "acme", Organization: "payments", ID: "c"}
+			config := broker.Config{Issuer: issuer, Connectors: broker.ConnectorMap{key: tt.connector}}
 			check := func(err error) {
 				t.Helper()
 				var refused *broker.ConnectorError
@@ -52,7 +52,7 @@ func TestNoKeyForAConnector(t *testing.T) {
 					}
 					return
 				}
-				if !errors.As(err, &refused) || refused.Field != tt.want || refused.Home != home || !errors.Is(err, oidctoken.ErrNoKey) || !strings.Contains(err.Error(), "ES256") {
+				if !errors.As(err, &refused) || refused.Field != tt.want || refused.Key != key || !errors.Is(err, oidctoken.ErrNoKey) || !strings.Contains(err.Error(), "ES256") {
 					t.Errorf("got %v", err)
 				}
 			}
@@ -114,13 +114,13 @@ func (eddsa) Profile() oidctoken.Profile { return oidctoken.Profile{Algorithms: 
 // Rules that cannot admit any step are refused, and those that only a host's own
 // stages can satisfy are logged.
 func TestImpossibleRules(t *testing.T) {
-	account := broker.Home{Account: "acme", ID: "c"}
-	organization := broker.Home{Account: "acme", Organization: "payments", ID: "c"}
-	project := broker.Home{Account: "acme", Organization: "payments", Project: "ledger", ID: "c"}
+	account := broker.ConnectorKey{Account: "acme", ID: "c"}
+	organization := broker.ConnectorKey{Account: "acme", Organization: "payments", ID: "c"}
+	project := broker.ConnectorKey{Account: "acme", Organization: "payments", Project: "ledger", ID: "c"}
 	long := strings.Repeat("a", 128)
 	for _, tt := range []struct {
 		name  string
-		home  broker.Home
+		key   broker.ConnectorKey
 		rules broker.Rules
 		want  string // the field; empty if they are taken
 		log   string // what is logged, in part
@@ -155,7 +155,7 @@ func TestImpossibleRules(t *testing.T) {
 			var log bytes.Buffer
 			config := brokerConfig(t, newCloud("gcp"))
 			config.Logger = slog.New(slog.NewTextHandler(&log, nil))
-			config.Connectors = broker.ConnectorMap{tt.home: {Audiences: []string{"a"}, Rules: tt.rules}}
+			config.Connectors = broker.ConnectorMap{tt.key: {Audiences: []string{"a"}, Rules: tt.rules}}
 			b, err := broker.New(config)
 			var refused *broker.ConnectorError
 			got := ""
@@ -186,13 +186,13 @@ func TestImpossibleRules(t *testing.T) {
 
 // A connector that is wrong is named with its level, and of several always the same.
 func TestConnectorErrorsNameTheLevel(t *testing.T) {
-	for home, want := range map[broker.Home]string{
+	for key, want := range map[broker.ConnectorKey]string{
 		{Account: "acme", ID: "vault"}:                                              "broker: Config.Connectors[vault of account acme]: ",
 		{Account: "acme", Organization: "payments", ID: "vault"}:                    "broker: Config.Connectors[vault of organization acme/payments]: ",
 		{Account: "acme", Organization: "payments", Project: "ledger", ID: "vault"}: "broker: Config.Connectors[vault of project acme/payments/ledger]: ",
 	} {
 		config := brokerConfig(t, newCloud("gcp"))
-		config.Connectors = broker.ConnectorMap{home: {}, {Account: "zeta", ID: "vault"}: {}, {Account: "zeta", ID: "also"}: {}}
+		config.Connectors = broker.ConnectorMap{key: {}, {Account: "zeta", ID: "vault"}: {}, {Account: "zeta", ID: "also"}: {}}
 		if _, err := broker.New(config); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}

@@ -16,7 +16,7 @@ import (
 // leaves.
 type waiting struct{ broker.Connectors }
 
-func (waiting) Connector(ctx context.Context, _ broker.Home) (*broker.Connector, error) {
+func (waiting) Connector(ctx context.Context, _ broker.ConnectorKey) (*broker.Connector, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
@@ -24,8 +24,8 @@ func (waiting) Connector(ctx context.Context, _ broker.Home) (*broker.Connector,
 // switched is a store of connectors that can be replaced.
 type switched struct{ broker.Connectors }
 
-func (s *switched) Connector(ctx context.Context, home broker.Home) (*broker.Connector, error) {
-	return s.Connectors.Connector(ctx, home)
+func (s *switched) Connector(ctx context.Context, key broker.ConnectorKey) (*broker.Connector, error) {
+	return s.Connectors.Connector(ctx, key)
 }
 
 // Every call that waits when a step closes returns ErrClosed, and not the

@@ -56,26 +56,26 @@ type Connector struct {
 
 // Home is where a connector is defined. Organization and Project are empty at
 // the levels above.
-type Home struct {
+type ConnectorKey struct {
 	Account, Organization, Project string
 	ID                             string
 }
 
 // place names the level that h is at, and where: "project acme/payments/ledger".
-func (h Home) place() string {
-	level, ids := "account", []string{h.Account}
-	if h.Organization != "" {
-		level, ids = "organization", append(ids, h.Organization)
+func (k ConnectorKey) level() string {
+	level, ids := "account", []string{k.Account}
+	if k.Organization != "" {
+		level, ids = "organization", append(ids, k.Organization)
 	}
-	if h.Project != "" {
-		level, ids = "project", append(ids, h.Project)
+	if k.Project != "" {
+		level, ids = "project", append(ids, k.Project)
 	}
 	return level + " " + strings.Join(ids, "/")
 }
 
 // name is for nobody to read: no two homes have the same.
-func (h Home) name() string {
-	return fmt.Sprintf("%q", []string{h.Account, h.Organization, h.Project, h.ID})
+func (k ConnectorKey) cacheKey() string {
+	return fmt.Sprintf("%q", []string{k.Account, k.Organization, k.Project, k.ID})
 }
 
 // Connectors has a host's connectors. It is safe for concurrent use.
@@ -84,15 +84,15 @@ type Connectors interface {
 	// that wraps ErrNoConnector. It is called at each use of a connector. It may
 	// return a new value each time, with a new Exchanger: see Connector.Version.
 	// A step is given no credential of an Exchanger that was replaced.
-	Connector(ctx context.Context, home Home) (*Connector, error)
+	Connector(ctx context.Context, key ConnectorKey) (*Connector, error)
 }
 
 // ConnectorMap is Connectors for a host with few of them. [New] checks them all.
-type ConnectorMap map[Home]*Connector
+type ConnectorMap map[ConnectorKey]*Connector
 
 // Connector returns m[home], or ErrNoConnector if that is nil.
-func (m ConnectorMap) Connector(_ context.Context, home Home) (*Connector, error) {
-	if c := m[home]; c != nil {
+func (m ConnectorMap) Connector(_ context.Context, key ConnectorKey) (*Connector, error) {
+	if c := m[key]; c != nil {
 		return c, nil
 	}
 	return nil, ErrNoConnector
@@ -100,8 +100,8 @@ func (m ConnectorMap) Connector(_ context.Context, home Home) (*Connector, error
 
 // home is where a step of that scope finds r. Only the level that r names is
 // searched, and only in the step's own account.
-func (r Ref) home(s *oidctoken.Scope) (Home, error) {
-	h := Home{Account: s.Account.ID, ID: r.ID}
+func (r Ref) key(s *oidctoken.Scope) (ConnectorKey, error) {
+	h := ConnectorKey{Account: s.Account.ID, ID: r.ID}
 	switch r.Level {
 	case oidctoken.ProjectLevel:
 		if s.Project.ID == "" {
@@ -120,10 +120,10 @@ func (r Ref) home(s *oidctoken.Scope) (Home, error) {
 // ConnectorError says which field of a [Connector] is wrong, and why. Whoever
 // keeps the connectors must act.
 type ConnectorError struct {
-	Home   Home   // where it is defined
-	Field  string // such as "Profile.Algorithms"
-	Reason string // continues the field's name
-	Err    error  // the cause; nil if there is no other than Reason
+	Key    ConnectorKey // where it is defined
+	Field  string       // such as "Profile.Algorithms"
+	Reason string       // continues the field's name
+	Err    error        // the cause; nil if there is no other than Reason
 }
 
 // Error names the field.
@@ -141,24 +141,24 @@ func (e *ConnectorError) Unwrap() error { return e.Err }
 // check finds a connector that could never work, whose Profile would let out
 // what its cloud must not be sent, or whose Rules admit more or less than they seem
 // to.
-func (c *Connector) check(home Home) error {
-	if err := c.Rules.check(home); err != nil {
+func (c *Connector) check(key ConnectorKey) error {
+	if err := c.Rules.check(key); err != nil {
 		return err
 	}
 	for _, audience := range c.Audiences {
 		if printable(audience) == "" {
-			return &ConnectorError{Home: home, Field: "Audiences", Reason: "has an entry that is not 1 to 600 printable ASCII characters without spaces"}
+			return &ConnectorError{Key: key, Field: "Audiences", Reason: "has an entry that is not 1 to 600 printable ASCII characters without spaces"}
 		}
 	}
 	if _, ok := c.Exchanger.(exchange.EndpointSourced); c.ByEndpoint && !ok {
-		return &ConnectorError{Home: home, Field: "ByEndpoint", Reason: "is set, and the Exchanger's tools cannot ask an endpoint"}
+		return &ConnectorError{Key: key, Field: "ByEndpoint", Reason: "is set, and the Exchanger's tools cannot ask an endpoint"}
 	}
 	if v := reflect.ValueOf(c.Exchanger); v.Kind() == reflect.Pointer && v.IsNil() {
-		return &ConnectorError{Home: home, Field: "Exchanger", Reason: "is a nil " + v.Type().String()}
+		return &ConnectorError{Key: key, Field: "Exchanger", Reason: "is a nil " + v.Type().String()}
 	}
 	if c.Exchanger == nil {
 		if len(c.Audiences) == 0 {
-			return &ConnectorError{Home: home, Field: "Audiences", Reason: "is empty, and there is no Exchanger"}
+			return &ConnectorError{Key: key, Field: "Audiences", Reason: "is empty, and there is no Exchanger"}
 		}
 		return nil
 	}
@@ -168,11 +168,11 @@ func (c *Connector) check(home Home) error {
 	accepted := c.Exchanger.Profile()
 	for _, alg := range algorithms(*c.Profile) {
 		if !slices.Contains(algorithms(accepted), alg) {
-			return &ConnectorError{Home: home, Field: "Profile.Algorithms", Reason: fmt.Sprintf("has %.16q, which the Exchanger's cloud does not take, but %q", alg, algorithms(accepted))}
+			return &ConnectorError{Key: key, Field: "Profile.Algorithms", Reason: fmt.Sprintf("has %.16q, which the Exchanger's cloud does not take, but %q", alg, algorithms(accepted))}
 		}
 	}
 	if most := accepted.MaxSubject; most != 0 && (c.Profile.MaxSubject == 0 || c.Profile.MaxSubject > most) {
-		return &ConnectorError{Home: home, Field: "Profile.MaxSubject", Reason: fmt.Sprintf("is more than the %d bytes that the Exchanger's cloud takes", most)}
+		return &ConnectorError{Key: key, Field: "Profile.MaxSubject", Reason: fmt.Sprintf("is more than the %d bytes that the Exchanger's cloud takes", most)}
 	}
 	return nil
 }

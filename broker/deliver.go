@@ -66,16 +66,16 @@ func (s *Step) deliver(ctx context.Context, ref string) (Event, error) {
 	case <-during.Done():
 		return Event{}, s.ended(during.Err())
 	}
-	g, err := s.grant(ctx, ref, "")
+	rc, err := s.authorize(ctx, ref, "")
 	if err != nil {
 		return Event{}, err
 	}
-	cloud := g.connector.cloud()
+	cloud := rc.connector.cloud()
 	s.mu.Lock()
 	other, taken := s.delivered[cloud]
 	s.mu.Unlock()
-	if taken && other != g.ref {
-		return Event{}, fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", g.ref, other)
+	if taken && other != rc.ref {
+		return Event{}, fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", rc.ref, other)
 	}
 	endpoint, err := s.endpointEnv(ctx)
 	if err != nil {
@@ -85,25 +85,25 @@ func (s *Step) deliver(ctx context.Context, ref string) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	v, err := s.variablesOf(ctx, g)
+	v, err := s.variablesOf(ctx, rc)
 	if err != nil {
 		return Event{}, err
 	}
-	e := g.delivered(v.expires, nil)
-	if files, ok := g.connector.fileSourced(); ok {
+	e := rc.deliveredEvent(v.expires, nil)
+	if files, ok := rc.connector.fileSourced(); ok {
 		if _, ok := files.(exchange.SessionBundler); ok {
-			if e.SessionName, err = s.toolSession(g); err != nil {
+			if e.SessionName, err = s.toolSession(rc); err != nil {
 				return Event{}, err
 			}
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.place(g, v); err != nil {
+	if err := s.addVariables(rc, v); err != nil {
 		return Event{}, err
 	}
 	if cloud != "" {
-		s.delivered[cloud] = g.ref
+		s.delivered[cloud] = rc.ref
 	}
 	for name, value := range private {
 		if _, ok := s.environ[name]; !ok {
@@ -111,7 +111,7 @@ func (s *Step) deliver(ctx context.Context, ref string) (Event, error) {
 		}
 	}
 	maps.Copy(s.environ, endpoint)
-	s.give(g)
+	s.serveConnector(rc)
 	return e, nil
 }
 
@@ -125,26 +125,26 @@ type variables struct {
 // has nothing for tools, as one that implements exchange.Exchanger alone, gives the
 // variables of its Credential. A connector without an Exchanger has none of its
 // own: it has the step's endpoint.
-func (s *Step) variablesOf(ctx context.Context, g *grant) (v variables, err error) {
-	if g.connector.Exchanger == nil {
+func (s *Step) variablesOf(ctx context.Context, rc *resolvedConnector) (v variables, err error) {
+	if rc.connector.Exchanger == nil {
 		return v, nil
 	}
-	if v.env, err = s.bundle(ctx, g); err != nil {
+	if v.env, err = s.bundle(ctx, rc); err != nil {
 		return v, err
 	}
 	if len(v.env) == 0 {
-		credential, err := s.credential(ctx, g, "")
+		credential, err := s.credential(ctx, rc, "")
 		if err != nil {
 			return v, err
 		}
 		v.env, v.expires = credential.Env(), credential.Expires()
 	}
 	if len(v.env) == 0 {
-		return v, fmt.Errorf("broker: connector %s: its Exchanger has neither a Bundle nor a Credential with variables: there is nothing to deliver", g.ref)
+		return v, fmt.Errorf("broker: connector %s: its Exchanger has neither a Bundle nor a Credential with variables: there is nothing to deliver", rc.ref)
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.env)) {
 		if name == "" || strings.ContainsAny(name, "=\x00\n") || strings.ContainsAny(v.env[name], "\x00\n") {
-			return v, fmt.Errorf("broker: connector %s: its variable %.64q cannot stand in an environment: it has a NUL, a line break or an equals sign in its name", g.ref, name)
+			return v, fmt.Errorf("broker: connector %s: its variable %.64q cannot stand in an environment: it has a NUL, a line break or an equals sign in its name", rc.ref, name)
 		}
 	}
 	return v, nil
@@ -160,16 +160,16 @@ type origin struct {
 // replace a variable of another connector that is a credential, or of one whose
 // cloud has no name: of a named cloud, the step has one connector. A place for
 // logins may be replaced. The caller holds s.mu.
-func (s *Step) place(g *grant, v variables) error {
+func (s *Step) addVariables(rc *resolvedConnector, v variables) error {
 	value := !v.expires.IsZero()
 	for _, name := range slices.Sorted(maps.Keys(v.env)) {
 		o, taken := s.origins[name]
-		if taken && o.ref != g.ref && !isStore(name) && (value || o.value || g.connector.cloud() == "") {
-			return fmt.Errorf("broker: connector %s: its variable %s was delivered already, by %s", g.ref, name, o.ref)
+		if taken && o.ref != rc.ref && !isStore(name) && (value || o.value || rc.connector.cloud() == "") {
+			return fmt.Errorf("broker: connector %s: its variable %s was delivered already, by %s", rc.ref, name, o.ref)
 		}
 	}
 	for name, text := range v.env {
-		s.environ[name], s.origins[name] = text, origin{g.ref, value}
+		s.environ[name], s.origins[name] = text, origin{rc.ref, value}
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func plainBroker(t *testing.T, connectors map[string]*broker.Connector, events *
 	t.Helper()
 	m := make(broker.ConnectorMap)
 	for id, c := range connectors {
-		m[broker.Home{Account: "acme", ID: id}] = c
+		m[broker.ConnectorKey{Account: "acme", ID: id}] = c
 	}
 	return start(t, broker.Config{Issuer: oidctokentest.NewIssuer(t).Issuer, Connectors: m, Dir: t.TempDir() + "/steps", Audit: events.add})
 }

@@ -113,9 +113,9 @@ func (e *endpoint) url(path string) string { return "http://" + e.host + path }
 func (e *endpoint) authorization() string { return "Bearer " + e.secret() }
 
 // of is the endpoint as the tools of a grant's cloud are led to it.
-func (e *endpoint) of(g *grant) exchange.Endpoint {
+func (e *endpoint) of(rc *resolvedConnector) exchange.Endpoint {
 	return exchange.Endpoint{
-		TokenURL:       e.url(tokenPath) + "?audience=" + url.QueryEscape(g.audience),
+		TokenURL:       e.url(tokenPath) + "?audience=" + url.QueryEscape(rc.audience),
 		CredentialsURL: e.url(credentialsPath),
 		Authorization:  e.authorization,
 	}
@@ -123,9 +123,9 @@ func (e *endpoint) of(g *grant) exchange.Endpoint {
 
 // give adds a grant's connector to those that the endpoint serves, and keeps the
 // step's requests from proxies. The caller holds s.mu.
-func (s *Step) give(g *grant) {
+func (s *Step) serveConnector(rc *resolvedConnector) {
 	s.environ[upperNoProxy], s.environ[lowerNoProxy] = noProxy(s.endpoint.unproxied())
-	if !slices.Contains(s.given, g.ref) {
-		s.given = append(s.given, g.ref)
+	if !slices.Contains(s.served, rc.ref) {
+		s.served = append(s.served, rc.ref)
 	}
 }

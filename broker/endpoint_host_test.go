@@ -62,11 +62,11 @@ type failing struct {
 	err atomic.Value
 }
 
-func (f *failing) Connector(ctx context.Context, home broker.Home) (*broker.Connector, error) {
+func (f *failing) Connector(ctx context.Context, key broker.ConnectorKey) (*broker.Connector, error) {
 	if err, ok := f.err.Load().(error); ok {
 		return nil, err
 	}
-	return f.Connectors.Connector(ctx, home)
+	return f.Connectors.Connector(ctx, key)
 }
 
 // Who does not have the secret can knock as often as he likes: of that, Audit
@@ -98,8 +98,8 @@ func TestEndpointKnocking(t *testing.T) {
 func TestDeliverLeavesNothing(t *testing.T) {
 	config := endpointConfig(t, new(audits))
 	connectors := config.Connectors.(broker.ConnectorMap)
-	connectors[broker.Home{Account: "acme", ID: "broken"}] = &broker.Connector{Exchanger: broken{newCloud("gcp")}}
-	connectors[broker.Home{Account: "acme", ID: "second"}] = &broker.Connector{Exchanger: newCloud("gcp")}
+	connectors[broker.ConnectorKey{Account: "acme", ID: "broken"}] = &broker.Connector{Exchanger: broken{newCloud("gcp")}}
+	connectors[broker.ConnectorKey{Account: "acme", ID: "second"}] = &broker.Connector{Exchanger: newCloud("gcp")}
 	b := start(t, config)
 	step := newStep(t, b, scope("payments", "ledger"))
 	if err := step.Deliver(t.Context(), "account.broken"); err == nil || step.Environ() != nil {
@@ -166,7 +166,7 @@ func TestEndpointMasks(t *testing.T) {
 	var log bytes.Buffer
 	cloud := newCloud("aws")
 	config := endpointConfig(t, new(audits))
-	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "aws_prod"}].Exchanger = container{cloud}
+	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "aws_prod"}].Exchanger = container{cloud}
 	store := &failing{Connectors: config.Connectors}
 	config.Connectors, config.Logger = store, slog.New(slog.NewTextHandler(&log, nil))
 	env := deliver(t, newStep(t, start(t, config), scope("payments", "ledger")), "account.aws_prod")

@@ -64,9 +64,9 @@ func endpointConfig(t *testing.T, told *audits) broker.Config {
 	config := brokerConfig(t, newCloud("gcp"))
 	config.Audit = told.add
 	connectors := config.Connectors.(broker.ConnectorMap)
-	connectors[broker.Home{Account: "acme", ID: "aws_prod"}] = &broker.Connector{Exchanger: container{newCloud("aws")}}
-	connectors[broker.Home{Account: "acme", ID: "also"}] = &broker.Connector{Audiences: []string{"https://also.example.com", "https://vault.example.com"}}
-	connectors[broker.Home{Account: "acme", ID: "deploy"}] = &broker.Connector{
+	connectors[broker.ConnectorKey{Account: "acme", ID: "aws_prod"}] = &broker.Connector{Exchanger: container{newCloud("aws")}}
+	connectors[broker.ConnectorKey{Account: "acme", ID: "also"}] = &broker.Connector{Audiences: []string{"https://also.example.com", "https://vault.example.com"}}
+	connectors[broker.ConnectorKey{Account: "acme", ID: "deploy"}] = &broker.Connector{
 		Audiences: []string{"https://deploy.example.com"},
 		Rules:     broker.Rules{StageTypes: []string{"Deployment"}},
 	}
@@ -292,7 +292,7 @@ func TestEndpointCredentials(t *testing.T) {
 func TestEndpointOutage(t *testing.T) {
 	cloud := newCloud("aws")
 	config := endpointConfig(t, new(audits))
-	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "aws_prod"}].Exchanger = container{cloud}
+	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "aws_prod"}].Exchanger = container{cloud}
 	outage := error(&exchange.Error{Provider: "aws", Op: "sts", Status: 503, Retryable: true, RetryAfter: 2500 * time.Millisecond})
 	cloud.fail.Store(&outage)
 	step := newStep(t, start(t, config), scope("payments", "ledger"))

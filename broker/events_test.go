@@ -88,7 +88,7 @@ func TestEventsLeadToTheirMints(t *testing.T) {
 	}
 	config.Issuer = issuer
 	refusal := error(&exchange.Error{Provider: "gcp", Op: "sts:token", Status: 400, Code: "invalid_grant"})
-	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", Organization: "payments", ID: "gcp_org"}].Exchanger = refusing{google, refusal}
+	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", Organization: "payments", ID: "gcp_org"}].Exchanger = refusing{google, refusal}
 	synctest.Test(t, func(t *testing.T) {
 		step := newStep(t, start(t, config), scope("payments", "ledger"))
 		both := jwtText + " " + jwtText + " " + access

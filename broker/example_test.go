@@ -326,11 +326,11 @@ func ExampleConnectorMap_Connector() {
 	connectors := broker.ConnectorMap{
 		{Account: "acme", ID: "vault"}: {Audiences: []string{"https://vault.example.com"}},
 	}
-	for _, home := range []broker.Home{
+	for _, key := range []broker.ConnectorKey{
 		{Account: "acme", ID: "vault"},
 		{Account: "acme", Organization: "payments", Project: "ledger", ID: "vault"},
 	} {
-		c, err := connectors.Connector(context.Background(), home)
+		c, err := connectors.Connector(context.Background(), key)
 		fmt.Println(c != nil, err)
 	}
 	// Output:
@@ -340,16 +340,16 @@ func ExampleConnectorMap_Connector() {
 
 // A host that has revoked or changed a connector purges what came from it.
 func ExampleBroker_Purge() {
-	home := broker.Home{Account: "acme", ID: "vault"}
+	key := broker.ConnectorKey{Account: "acme", ID: "vault"}
 	b, err := broker.New(broker.Config{
 		Issuer:     exampleIssuer(),
-		Connectors: broker.ConnectorMap{home: {Audiences: []string{"https://vault.example.com"}}},
+		Connectors: broker.ConnectorMap{key: {Audiences: []string{"https://vault.example.com"}}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer b.Close()
-	b.Purge(home)
+	b.Purge(key)
 	fmt.Printf("%+v\n", b.Stats())
 	// Output: {Tokens:{Entries:0 Hits:0 Misses:0} Credentials:{Entries:0 Bytes:0 Hits:0 Misses:0}}
 }

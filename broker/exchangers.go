@@ -11,7 +11,7 @@ import (
 // each lookup, as from the row of a database. The zero value is empty.
 type exchangers struct {
 	mu      sync.Mutex
-	current map[Home]current
+	current map[ConnectorKey]current
 }
 
 // current is the Exchanger that stands for all of one version or configuration.
@@ -23,29 +23,29 @@ type current struct {
 // of returns c with the Exchanger of an earlier lookup, if c's is the same. Else
 // replaced reports whether there was another. It remembers at most so many
 // connectors.
-func (x *exchangers) of(home Home, c *Connector, most int) (_ *Connector, replaced bool) {
+func (x *exchangers) of(key ConnectorKey, c *Connector, limit int) (_ *Connector, replaced bool) {
 	_, configured := c.Exchanger.(exchange.Configured)
 	if c.Exchanger == nil || c.Version == "" && !configured {
 		return c, false
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	last, known := x.current[home]
+	last, known := x.current[key]
 	if known && last.is(c) {
 		same := *c
 		same.Exchanger = last.exchanger
 		return &same, false
 	}
 	for other := range x.current {
-		if known || len(x.current) < most {
+		if known || len(x.current) < limit {
 			break
 		}
 		delete(x.current, other) // whichever: it costs that connector an exchange
 	}
 	if x.current == nil {
-		x.current = make(map[Home]current)
+		x.current = make(map[ConnectorKey]current)
 	}
-	x.current[home] = current{c.Version, c.Exchanger}
+	x.current[key] = current{c.Version, c.Exchanger}
 	return c, known
 }
 
@@ -62,8 +62,8 @@ func (last current) is(c *Connector) bool {
 }
 
 // forget makes the next lookup of a connector the first one.
-func (x *exchangers) forget(home Home) {
+func (x *exchangers) forget(key ConnectorKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.current, home)
+	delete(x.current, key)
 }

@@ -49,7 +49,7 @@ func TestExchangersMadeForEachLookup(t *testing.T) {
 			config := brokerConfig(t, google)
 			synctest.Test(t, func(t *testing.T) {
 				row := "1"
-				config.Connectors = lookupFunc(func(_ context.Context, home broker.Home) (*broker.Connector, error) {
+				config.Connectors = lookupFunc(func(_ context.Context, key broker.ConnectorKey) (*broker.Connector, error) {
 					return tt.make(google, row), nil
 				})
 				b := start(t, config)
@@ -87,7 +87,7 @@ func TestExchangersMadeForEachLookup(t *testing.T) {
 func TestExchangersOfNoVersion(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
-	config.Connectors = lookupFunc(func(context.Context, broker.Home) (*broker.Connector, error) {
+	config.Connectors = lookupFunc(func(context.Context, broker.ConnectorKey) (*broker.Connector, error) {
 		return &broker.Connector{Exchanger: &struct{ *cloud }{google}}, nil
 	})
 	_, err := newStep(t, start(t, config), scope("payments", "ledger")).Expand(t.Context(), access)
@@ -102,7 +102,7 @@ func TestVersionsThatLie(t *testing.T) {
 	exchangers := []exchange.Exchanger{&configured{google, "1"}, &struct{ *cloud }{google}, &struct{ *cloud }{other}}
 	config := brokerConfig(t, google)
 	var at int
-	config.Connectors = lookupFunc(func(context.Context, broker.Home) (*broker.Connector, error) {
+	config.Connectors = lookupFunc(func(context.Context, broker.ConnectorKey) (*broker.Connector, error) {
 		return &broker.Connector{Version: "1", Exchanger: exchangers[at]}, nil
 	})
 	step := newStep(t, start(t, config), scope("payments", "ledger"))
@@ -128,7 +128,7 @@ func TestPurgeForgetsTheVersion(t *testing.T) {
 	first, second := newCloud("gcp"), newCloud("gcp")
 	var changed atomic.Bool
 	config := brokerConfig(t, first)
-	config.Connectors = lookupFunc(func(context.Context, broker.Home) (*broker.Connector, error) {
+	config.Connectors = lookupFunc(func(context.Context, broker.ConnectorKey) (*broker.Connector, error) {
 		if changed.Load() {
 			return &broker.Connector{Version: "1", Exchanger: second}, nil
 		}
@@ -156,7 +156,7 @@ func TestVersionChangesDuringAnExchange(t *testing.T) {
 	var version atomic.Int64
 	changing := &changes{google, func() { version.CompareAndSwap(0, 1) }}
 	config := brokerConfig(t, google)
-	config.Connectors = lookupFunc(func(context.Context, broker.Home) (*broker.Connector, error) {
+	config.Connectors = lookupFunc(func(context.Context, broker.ConnectorKey) (*broker.Connector, error) {
 		return &broker.Connector{Version: fmt.Sprint(version.Load()), Exchanger: changing}, nil
 	})
 	if got := serial(expand(t, newStep(t, start(t, config), scope("payments", "ledger")), access)); got != "2" {
@@ -181,7 +181,7 @@ func TestExchangersAreBounded(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
 	config.MaxEntries = 2
-	config.Connectors = lookupFunc(func(_ context.Context, home broker.Home) (*broker.Connector, error) {
+	config.Connectors = lookupFunc(func(_ context.Context, key broker.ConnectorKey) (*broker.Connector, error) {
 		return &broker.Connector{Version: "1", Exchanger: &configured{google, ""}}, nil
 	})
 	b := start(t, config)

@@ -17,24 +17,24 @@ var ParseAudience = parseAudience
 // address: what listens keeps the time of a bubble from passing.
 func (s *Step) Endpoint(ctx context.Context, refs ...string) (http.Handler, error) {
 	s.endpoint = &endpoint{step: s, host: "127.0.0.1:1", secret: func() string { return "SECRET" }}
-	return s.endpoint, s.giveAll(ctx, refs)
+	return s.endpoint, s.serveAll(ctx, refs)
 }
 
 // ServeEndpoint starts the step's endpoint on a listener, gives it connectors,
 // and returns its secret.
 func (s *Step) ServeEndpoint(ctx context.Context, l net.Listener, refs ...string) (secret string, err error) {
 	s.endpoint = s.serve(l)
-	return s.endpoint.secret(), s.giveAll(ctx, refs)
+	return s.endpoint.secret(), s.serveAll(ctx, refs)
 }
 
-func (s *Step) giveAll(ctx context.Context, refs []string) error {
+func (s *Step) serveAll(ctx context.Context, refs []string) error {
 	for _, ref := range refs {
-		g, err := s.grant(ctx, ref, "")
+		rc, err := s.authorize(ctx, ref, "")
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
-		s.give(g)
+		s.serveConnector(rc)
 		s.mu.Unlock()
 	}
 	return nil
@@ -43,11 +43,11 @@ func (s *Step) giveAll(ctx context.Context, refs []string) error {
 // Variables returns what Deliver adds to Environ for a connector, and starts no
 // endpoint.
 func (s *Step) Variables(ctx context.Context, ref string) (map[string]string, error) {
-	g, err := s.grant(ctx, ref, "")
+	rc, err := s.authorize(ctx, ref, "")
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.variablesOf(ctx, g)
+	v, err := s.variablesOf(ctx, rc)
 	return v.env, err
 }
 

@@ -18,9 +18,9 @@ import (
 const (
 	// lookAgain is how long a file is left without a look at what is in it, at
 	// the clock and at whether the step may still have it.
-	lookAgain  = time.Minute
-	looks      = 8 // at a file in what is left of its life
-	retryDelay = 10 * time.Second
+	checkInterval     = time.Minute
+	checksPerLifetime = 8 // at a file in what is left of its life
+	retryDelay        = 10 * time.Second
 )
 
 // keptFile is a file, or a directory, that is kept while the step lives: it is
@@ -91,14 +91,14 @@ func (s *Step) keep(ctx context.Context, f *keptFile) error {
 	if err := f.failure(); err != nil || s.has(f.path) {
 		return err
 	}
-	looked := make(chan struct{})
+	checked := make(chan struct{})
 	select {
-	case f.ask <- looked:
+	case f.ask <- checked:
 	case <-ctx.Done():
 		return s.ended(ctx.Err())
 	}
 	select {
-	case <-looked:
+	case <-checked:
 	case <-ctx.Done():
 		return s.ended(ctx.Err())
 	}
@@ -127,7 +127,7 @@ func (s *Step) keepFresh(ctx context.Context, f *keptFile) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		timer.Reset(s.untilLook(f))
+		timer.Reset(s.untilCheck(f))
 		var asked chan struct{}
 		select {
 		case <-ctx.Done():
@@ -147,11 +147,11 @@ func (s *Step) keepFresh(ctx context.Context, f *keptFile) {
 
 // untilLook is how long f is left alone: not beyond its end, at which it is
 // removed.
-func (s *Step) untilLook(f *keptFile) time.Duration {
-	next := lookAgain
+func (s *Step) untilCheck(f *keptFile) time.Duration {
+	next := checkInterval
 	left := f.usage.expires.Sub(s.now())
 	if !f.fixed() {
-		next = min(next, max(left/looks, time.Second))
+		next = min(next, max(left/checksPerLifetime, time.Second))
 	}
 	if f.failed {
 		next = retryDelay
@@ -173,7 +173,7 @@ func (s *Step) refresh(ctx context.Context, f *keptFile) error {
 	if err == nil {
 		err = s.write(ctx, f)
 	}
-	if ends(err) {
+	if revokes(err) {
 		err = errors.Join(err, s.remove(f, err))
 	} else if err != nil {
 		err = errors.Join(err, s.removeExpired(f), s.restore(ctx, f))
@@ -191,7 +191,7 @@ func (s *Step) refresh(ctx context.Context, f *keptFile) error {
 }
 
 // look has all of the step's files looked at.
-func (s *Step) look() {
+func (s *Step) checkFiles() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.files {
@@ -204,7 +204,7 @@ func (s *Step) look() {
 
 // ends says whether a refusal takes back what was given: the connector is gone,
 // or not for this step, or not one any more.
-func ends(err error) bool {
+func revokes(err error) bool {
 	_, connector := errors.AsType[*ConnectorError](err)
 	_, scope := errors.AsType[*oidctoken.ScopeError](err)
 	if errors.Is(err, oidctoken.ErrNoKey) { // which may come back
@@ -260,7 +260,7 @@ func (s *Step) write(ctx context.Context, f *keptFile) error {
 		f.usage = u
 		return nil
 	}
-	return s.put(ctx, f, text, u)
+	return s.writeText(ctx, f, text, u)
 }
 
 // restore writes f again as it was, if it has vanished.
@@ -268,11 +268,11 @@ func (s *Step) restore(ctx context.Context, f *keptFile) error {
 	if !f.there || s.has(f.path) {
 		return nil
 	}
-	return s.put(ctx, f, f.text, f.usage)
+	return s.writeText(ctx, f, f.text, f.usage)
 }
 
 // put writes text to f, below directories that may have vanished with it.
-func (s *Step) put(ctx context.Context, f *keptFile, text string, u usage) error {
+func (s *Step) writeText(ctx context.Context, f *keptFile, text string, u usage) error {
 	_, root, err := s.open()
 	if err != nil {
 		return err
@@ -298,11 +298,11 @@ func (s *Step) put(ctx context.Context, f *keptFile, text string, u usage) error
 // auditFile tells of a file that was written, for each of the connectors that it
 // has something of.
 func (s *Step) auditFile(ctx context.Context, f *keptFile) {
-	given := f.usage.given
-	if len(given) == 0 {
-		given = []Event{{Kind: Delivered}}
+	deliveries := f.usage.deliveries
+	if len(deliveries) == 0 {
+		deliveries = []Event{{Kind: Delivered}}
 	}
-	for _, e := range given {
+	for _, e := range deliveries {
 		e.File = filepath.ToSlash(f.path)
 		s.audit(ctx, e)
 	}

@@ -34,11 +34,11 @@ const (
 
 // call is what a function is evaluated with.
 type call struct {
-	step  *Step
-	grant *grant
-	scope string // OAuth scope; "" is the connector's own
-	field string // of the function's; "" if it has none
-	usage *usage
+	step     *Step
+	resolved *resolvedConnector
+	scope    string // OAuth scope; "" is the connector's own
+	field    string // of the function's; "" if it has none
+	usage    *usage
 }
 
 // functions are those of the language that lead to a connector. They name the
@@ -68,27 +68,27 @@ func (f *function) signature() expr.Func {
 
 // usage is what an evaluation used.
 type usage struct {
-	expires time.Time // the first of it; zero: never
-	given   []Event   // a delivery for each token and each credential
+	expires    time.Time // the first of it; zero: never
+	deliveries []Event   // a delivery for each token and each credential
 }
 
 // add adds what a grant gave: a token, or a credential if there is no token.
-func (u *usage) add(g *grant, expires time.Time, token *oidctoken.Token) {
+func (u *usage) add(rc *resolvedConnector, expires time.Time, token *oidctoken.Token) {
 	if u.expires.IsZero() || expires.Before(u.expires) {
 		u.expires = expires
 	}
-	e := g.delivered(expires, token)
+	e := rc.deliveredEvent(expires, token)
 	same := func(o Event) bool {
 		return o.Connector == e.Connector && o.Audience == e.Audience && o.TokenID == e.TokenID && o.Expires.Equal(e.Expires)
 	}
-	if !slices.ContainsFunc(u.given, same) {
-		u.given = append(u.given, e)
+	if !slices.ContainsFunc(u.deliveries, same) {
+		u.deliveries = append(u.deliveries, e)
 	}
 }
 
 // env is what the step's expressions may call and read. Each call leads to a
 // grant, and is then handed on.
-func (s *Step) env(grant granter, handle func(ctx context.Context, f *function, c call) (string, error)) expr.Env {
+func (s *Step) env(authorize authorizer, handle func(ctx context.Context, f *function, c call) (string, error)) expr.Env {
 	env := expr.Env{
 		Functions:       make(map[string]expr.Func, len(functions)),
 		Variables:       s.config.Variables,
@@ -101,7 +101,7 @@ func (s *Step) env(grant granter, handle func(ctx context.Context, f *function, 
 		f := &functions[i]
 		called := f.signature()
 		called.Call = func(ctx context.Context, written expr.Call) (string, error) {
-			c, err := s.read(ctx, grant, f, written.Args)
+			c, err := s.read(ctx, authorize, f, written.Args)
 			if err != nil {
 				return "", err
 			}
@@ -114,7 +114,7 @@ func (s *Step) env(grant granter, handle func(ctx context.Context, f *function, 
 }
 
 // read turns a call's arguments into what they name.
-func (s *Step) read(ctx context.Context, grant granter, f *function, args []string) (call, error) {
+func (s *Step) read(ctx context.Context, authorize authorizer, f *function, args []string) (call, error) {
 	c := call{step: s}
 	audience := ""
 	if len(args) > 1 {
@@ -128,19 +128,19 @@ func (s *Step) read(ctx context.Context, grant granter, f *function, args []stri
 		}
 	}
 	var err error
-	if c.grant, err = grant(ctx, args[0], audience); err != nil {
+	if c.resolved, err = authorize(ctx, args[0], audience); err != nil {
 		return c, err
 	}
-	if f.cloud != "" && c.grant.connector.cloud() != f.cloud {
-		return c, f.wrongCloud(c.grant)
+	if f.cloud != "" && c.resolved.connector.cloud() != f.cloud {
+		return c, f.wrongCloud(c.resolved)
 	}
 	return c, nil
 }
 
 // wrongCloud returns the error for a connector that does not lead to f's cloud. The
 // error names the functions that fit the connector.
-func (f *function) wrongCloud(g *grant) error {
-	cloud := g.connector.cloud()
+func (f *function) wrongCloud(rc *resolvedConnector) error {
+	cloud := rc.connector.cloud()
 	var fitting []string
 	for _, other := range functions {
 		if other.cloud == cloud {
@@ -149,7 +149,7 @@ func (f *function) wrongCloud(g *grant) error {
 	}
 	leads := "leads to " + cloud
 	switch {
-	case g.connector.Exchanger == nil:
+	case rc.connector.Exchanger == nil:
 		leads = "gives a JWT and leads to no cloud"
 	case cloud == "":
 		leads = "has an Exchanger that names no cloud"
@@ -157,7 +157,7 @@ func (f *function) wrongCloud(g *grant) error {
 		fitting = []string{"secrets.getJWT"}
 	}
 	return fmt.Errorf("broker: connector %s %s, and %s needs a connector of %s: use %s, or name a connector of %s",
-		g.ref, leads, f.name, f.cloud, strings.Join(fitting, " or "), f.cloud)
+		rc.ref, leads, f.name, f.cloud, strings.Join(fitting, " or "), f.cloud)
 }
 
 // Expand returns text with its expressions resolved, the language of package
@@ -175,7 +175,7 @@ func (s *Step) expand(ctx context.Context, text string, u *usage) (string, error
 // using is the environment in which functions are evaluated, and add to u what
 // they used.
 func (s *Step) using(u *usage) expr.Env {
-	return s.env(s.grant, func(ctx context.Context, f *function, c call) (string, error) {
+	return s.env(s.authorize, func(ctx context.Context, f *function, c call) (string, error) {
 		c.usage = u
 		return f.evaluate(ctx, c)
 	})
@@ -194,8 +194,8 @@ type Use struct {
 // the error is then a *[DeniedError]. A refusal is not audited.
 func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 	var uses []Use
-	_, err := expr.Expand(ctx, text, s.env(s.permit, func(ctx context.Context, _ *function, c call) (string, error) {
-		uses = append(uses, c.grant.use())
+	_, err := expr.Expand(ctx, text, s.env(s.authorizeUnaudited, func(ctx context.Context, _ *function, c call) (string, error) {
+		uses = append(uses, c.resolved.use())
 		return "", nil
 	}))
 	if err != nil {
@@ -207,39 +207,39 @@ func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 // PreviewConnector is Preview for a connector that Deliver would deliver, as
 // the step's only one.
 func (s *Step) PreviewConnector(ctx context.Context, ref string) (Use, error) {
-	g, err := s.permit(ctx, ref, "")
+	rc, err := s.authorizeUnaudited(ctx, ref, "")
 	if err != nil {
 		return Use{}, err
 	}
-	return g.use(), nil
+	return rc.use(), nil
 }
 
-func (g *grant) use() Use { return Use{g.ref.String(), g.audience, g.claims} }
+func (rc *resolvedConnector) use() Use { return Use{rc.ref.String(), rc.audience, rc.claims} }
 
 func jwt(ctx context.Context, c call) (string, error) {
-	token, err := c.step.token(ctx, c.grant)
+	token, err := c.step.token(ctx, c.resolved)
 	if err != nil {
 		return "", err
 	}
-	c.usage.add(c.grant, token.Expires(), token)
+	c.usage.add(c.resolved, token.Expires(), token)
 	return token.JWT(), nil
 }
 
 func jwtFile(ctx context.Context, c call) (string, error) {
-	return c.step.tokenFile(ctx, c.grant)
+	return c.step.tokenFile(ctx, c.resolved)
 }
 
 // credentialValue evaluates to a variable of the connector's credential.
 func credentialValue(variable string) func(context.Context, call) (string, error) {
 	return func(ctx context.Context, c call) (string, error) {
-		credential, err := c.step.credential(ctx, c.grant, c.scope)
+		credential, err := c.step.credential(ctx, c.resolved, c.scope)
 		if err != nil {
 			return "", err
 		}
-		c.usage.add(c.grant, credential.Expires(), nil)
+		c.usage.add(c.resolved, credential.Expires(), nil)
 		value := credential.Value(variable)
 		if value == "" {
-			return "", fmt.Errorf("broker: connector %s: its credential has no %s", c.grant.ref, variable)
+			return "", fmt.Errorf("broker: connector %s: its credential has no %s", c.resolved.ref, variable)
 		}
 		return value, nil
 	}
@@ -249,7 +249,7 @@ func credentialValue(variable string) func(context.Context, call) (string, error
 // connector's credential and is kept fresh.
 func credentialFile(variable string) func(context.Context, call) (string, error) {
 	return func(ctx context.Context, c call) (string, error) {
-		return c.step.valueFile(ctx, c.grant, c.scope, variable)
+		return c.step.valueFile(ctx, c.resolved, c.scope, variable)
 	}
 }
 
@@ -263,18 +263,18 @@ func awsCredentials(ctx context.Context, c call) (string, error) {
 // holds.
 func bundleFile(variable string) func(context.Context, call) (string, error) {
 	return func(ctx context.Context, c call) (string, error) {
-		env, err := c.step.bundle(ctx, c.grant)
+		env, err := c.step.bundle(ctx, c.resolved)
 		if err != nil {
 			return "", err
 		}
 		path := env[variable]
 		if path == "" {
-			return "", fmt.Errorf("broker: connector %s: its files have no %s", c.grant.ref, variable)
+			return "", fmt.Errorf("broker: connector %s: its files have no %s", c.resolved.ref, variable)
 		}
-		if _, filed := c.grant.connector.fileSourced(); !filed { // what was written leads to the endpoint
+		if _, hasFiles := c.resolved.connector.fileSourced(); !hasFiles { // what was written leads to the endpoint
 			c.step.mu.Lock()
 			defer c.step.mu.Unlock()
-			c.step.give(c.grant)
+			c.step.serveConnector(c.resolved)
 		}
 		return path, nil
 	}

@@ -19,8 +19,8 @@ func TestWrongCloud(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
 	connectors := config.Connectors.(broker.ConnectorMap)
-	connectors[broker.Home{Account: "acme", ID: "third"}] = &broker.Connector{Exchanger: unnamed{google}}
-	connectors[broker.Home{Account: "acme", ID: "ibm"}] = &broker.Connector{Exchanger: newCloud("ibm")}
+	connectors[broker.ConnectorKey{Account: "acme", ID: "third"}] = &broker.Connector{Exchanger: unnamed{google}}
+	connectors[broker.ConnectorKey{Account: "acme", ID: "ibm"}] = &broker.Connector{Exchanger: newCloud("ibm")}
 	step := newStep(t, start(t, config), scope("payments", "ledger"))
 	for _, tt := range []struct{ name, call, want string }{
 		{"another cloud's", `getGCPAccessToken("account.aws_prod")`,

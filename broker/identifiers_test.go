@@ -20,12 +20,12 @@ func TestFilesOfAnyIdentifier(t *testing.T) {
 	ids := []string{"a$b", "a_b", "A$b", "a-b", "A-B", "-x", "_x", "--", "$HOME", "_HOME", "42", "007", "1e3", "account-x", strings.Repeat("-", 128)}
 	var refs []string
 	for _, id := range ids {
-		for ref, home := range map[string]broker.Home{
+		for ref, key := range map[string]broker.ConnectorKey{
 			id:              {Account: account, Organization: "0", Project: project, ID: id},
 			"org." + id:     {Account: account, Organization: "0", ID: id},
 			"account." + id: {Account: account, ID: id},
 		} {
-			connectors[home] = &broker.Connector{Audiences: []string{"https://vault.example.com", "https://other.example.com"}}
+			connectors[key] = &broker.Connector{Audiences: []string{"https://vault.example.com", "https://other.example.com"}}
 			refs = append(refs, ref)
 		}
 	}

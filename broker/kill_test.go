@@ -126,12 +126,12 @@ func renewForever(t *testing.T, dir string) {
 	}
 	google := newCloud("gcp")
 	google.now = now
-	home := broker.Home{Account: "acme", ID: "gcp_prod"}
+	key := broker.ConnectorKey{Account: "acme", ID: "gcp_prod"}
 	renewed := make(chan time.Time, 1)
 	b := start(t, broker.Config{
 		Issuer: issuer,
 		Connectors: broker.ConnectorMap{
-			home:                           {Exchanger: brief{google}},
+			key:                            {Exchanger: brief{google}},
 			{Account: "acme", ID: "vault"}: {Audiences: []string{"https://vault.example.com"}},
 		},
 		Dir: dir,
@@ -164,7 +164,7 @@ func renewForever(t *testing.T, dir string) {
 			t.Fatal(err) // there is nobody left to kill this process
 		}
 		seconds.Add(int64(tick.Seconds()))
-		b.Purge(home)
+		b.Purge(key)
 	}
 }
 

@@ -40,8 +40,8 @@ func gatedConfig(t *testing.T, other *cloud) (broker.Config, *gated) {
 	g := &gated{cloud: newCloud("gcp")}
 	config := brokerConfig(t, other)
 	connectors := config.Connectors.(broker.ConnectorMap)
-	connectors[broker.Home{Account: "acme", ID: "other"}] = connectors[broker.Home{Account: "acme", ID: "gcp_prod"}]
-	connectors[broker.Home{Account: "acme", ID: "gcp_prod"}] = &broker.Connector{Exchanger: g}
+	connectors[broker.ConnectorKey{Account: "acme", ID: "other"}] = connectors[broker.ConnectorKey{Account: "acme", ID: "gcp_prod"}]
+	connectors[broker.ConnectorKey{Account: "acme", ID: "gcp_prod"}] = &broker.Connector{Exchanger: g}
 	return config, g
 }
 
@@ -204,7 +204,7 @@ func TestClockJumps(t *testing.T) {
 // What a token function can give cannot be too short to be masked.
 func TestUnmaskable(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
-	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "short"}] = &broker.Connector{Exchanger: short{newCloud("gcp")}}
+	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "short"}] = &broker.Connector{Exchanger: short{newCloud("gcp")}}
 	b := start(t, config)
 	got, err := newStep(t, b, scope("", "")).Expand(t.Context(), `<+secrets.getGCPAccessToken("account.short")>`)
 	if err == nil || strings.Contains(err.Error(), "s3cret") {

@@ -260,25 +260,25 @@ func TestManyAtOnce(t *testing.T) {
 }
 
 // held is a store of connectors that keeps all callers until it is opened.
-type held struct {
+type blockingStore struct {
 	broker.Connectors
 	open    atomic.Pointer[chan struct{}] // nil: it is open
 	callers atomic.Int32
 }
 
-func (h *held) Connector(ctx context.Context, home broker.Home) (*broker.Connector, error) {
+func (h *blockingStore) Connector(ctx context.Context, key broker.ConnectorKey) (*broker.Connector, error) {
 	if open := h.open.Load(); open != nil {
 		h.callers.Add(1)
 		<-*open
 	}
-	return h.Connectors.Connector(ctx, home)
+	return h.Connectors.Connector(ctx, key)
 }
 
 // The endpoint never closes a connection that it is answering. A connection above
 // the bound waits until one of them becomes idle.
 func TestBusySessionsStay(t *testing.T) {
 	config := endpointConfig(t, new(audits))
-	store := &held{Connectors: config.Connectors}
+	store := &blockingStore{Connectors: config.Connectors}
 	config.Connectors = store
 	inBubble(t, config, func(d *door) {
 		open := make(chan struct{})
@@ -309,7 +309,7 @@ func TestBusySessionsStay(t *testing.T) {
 // A step that closes while a connection waits for room ends it all.
 func TestCloseWhileFull(t *testing.T) {
 	config := endpointConfig(t, new(audits))
-	store := &held{Connectors: config.Connectors}
+	store := &blockingStore{Connectors: config.Connectors}
 	config.Connectors = store
 	inBubble(t, config, func(d *door) {
 		open := make(chan struct{})

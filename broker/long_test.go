@@ -37,11 +37,11 @@ func TestLongStep(t *testing.T) {
 			config := endpointConfig(t, new(audits))
 			connectors := config.Connectors.(broker.ConnectorMap)
 			short := &oidctoken.Profile{Algorithms: []string{"ES256"}, Lifetime: 10 * time.Minute}
-			connectors[broker.Home{Account: "acme", ID: "vault"}].Profile = short
+			connectors[broker.ConnectorKey{Account: "acme", ID: "vault"}].Profile = short
 			synctest.Test(t, func(t *testing.T) {
 				cloud := newCloud("aws")
 				cloud.lifetime = 10 * time.Minute
-				connectors[broker.Home{Account: "acme", ID: "aws_prod"}] = &broker.Connector{Exchanger: expiring{container{cloud}}, Profile: short}
+				connectors[broker.ConnectorKey{Account: "acme", ID: "aws_prod"}] = &broker.Connector{Exchanger: expiring{container{cloud}}, Profile: short}
 				longStep(t, start(t, config), cloud, tt.outage, tt.errors)
 			})
 		})

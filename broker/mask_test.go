@@ -49,7 +49,7 @@ func TestRefusalsAreMasked(t *testing.T) {
 		config := endpointConfig(t, new(audits))
 		config.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		aws := newCloud("aws")
-		config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "aws_prod"}] = &broker.Connector{Exchanger: container{aws}}
+		config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "aws_prod"}] = &broker.Connector{Exchanger: container{aws}}
 		step := newStep(t, start(t, config), scope("payments", "ledger"))
 		env := deliver(t, step, "account.aws_prod")
 		secret = signatureOf(t, step)

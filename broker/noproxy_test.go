@@ -104,7 +104,7 @@ func (byEndpoint) EndpointBundle(dir string, e exchange.Endpoint) (*exchange.Bun
 // W05: a key file that leads to the endpoint may reach a step by an expression.
 func TestNoProxyOfKeyFile(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
-	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "gcp_prod"}] = &broker.Connector{Exchanger: byEndpoint{newCloud("gcp")}, ByEndpoint: true}
+	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "gcp_prod"}] = &broker.Connector{Exchanger: byEndpoint{newCloud("gcp")}, ByEndpoint: true}
 	step := newStep(t, start(t, config), scope("payments", "ledger"))
 	expand(t, step, `<+secrets.getGCPCredentialsFile("account.gcp_prod")>`)
 	want := []string{"NO_PROXY=127.0.0.1,localhost", "no_proxy=127.0.0.1,localhost"}

@@ -13,18 +13,18 @@ import (
 )
 
 // mostAsked is how many connectors are tried for one that was not found.
-const mostAsked = 3
+const maxSuggestions = 3
 
 // notFound returns err, which wraps ErrNoConnector, with the level that was
 // searched and the nearest connector that the step may use. Others are not named:
 // a step does not learn from an error what else there is.
 func (s *Step) notFound(ctx context.Context, r Ref, err error) error {
-	if home, missing := r.home(&s.config.Scope); missing == nil {
-		err = fmt.Errorf("%w in %s", err, home.place())
+	if key, missing := r.key(&s.config.Scope); missing == nil {
+		err = fmt.Errorf("%w in %s", err, key.level())
 	}
 	for _, other := range s.candidates(r) {
-		g, notUsable := s.lookup(ctx, other, "")
-		if notUsable == nil && g.connector.Rules.admit(&g.scope, g.claims) == nil {
+		rc, notUsable := s.lookup(ctx, other, "")
+		if notUsable == nil && rc.connector.Rules.admit(&rc.scope, rc.claims) == nil {
 			return fmt.Errorf("%w; was %s meant?", err, other)
 		}
 	}
@@ -40,15 +40,15 @@ func (s *Step) candidates(r Ref) []Ref {
 	var found []Ref
 	distances := make(map[string]int)
 	for _, level := range []oidctoken.Level{oidctoken.ProjectLevel, oidctoken.OrganizationLevel, oidctoken.AccountLevel} {
-		searched, err := Ref{level, r.ID}.home(&s.config.Scope)
+		searched, err := Ref{level, r.ID}.key(&s.config.Scope)
 		if err != nil {
 			continue
 		}
 		if listed {
 			ids = ids[:0]
-			for home, c := range connectors {
-				if id := home.ID; c != nil {
-					if home.ID = searched.ID; home == searched {
+			for key, c := range connectors {
+				if id := key.ID; c != nil {
+					if key.ID = searched.ID; key == searched {
 						ids = append(ids, id)
 					}
 				}
@@ -66,11 +66,11 @@ func (s *Step) candidates(r Ref) []Ref {
 	slices.SortFunc(found, func(a, b Ref) int {
 		return cmp.Or(
 			cmp.Compare(distances[a.ID], distances[b.ID]),
-			cmp.Compare(a.away(r), b.away(r)),
+			cmp.Compare(a.levelDistance(r), b.levelDistance(r)),
 			strings.Compare(a.String(), b.String()),
 		)
 	})
-	return found[:min(len(found), mostAsked)]
+	return found[:min(len(found), maxSuggestions)]
 }
 
 // distance returns how far two ids are from each other, and whether one can be
@@ -90,7 +90,7 @@ func distance(written, id string) (_ int, similar bool) {
 }
 
 // away is 0 for a reference at the level of r, and 1 for others.
-func (a Ref) away(r Ref) int {
+func (a Ref) levelDistance(r Ref) int {
 	if a.Level == r.Level {
 		return 0
 	}
@@ -98,10 +98,10 @@ func (a Ref) away(r Ref) int {
 }
 
 // find is lookup, with an error that helps if the connector was not found.
-func (s *Step) find(ctx context.Context, r Ref, audience string) (*grant, error) {
-	g, err := s.lookup(ctx, r, audience)
+func (s *Step) find(ctx context.Context, r Ref, audience string) (*resolvedConnector, error) {
+	rc, err := s.lookup(ctx, r, audience)
 	if errors.Is(err, ErrNoConnector) {
 		return nil, s.notFound(ctx, r, err)
 	}
-	return g, err
+	return rc, err
 }

@@ -68,9 +68,9 @@ func TestNotFound(t *testing.T) {
 					want = tt.listed
 				}
 				if !listed {
-					config.Connectors = lookupFunc(func(ctx context.Context, home broker.Home) (*broker.Connector, error) {
+					config.Connectors = lookupFunc(func(ctx context.Context, key broker.ConnectorKey) (*broker.Connector, error) {
 						asked.Add(1)
-						return connectors.Connector(ctx, home)
+						return connectors.Connector(ctx, key)
 					})
 				}
 				_, err := newStep(t, start(t, config), tt.scope).PreviewConnector(t.Context(), tt.ref)
@@ -86,8 +86,8 @@ func TestNotFound(t *testing.T) {
 }
 
 // lookupFunc is a host's store of connectors.
-type lookupFunc func(context.Context, broker.Home) (*broker.Connector, error)
+type lookupFunc func(context.Context, broker.ConnectorKey) (*broker.Connector, error)
 
-func (f lookupFunc) Connector(ctx context.Context, home broker.Home) (*broker.Connector, error) {
-	return f(ctx, home)
+func (f lookupFunc) Connector(ctx context.Context, key broker.ConnectorKey) (*broker.Connector, error) {
+	return f(ctx, key)
 }

@@ -26,7 +26,7 @@ func TestPlan(t *testing.T) {
 	}
 	config := brokerConfig(t, newCloud("gcp"))
 	cloud := new(sessions)
-	config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "aws_prod"}].Exchanger = cloud
+	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "aws_prod"}].Exchanger = cloud
 	told := new(audits)
 	config.Audit = told.add
 	step := newStep(t, start(t, config), scope("payments", "ledger"))

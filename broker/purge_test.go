@@ -28,17 +28,17 @@ type store struct {
 	connectors broker.ConnectorMap
 }
 
-func (s *store) Connector(ctx context.Context, home broker.Home) (*broker.Connector, error) {
+func (s *store) Connector(ctx context.Context, key broker.ConnectorKey) (*broker.Connector, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.connectors.Connector(ctx, home)
+	return s.connectors.Connector(ctx, key)
 }
 
 // set replaces a connector; nil removes it.
-func (s *store) set(home broker.Home, c *broker.Connector) {
+func (s *store) set(key broker.ConnectorKey, c *broker.Connector) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connectors[home] = c
+	s.connectors[key] = c
 }
 
 // errDamaged stands for a *broker.ConnectorError.
@@ -82,7 +82,7 @@ func TestRevokedWhileSigning(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
 	config.Connectors = connectors
-	vault := broker.Home{Account: "acme", ID: "vault"}
+	vault := broker.ConnectorKey{Account: "acme", ID: "vault"}
 	key := oidctokentest.NewKey(t, "ES256")
 	key.Signer = revoking{key.Signer, func() { connectors.set(vault, nil) }}
 	var err error
@@ -116,7 +116,7 @@ func TestEndpointAfterRevocation(t *testing.T) {
 	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
 	config.Connectors = connectors
 	env := deliver(t, newStep(t, start(t, config), scope("payments", "ledger")), "account.vault", "account.also")
-	connectors.set(broker.Home{Account: "acme", ID: "also"}, nil)
+	connectors.set(broker.ConnectorKey{Account: "acme", ID: "also"}, nil)
 	if got := ask(t, env, "GET", env["OIDCTOKEN_URL"], ""); got.Status != 400 || got.Value != "" {
 		t.Errorf("got %+v", got)
 	}
@@ -131,7 +131,7 @@ func TestEndpointAfterRevocation(t *testing.T) {
 // hanging is a store of connectors that does not answer.
 type hanging struct{}
 
-func (hanging) Connector(ctx context.Context, _ broker.Home) (*broker.Connector, error) {
+func (hanging) Connector(ctx context.Context, _ broker.ConnectorKey) (*broker.Connector, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
@@ -160,7 +160,7 @@ func TestCloseEndsLookups(t *testing.T) {
 	})
 }
 
-var gcpProd = broker.Home{Account: "acme", ID: "gcp_prod"}
+var gcpProd = broker.ConnectorKey{Account: "acme", ID: "gcp_prod"}
 
 // A connector that is purged gives new credentials to texts and files. One that
 // is revoked, or whose rules no longer admit the step, takes the step's files

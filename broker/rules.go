@@ -90,18 +90,18 @@ func (r *Rules) admit(s *oidctoken.Scope, claims *oidctoken.Claims) error {
 
 // check finds rules of a connector of that home that would admit another project or
 // pipeline of the same name, and entries that can never admit a step.
-func (r *Rules) check(home Home) error {
+func (r *Rules) check(key ConnectorKey) error {
 	switch {
-	case len(r.Projects) != 0 && len(r.Organizations) != 1 && home.Organization == "":
-		return &ConnectorError{Home: home, Field: "Rules.Projects", Reason: "would admit projects of that name in several organizations: name one of Organizations, too"}
-	case len(r.Pipelines) != 0 && len(r.Projects) != 1 && home.Project == "":
-		return &ConnectorError{Home: home, Field: "Rules.Pipelines", Reason: "would admit pipelines of that name in several projects: name one of Projects, too"}
+	case len(r.Projects) != 0 && len(r.Organizations) != 1 && key.Organization == "":
+		return &ConnectorError{Key: key, Field: "Rules.Projects", Reason: "would admit projects of that name in several organizations: name one of Organizations, too"}
+	case len(r.Pipelines) != 0 && len(r.Projects) != 1 && key.Project == "":
+		return &ConnectorError{Key: key, Field: "Rules.Pipelines", Reason: "would admit pipelines of that name in several projects: name one of Projects, too"}
 	}
-	own := map[string]string{"Accounts": home.Account, "Organizations": home.Organization, "Projects": home.Project}
+	own := map[string]string{"Accounts": key.Account, "Organizations": key.Organization, "Projects": key.Project}
 	for _, list := range r.lists() {
 		reason := impossible(list, own[list.name])
 		if reason != "" {
-			return &ConnectorError{Home: home, Field: "Rules." + list.name, Reason: reason}
+			return &ConnectorError{Key: key, Field: "Rules." + list.name, Reason: reason}
 		}
 	}
 	return nil

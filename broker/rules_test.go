@@ -57,7 +57,7 @@ func TestRules(t *testing.T) {
 			config.Issuer = issuer
 			told := new(audits)
 			config.Audit = told.add
-			config.Connectors.(broker.ConnectorMap)[broker.Home{Account: "acme", ID: "vault"}].Rules = tt.rules
+			config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "vault"}].Rules = tt.rules
 			step := newStep(t, start(t, config), tt.scope)
 			_, err := step.Expand(t.Context(), `<+secrets.getJWT("account.vault")>`)
 			var denied *broker.DeniedError
@@ -97,22 +97,22 @@ func TestRulesThatAdmitNamesakes(t *testing.T) {
 	issuer := permissive(t)
 	for _, tt := range []struct {
 		name  string
-		home  broker.Home
+		key   broker.ConnectorKey
 		rules broker.Rules
 		want  string
 	}{
-		{"projects of an account", broker.Home{Account: "acme", ID: "c"}, broker.Rules{Projects: []string{"ledger"}}, "Rules.Projects"},
-		{"projects of an organization", broker.Home{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Projects: []string{"ledger"}}, ""},
-		{"pipelines of an organization", broker.Home{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Pipelines: []string{"release"}}, "Rules.Pipelines"},
-		{"one organization's", broker.Home{Account: "acme", ID: "c"}, broker.Rules{Organizations: []string{"payments"}, Projects: []string{"ledger", "other"}}, ""},
-		{"several organizations'", broker.Home{Account: "acme", ID: "c"}, broker.Rules{Organizations: []string{"payments", "risk"}, Projects: []string{"ledger"}}, "Rules.Projects"},
-		{"several projects'", broker.Home{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Projects: []string{"ledger", "other"}, Pipelines: []string{"release"}}, "Rules.Pipelines"},
-		{"pipelines of a project", broker.Home{Account: "acme", Organization: "payments", Project: "ledger", ID: "c"}, broker.Rules{Pipelines: []string{"release"}}, ""},
+		{"projects of an account", broker.ConnectorKey{Account: "acme", ID: "c"}, broker.Rules{Projects: []string{"ledger"}}, "Rules.Projects"},
+		{"projects of an organization", broker.ConnectorKey{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Projects: []string{"ledger"}}, ""},
+		{"pipelines of an organization", broker.ConnectorKey{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Pipelines: []string{"release"}}, "Rules.Pipelines"},
+		{"one organization's", broker.ConnectorKey{Account: "acme", ID: "c"}, broker.Rules{Organizations: []string{"payments"}, Projects: []string{"ledger", "other"}}, ""},
+		{"several organizations'", broker.ConnectorKey{Account: "acme", ID: "c"}, broker.Rules{Organizations: []string{"payments", "risk"}, Projects: []string{"ledger"}}, "Rules.Projects"},
+		{"several projects'", broker.ConnectorKey{Account: "acme", Organization: "payments", ID: "c"}, broker.Rules{Projects: []string{"ledger", "other"}, Pipelines: []string{"release"}}, "Rules.Pipelines"},
+		{"pipelines of a project", broker.ConnectorKey{Account: "acme", Organization: "payments", Project: "ledger", ID: "c"}, broker.Rules{Pipelines: []string{"release"}}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := broker.New(broker.Config{
 				Issuer:     issuer,
-				Connectors: broker.ConnectorMap{tt.home: {Audiences: []string{"a"}, Rules: tt.rules}},
+				Connectors: broker.ConnectorMap{tt.key: {Audiences: []string{"a"}, Rules: tt.rules}},
 			})
 			var refused *broker.ConnectorError
 			got := ""

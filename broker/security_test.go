@@ -12,12 +12,12 @@ import (
 func TestStepsShareNothing(t *testing.T) {
 	google := newCloud("gcp")
 	b := newBroker(t, google)
-	homes := [][2]string{{"payments", "ledger"}, {"payments", "other"}, {"risk", "ledger"}, {"risk", ""}, {"", ""}}
+	keys := [][2]string{{"payments", "ledger"}, {"payments", "other"}, {"risk", "ledger"}, {"risk", ""}, {"", ""}}
 	scopes := []string{"", `, "a b"`, `, "a"`, `, "b a"`}
-	got := make([][]string, len(homes))
+	got := make([][]string, len(keys))
 	var group sync.WaitGroup
-	for i, home := range homes {
-		step := newStep(t, b, scope(home[0], home[1]))
+	for i, key := range keys {
+		step := newStep(t, b, scope(key[0], key[1]))
 		got[i] = make([]string, len(scopes))
 		for j, s := range scopes {
 			group.Go(func() {
@@ -36,11 +36,11 @@ func TestStepsShareNothing(t *testing.T) {
 	for i, subject := range subjects {
 		for j, want := range asked {
 			if !strings.HasSuffix(got[i][j], fmt.Sprintf("-%s-%s", subject, want)) {
-				t.Errorf("%v with the scopes %q: %s", homes[i], want, got[i][j])
+				t.Errorf("%v with the scopes %q: %s", keys[i], want, got[i][j])
 			}
 		}
 	}
-	if n := int(google.count.Load()); n != len(homes)*len(scopes) {
-		t.Errorf("%d exchanges for %d credentials", n, len(homes)*len(scopes))
+	if n := int(google.count.Load()); n != len(keys)*len(scopes) {
+		t.Errorf("%d exchanges for %d credentials", n, len(keys)*len(scopes))
 	}
 }

@@ -86,7 +86,7 @@ func (e *endpoint) refuse(ctx context.Context, err error) *requestError {
 	default:
 		refusal = &requestError{http.StatusInternalServerError, "server_error", "the host has failed, and its log says why"}
 	}
-	missed, tell := e.refusals.tell(e.step.now())
+	missed, tell := e.refusals.record(e.step.now())
 	switch {
 	case !tell:
 	case isRequest || isDenied || missing:
@@ -110,7 +110,7 @@ const refusalBurst = 100
 
 // tell says whether to tell of a refusal, and how many were not told before.
 // After the first ones, one a second is.
-func (r *refusals) tell(now time.Time) (missed int, tell bool) {
+func (r *refusals) record(now time.Time) (missed int, tell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -171,15 +171,15 @@ func (e *endpoint) authorized(values []string) bool {
 // answerToken is the JWT for an audience, of the one connector of the step that
 // allows it; without an audience, of the step's only connector.
 func (s *Step) answerToken(ctx context.Context, audience string) ([]byte, error) {
-	g, err := s.choose(ctx, audience)
+	rc, err := s.choose(ctx, audience)
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.token(ctx, g)
+	token, err := s.token(ctx, rc)
 	if err != nil {
 		return nil, err
 	}
-	s.audit(ctx, g.delivered(token.Expires(), token))
+	s.audit(ctx, rc.deliveredEvent(token.Expires(), token))
 	return json.Marshal(struct {
 		Count     int       `json:"count"`
 		Value     string    `json:"value"`
@@ -190,75 +190,75 @@ func (s *Step) answerToken(ctx context.Context, audience string) ([]byte, error)
 // choose is the grant that an audience leads to. Which connector that is does
 // not depend on what the step may use at the moment: a client that was answered
 // with one connector's token is not answered with another's.
-func (s *Step) choose(ctx context.Context, audience string) (*grant, error) {
-	given, gone := s.grants(ctx)
-	var found []*grant
+func (s *Step) choose(ctx context.Context, audience string) (*resolvedConnector, error) {
+	served, gone := s.resolveServed(ctx)
+	var found []*resolvedConnector
 	var candidates []string
-	for _, g := range given {
-		allowed := g.connector.allowed()
-		candidates = append(candidates, fmt.Sprintf("%s %q", g.ref, allowed))
+	for _, rc := range served {
+		allowed := rc.connector.allowed()
+		candidates = append(candidates, fmt.Sprintf("%s %q", rc.ref, allowed))
 		if audience == "" || slices.Contains(allowed, audience) {
-			found = append(found, g)
+			found = append(found, rc)
 		}
 	}
 	switch {
-	case audience == "" && len(given)+len(gone) != 1:
+	case audience == "" && len(served)+len(gone) != 1:
 		return nil, &requestError{http.StatusBadRequest, "invalid_target", "name an audience: the step has " + strings.Join(candidates, ", ")}
 	case len(found) == 1:
-		return s.admitted(ctx, found[0].ref, audience)
+		return s.authorizeServed(ctx, found[0].ref, audience)
 	case len(gone) != 0:
 		return nil, errors.Join(gone...)
 	case len(found) == 0:
 		return nil, &requestError{http.StatusForbidden, "invalid_target", "no connector of the step allows that audience: it has " + strings.Join(candidates, ", ")}
 	}
 	names := make([]string, len(found))
-	for i, g := range found {
-		names[i] = g.ref.String()
+	for i, rc := range found {
+		names[i] = rc.ref.String()
 	}
 	return nil, &requestError{http.StatusBadRequest, "invalid_target", "several connectors of the step allow that audience: " + strings.Join(names, ", ")}
 }
 
 // grants are the connectors that the step was given, each for its own audience,
 // and what has become of the others.
-func (s *Step) grants(ctx context.Context) (grants []*grant, gone []error) {
+func (s *Step) resolveServed(ctx context.Context) (connectors []*resolvedConnector, gone []error) {
 	s.mu.Lock()
-	refs := slices.Clone(s.given)
+	refs := slices.Clone(s.served)
 	s.mu.Unlock()
 	for _, ref := range refs {
-		g, err := s.resolve(ctx, ref.String(), "")
+		rc, err := s.resolve(ctx, ref.String(), "")
 		if err != nil {
 			gone = append(gone, err)
 			continue
 		}
-		grants = append(grants, g)
+		connectors = append(connectors, rc)
 	}
-	return grants, gone
+	return connectors, gone
 }
 
 // admitted is a grant of what the step was given, if the Rules still admit it.
 // The endpoint tells of the refusal, no oftener than of others.
-func (s *Step) admitted(ctx context.Context, ref Ref, audience string) (*grant, error) {
-	return s.permit(ctx, ref.String(), audience)
+func (s *Step) authorizeServed(ctx context.Context, ref Ref, audience string) (*resolvedConnector, error) {
+	return s.authorizeUnaudited(ctx, ref.String(), audience)
 }
 
 // answerCredentials is the credential of the step's connector whose cloud has a
 // form for such an answer; it has one of a cloud.
 func (s *Step) answerCredentials(ctx context.Context) ([]byte, error) {
-	given, gone := s.grants(ctx)
-	for _, g := range given {
-		form, ok := g.connector.Exchanger.(exchange.ContainerSourced)
+	served, gone := s.resolveServed(ctx)
+	for _, rc := range served {
+		form, ok := rc.connector.Exchanger.(exchange.ContainerSourced)
 		if !ok {
 			continue
 		}
-		g, err := s.admitted(ctx, g.ref, "")
+		rc, err := s.authorizeServed(ctx, rc.ref, "")
 		if err != nil {
 			return nil, err
 		}
-		credential, err := s.credential(ctx, g, "")
+		credential, err := s.credential(ctx, rc, "")
 		if err != nil {
 			return nil, err
 		}
-		s.audit(ctx, g.delivered(credential.Expires(), nil))
+		s.audit(ctx, rc.deliveredEvent(credential.Expires(), nil))
 		return form.ContainerCredentials(credential)
 	}
 	if len(gone) != 0 {

@@ -120,7 +120,7 @@ func TestSessionNamesAreUnique(t *testing.T) {
 		}
 		defer step.Close()
 		cloud.names = nil
-		b.Purge(broker.Home{Account: "$a.b-c", ID: "$aws"})
+		b.Purge(broker.ConnectorKey{Account: "$a.b-c", ID: "$aws"})
 		if _, err := step.Expand(tb.Context(), `<+secrets.getAWSCredentials("account.$aws").accessKeyId>`); err != nil {
 			t.Fatal(err)
 		}

@@ -84,7 +84,7 @@ type Step struct {
 	origins   map[string]origin    // of variables of environ
 	files     map[string]*keptFile // by path
 	endpoint  *endpoint            // nil until a connector is given
-	given     []Ref                // that the endpoint serves
+	served    []Ref                // that the endpoint serves
 }
 
 // NewStep returns a step of that configuration. Nothing is minted, checked with

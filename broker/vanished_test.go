@@ -179,11 +179,11 @@ func TestVanishedDuringAnOutage(t *testing.T) {
 	config := brokerConfig(t, google)
 	connectors := config.Connectors
 	var away atomic.Bool
-	config.Connectors = lookupFunc(func(ctx context.Context, home broker.Home) (*broker.Connector, error) {
+	config.Connectors = lookupFunc(func(ctx context.Context, key broker.ConnectorKey) (*broker.Connector, error) {
 		if away.Load() {
 			return nil, errors.New("the database is away")
 		}
-		return connectors.Connector(ctx, home)
+		return connectors.Connector(ctx, key)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		step := newStep(t, start(t, config), scope("payments", "ledger"))

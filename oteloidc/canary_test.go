@@ -87,7 +87,7 @@ func TestNothingOfATenantIsExported(t *testing.T) {
 		}),
 	})
 	google := &echo{cloud: cloud{name: "gcp"}}
-	home := broker.Home{Account: s.Account.ID, ID: tell("connector")}
+	home := broker.ConnectorKey{Account: s.Account.ID, ID: tell("connector")}
 	b := must(broker.New(broker.Config{
 		Issuer:     issuer,
 		Connectors: broker.ConnectorMap{home: {UID: tell("connector uid"), Name: tell("connector name"), Exchanger: google, Audiences: []string{"https://" + tell("audience")}}},

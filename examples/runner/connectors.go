@@ -73,8 +73,8 @@ func (h *host) allow(_ context.Context, s oidctoken.Scope) error {
 }
 
 // home is where the file's own tenant has a connector.
-func (h *host) home(c *pipeline.Connector) broker.Home {
-	home := broker.Home{Account: h.file.Account.ID, ID: c.ID}
+func (h *host) home(c *pipeline.Connector) broker.ConnectorKey {
+	home := broker.ConnectorKey{Account: h.file.Account.ID, ID: c.ID}
 	if c.Level != oidctoken.AccountLevel {
 		home.Organization = h.file.Organization.ID
 	}
@@ -203,7 +203,7 @@ func (h *host) brokerError(err error) error {
 		return err
 	}
 	for i := range h.file.Connectors {
-		if c := &h.file.Connectors[i]; h.home(c) == e.Home {
+		if c := &h.file.Connectors[i]; h.home(c) == e.Key {
 			return h.file.ConnectorError(c, e.Field, errors.New(e.Reason))
 		}
 	}

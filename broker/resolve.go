@@ -12,9 +12,9 @@ import (
 )
 
 // grant is a connector that the step may use, for one audience.
-type grant struct {
+type resolvedConnector struct {
 	ref       Ref
-	home      Home
+	key       ConnectorKey
 	audience  string
 	connector *Connector
 	scope     oidctoken.Scope
@@ -22,13 +22,13 @@ type grant struct {
 }
 
 // granter is grant or permit.
-type granter func(ctx context.Context, ref, audience string) (*grant, error)
+type authorizer func(ctx context.Context, ref, audience string) (*resolvedConnector, error)
 
 // grant is what the step may use: of the connector that a reference leads to,
 // for an audience, of which the empty one is the connector's default. What is
 // refused is audited.
-func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) {
-	g, err := s.permit(ctx, ref, audience)
+func (s *Step) authorize(ctx context.Context, ref, audience string) (*resolvedConnector, error) {
+	rc, err := s.authorizeUnaudited(ctx, ref, audience)
 	if err != nil {
 		if err = s.ended(err); errors.Is(err, ErrClosed) {
 			return nil, err
@@ -40,19 +40,19 @@ func (s *Step) grant(ctx context.Context, ref, audience string) (*grant, error) 
 		s.audit(ctx, e)
 		return nil, err
 	}
-	return g, nil
+	return rc, nil
 }
 
 // permit is grant without the audit.
-func (s *Step) permit(ctx context.Context, ref, audience string) (*grant, error) {
-	g, err := s.resolve(ctx, ref, audience)
+func (s *Step) authorizeUnaudited(ctx context.Context, ref, audience string) (*resolvedConnector, error) {
+	rc, err := s.resolve(ctx, ref, audience)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.connector.Rules.admit(&g.scope, g.claims); err != nil {
-		return nil, fmt.Errorf("broker: connector %s: %w", g.ref, err)
+	if err := rc.connector.Rules.admit(&rc.scope, rc.claims); err != nil {
+		return nil, fmt.Errorf("broker: connector %s: %w", rc.ref, err)
 	}
-	return g, nil
+	return rc, nil
 }
 
 // printable is an audience, or nothing: what was asked for may be anything.
@@ -64,66 +64,66 @@ func printable(audience string) string {
 }
 
 // resolve is grant without asking whether the connector's Rules admit the step.
-func (s *Step) resolve(ctx context.Context, ref, audience string) (*grant, error) {
+func (s *Step) resolve(ctx context.Context, ref, audience string) (*resolvedConnector, error) {
 	r, err := ParseRef(ref)
 	if err != nil {
 		return nil, err
 	}
-	g, err := s.find(ctx, r, audience)
+	rc, err := s.find(ctx, r, audience)
 	if err != nil {
 		return nil, fmt.Errorf("broker: connector %s: %w", r, s.ended(err))
 	}
-	return g, nil
+	return rc, nil
 }
 
 // lookup returns the grant for r's connector, whether its Rules admit the step or
 // not.
-func (s *Step) lookup(ctx context.Context, r Ref, audience string) (*grant, error) {
+func (s *Step) lookup(ctx context.Context, r Ref, audience string) (*resolvedConnector, error) {
 	if err := s.ended(nil); err != nil {
 		return nil, err
 	}
-	home, err := r.home(&s.config.Scope)
+	key, err := r.key(&s.config.Scope)
 	if err != nil {
 		return nil, err
 	}
 	ctx, done := s.during(ctx)
 	defer done()
-	c, err := s.broker.config.Connectors.Connector(ctx, home)
+	c, err := s.broker.config.Connectors.Connector(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	if c == nil {
 		return nil, ErrNoConnector
 	}
-	if c, err = s.broker.current(ctx, home, c); err != nil {
+	if c, err = s.broker.current(ctx, key, c); err != nil {
 		return nil, err
 	}
-	g := &grant{ref: r, home: home, connector: c, scope: s.config.Scope}
-	if g.audience, err = c.audience(audience); err != nil {
+	rc := &resolvedConnector{ref: r, key: key, connector: c, scope: s.config.Scope}
+	if rc.audience, err = c.audience(audience); err != nil {
 		return nil, err
 	}
-	g.scope.Audience = g.audience
-	g.scope.Profile = c.profile()
-	g.scope.Connector = &oidctoken.Connector{ID: r.ID, UID: c.UID, Name: c.Name, Level: r.Level}
-	if g.claims, err = s.broker.config.Issuer.Preview(ctx, g.scope); err != nil {
+	rc.scope.Audience = rc.audience
+	rc.scope.Profile = c.profile()
+	rc.scope.Connector = &oidctoken.Connector{ID: r.ID, UID: c.UID, Name: c.Name, Level: r.Level}
+	if rc.claims, err = s.broker.config.Issuer.Preview(ctx, rc.scope); err != nil {
 		return nil, err
 	}
-	return g, nil
+	return rc, nil
 }
 
 // token is the JWT for a grant, which the step's output will not show.
-func (s *Step) token(ctx context.Context, g *grant) (*oidctoken.Token, error) {
+func (s *Step) token(ctx context.Context, rc *resolvedConnector) (*oidctoken.Token, error) {
 	ctx, done := s.during(ctx)
 	defer done()
-	t, err := s.broker.tokens.Mint(ctx, g.scope)
+	t, err := s.broker.tokens.Mint(ctx, rc.scope)
 	if err != nil {
-		return nil, s.failed(g, err)
+		return nil, s.connectorError(rc, err)
 	}
 	if s.passed(t.Expires()) {
-		return nil, s.failed(g, errExpired)
+		return nil, s.connectorError(rc, errExpired)
 	}
 	// The connector may have been revoked while it was signed.
-	if _, err := s.grant(ctx, g.ref.String(), g.audience); err != nil {
+	if _, err := s.authorize(ctx, rc.ref.String(), rc.audience); err != nil {
 		return nil, err
 	}
 	s.masks.Add(t.JWT())
@@ -135,31 +135,31 @@ func (s *Step) token(ctx context.Context, g *grant) (*oidctoken.Token, error) {
 //
 // A host may change or revoke the connector while the cloud is waited for. Then
 // what came is not the step's.
-func (s *Step) credential(ctx context.Context, g *grant, scopes string) (*exchange.Credential, error) {
+func (s *Step) credential(ctx context.Context, rc *resolvedConnector, scopes string) (*exchange.Credential, error) {
 	for range 3 {
-		c, err := s.lease(ctx, g, scopes)
+		c, err := s.lease(ctx, rc, scopes)
 		if err != nil {
-			return nil, s.failed(g, err)
+			return nil, s.connectorError(rc, err)
 		}
-		now, err := s.grant(ctx, g.ref.String(), g.audience)
+		now, err := s.authorize(ctx, rc.ref.String(), rc.audience)
 		if err != nil {
 			return nil, err
 		}
-		if now.connector.Exchanger == g.connector.Exchanger && now.connector.Version == g.connector.Version && now.connector.UID == g.connector.UID {
+		if now.connector.Exchanger == rc.connector.Exchanger && now.connector.Version == rc.connector.Version && now.connector.UID == rc.connector.UID {
 			return c, nil
 		}
-		g = now
+		rc = now
 	}
-	return nil, s.failed(g, errChanging)
+	return nil, s.connectorError(rc, errChanging)
 }
 
 // lease is the credential for a grant, of the cache that serves all steps.
-func (s *Step) lease(ctx context.Context, g *grant, scopes string) (*exchange.Credential, error) {
+func (s *Step) lease(ctx context.Context, rc *resolvedConnector, scopes string) (*exchange.Credential, error) {
 	var asked []string // nil: the connector's own
 	if scopes != "" {
 		asked = strings.Fields(scopes)
 	}
-	name, err := g.sessionName()
+	name, err := rc.sessionName()
 	if err != nil {
 		return nil, err
 	}
@@ -167,15 +167,15 @@ func (s *Step) lease(ctx context.Context, g *grant, scopes string) (*exchange.Cr
 	defer done()
 	lease, err := s.broker.credentials.Lease(ctx, exchange.Target{
 		Issuer:      s.broker.config.Issuer,
-		Scope:       g.scope,
-		Exchanger:   g.connector.Exchanger,
-		Connector:   g.home.name(),
+		Scope:       rc.scope,
+		Exchanger:   rc.connector.Exchanger,
+		Connector:   rc.key.cacheKey(),
 		SessionName: name,
 		Scopes:      asked,
 	})
 	if err != nil {
 		if errors.Is(err, oidctoken.ErrDenied) {
-			s.audit(ctx, Event{Kind: Refused, Connector: g.ref.String(), Cloud: g.connector.cloud(), Audience: g.audience, Err: err})
+			s.audit(ctx, Event{Kind: Refused, Connector: rc.ref.String(), Cloud: rc.connector.cloud(), Audience: rc.audience, Err: err})
 		}
 		return nil, err
 	}
@@ -192,19 +192,19 @@ func (s *Step) lease(ctx context.Context, g *grant, scopes string) (*exchange.Cr
 }
 
 // failed is the error of a request for what a grant is for.
-func (s *Step) failed(g *grant, err error) error {
-	return fmt.Errorf("broker: connector %s: %w", g.ref, s.ended(err))
+func (s *Step) connectorError(rc *resolvedConnector, err error) error {
+	return fmt.Errorf("broker: connector %s: %w", rc.ref, s.ended(err))
 }
 
 // sessionName returns the name of the step's sessions at g's cloud, where the cloud
 // wants one. It begins with what leads from the cloud's audit log to the run, and
 // ends with a digest over all that the step's tokens say, and the connector.
-func (g *grant) sessionName(more ...string) (string, error) {
-	claims, err := g.claims.MarshalJSON()
+func (rc *resolvedConnector) sessionName(more ...string) (string, error) {
+	claims, err := rc.claims.MarshalJSON()
 	if err != nil {
 		return "", err
 	}
-	return exchange.SessionName(sessionPrefix(&g.scope), append([]string{string(claims), g.ref.String()}, more...)...), nil
+	return exchange.SessionName(sessionPrefix(&rc.scope), append([]string{string(claims), rc.ref.String()}, more...)...), nil
 }
 
 // sessionPrefix returns the id of s's execution, or its number, and then the id of
