@@ -18,20 +18,20 @@ func badRequest(reason string) error {
 	return &requestError{http.StatusBadRequest, "invalid_request", reason}
 }
 
-// requestedAudience returns the audience that a request names in its query or
-// its body, whatever its method; empty if it names none. It refuses a request
-// that seems to name an audience in another way: the client would get a token
-// for the connector's default audience, and send it to another relying party.
+// requestedAudience returns the audience in the query or the body of a request, for every
+// method. It returns "" if the request has no audience. It refuses a request that seems to name
+// an audience in another way. Otherwise the client would get a token for the connector's
+// default audience, and send it to another relying party.
 func requestedAudience(r *http.Request) (string, error) {
-	// A client that hung up gets no answer, so the read error is not reported.
+	// A client that hung up reads no response, so the read error is not reported.
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
 	if err != nil || len(body) > maxRequest {
-		return "", badRequest(fmt.Sprintf("the body cannot be read, or is longer than %d bytes", maxRequest))
+		return "", badRequest(fmt.Sprintf("the body cannot be read, or it has more than %d bytes", maxRequest))
 	}
 	return parseAudience(r.URL.RawQuery, r.Header, body)
 }
 
-// parseAudience is requestedAudience for the parts of a request.
+// parseAudience is like requestedAudience, for the parts of a request.
 func parseAudience(query string, header http.Header, body []byte) (string, error) {
 	for name := range header {
 		if mentionsAudience(name) {
@@ -52,7 +52,8 @@ func parseAudience(query string, header http.Header, body []byte) (string, error
 	return found.audience, nil
 }
 
-// named is the one audience that the parts of a request name.
+// audienceFinder collects the audience from the parts of a request. All parts must name the
+// same audience.
 type audienceFinder struct{ audience string }
 
 func (f *audienceFinder) add(audience string) error {
@@ -60,45 +61,45 @@ func (f *audienceFinder) add(audience string) error {
 	case audience == "":
 		return badRequest("the audience is empty")
 	case f.audience != "" && f.audience != audience:
-		return badRequest("it names more than one audience")
+		return badRequest("the request names more than one audience")
 	}
 	f.audience = audience
 	return nil
 }
 
-// parameters reads the application/x-www-form-urlencoded text of a query or a
-// body. It ignores parameters that name no audience.
+// parameters reads the application/x-www-form-urlencoded text of a query or a body. It ignores
+// parameters that do not name an audience.
 func (f *audienceFinder) parameters(text string) error {
 	for parameter := range strings.SplitSeq(text, "&") {
 		rawName, rawValue, _ := strings.Cut(parameter, "=")
 		name, err := url.QueryUnescape(rawName)
 		if err != nil {
-			return badRequest("a parameter's name has a wrong escape")
+			return badRequest("a parameter's name has an invalid escape")
 		}
 		value, err := url.QueryUnescape(rawValue)
 		if err != nil {
-			return badRequest("a parameter's value has a wrong escape")
+			return badRequest("a parameter's value has an invalid escape")
 		}
 		switch {
-		case name == "audience" && strings.Contains(rawValue, ";"): // which some take for "&"
-			return badRequest("the audience has a semicolon that is not escaped")
+		case name == "audience" && strings.Contains(rawValue, ";"): // some parsers treat ";" as "&"
+			return badRequest("the audience has an unescaped semicolon")
 		case name == "audience":
 			if err := f.add(value); err != nil {
 				return err
 			}
 		case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }):
-			return badRequest("a parameter's name cannot be read")
+			return badRequest("a parameter's name has characters other than printable ASCII")
 		case selectsTarget(name), mentionsAudience(value):
-			return badRequest("a parameter seems to name an audience, and its name is not audience")
+			return badRequest("a parameter seems to name an audience, but its name is not audience")
 		}
 	}
 	return nil
 }
 
-// body reads the body of a request. Many clients send JSON with the
-// Content-Type of a form, so the text itself says which it is.
+// body reads the body of a request. Many clients send JSON with the Content-Type of a form, so
+// the first byte of the text decides.
 func (f *audienceFinder) body(header http.Header, text []byte) error {
-	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type")) // empty if it is malformed
+	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type")) // mediaType is empty if the header is malformed
 	switch {
 	case len(text) == 0:
 		return nil
@@ -113,18 +114,18 @@ func (f *audienceFinder) body(header http.Header, text []byte) error {
 	}
 	for name, value := range members {
 		if name != "audience" {
-			return badRequest("the body has another member than audience")
+			return badRequest("the body has a member other than audience")
 		}
-		if err := f.add(value); err != nil { // null is empty
+		if err := f.add(value); err != nil { // null gives the empty string
 			return err
 		}
 	}
 	return nil
 }
 
-// selectsTarget reports whether the name of a parameter seems to select the
-// relying party of a token: with the word audience, a misspelling of it, or a
-// parameter of RFC 8693 or RFC 8707.
+// selectsTarget reports whether the name of a parameter seems to select the relying party of a
+// token: it contains the word audience, a misspelling of it, or a parameter of RFC 8693 or RFC
+// 8707.
 func selectsTarget(name string) bool {
 	for word := range wordsOf(name) {
 		switch singular := strings.TrimSuffix(word, "s"); {
@@ -137,8 +138,8 @@ func selectsTarget(name string) bool {
 	return mentionsAudience(name)
 }
 
-// mentionsAudience reports whether a text has the word audience or aud in it,
-// also if it is escaped several times.
+// mentionsAudience reports whether a text contains the word audience or aud, even if the text
+// is escaped several times.
 func mentionsAudience(text string) bool {
 	for range 4 {
 		for word := range wordsOf(text) {
@@ -152,7 +153,7 @@ func mentionsAudience(text string) bool {
 		}
 		text = plain
 	}
-	return true // no client escapes a value so often
+	return true // no client escapes a value this often
 }
 
 // wordsOf yields the runs of ASCII letters in a text, in lower case.

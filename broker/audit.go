@@ -11,56 +11,56 @@ import (
 	"github.com/oidctoken/oidctoken/internal/eventlog"
 )
 
-// Event is what [Config.Audit] is told. It holds no secret. Tokens that are
-// minted, and refusals by the issuer, are told by oidctoken.Config.Audit.
+// Event describes an event for [Config.Audit]. It contains no secret. The broker does not
+// report minted tokens and refusals by the issuer: oidctoken.Config.Audit receives them.
 type Event struct {
 	Time  time.Time
 	Kind  EventKind
-	Scope oidctoken.Scope // where the step runs
+	Scope oidctoken.Scope // the scope of the step
 
-	// Connector is the reference, as the step wrote it or by which it was
-	// given; empty if it was no reference, or the step named none.
+	// Connector is the reference, as the step or the host wrote it. It is empty if the text was
+	// not a reference, or if the step named no connector.
 	Connector string
-	// Cloud is "gcp", "aws" or "azure"; empty without a cloud.
+	// Cloud is "gcp", "aws" or "azure". It is empty if the connector has no cloud.
 	Cloud string
-	// Audience is that of the token, or that was asked for; empty if the
-	// connector's own was meant and is not known.
+	// Audience is the audience of the token, or the requested audience. It is empty if the step
+	// requested the connector's default and the default is unknown.
 	Audience string
-	// TokenID and KeyID are the "jti" and the "kid" of the JWT that was exchanged
-	// or delivered, as in the ID and KeyID of oidctoken.Event; of the last one, if
-	// an exchange had several tries. Empty if there was no JWT.
+	// TokenID and KeyID are the "jti" and the "kid" of the JWT that was exchanged or delivered,
+	// as in the ID and KeyID of oidctoken.Event. If an exchange was retried, they belong to the last try. They are empty if there was no JWT.
 	TokenID, KeyID string
-	// SessionName is the name of the session at the cloud, which AWS shows in
-	// CloudTrail as the RoleSessionName: of the exchange, of the credential that
-	// was delivered, or of the sessions that the tools of a delivered connector
-	// start themselves. Empty if there is none.
+	// SessionName is the name of the session at the cloud. AWS shows it in CloudTrail as the
+	// RoleSessionName. It belongs to the exchange, to the delivered credential, or to the
+	// sessions that the tools of a delivered connector start themselves. It is empty if there
+	// is no session name.
 	SessionName string
-	// File is the path of a file that was written, below the step's Dir; empty
-	// for what was delivered in another way. A file that was made from several
-	// tokens or credentials has an event for each.
+	// File is the path of a written file, relative to the step's Dir. It is empty if the
+	// delivery used no file. A file that contains several tokens or credentials has one event
+	// for each.
 	File string
-	// Expires is when what was had ends; zero if nothing was.
+	// Expires is the expiry of the token or credential. It is zero if there is no token or
+	// credential.
 	Expires time.Time
-	// Took is how long an exchange took, with its retries.
+	// Took is the duration of an exchange, with its retries.
 	Took time.Duration
-	// Late is by how much an exchange was later than the time at which the
-	// credential was to be renewed; zero for the first.
+	// Late is the delay of an exchange after the planned renewal of the credential. It is zero
+	// for the first exchange.
 	Late time.Duration
-	// Missed is how many refusals of the step's endpoint were not told before
-	// this one: there is one each second, after the first hundred.
+	// Missed is the number of refusals of the step's endpoint that were not reported before
+	// this one. After the first hundred refusals, one is reported each second.
 	Missed int
-	// Err is why it was refused or failed; nil if it was not.
+	// Err is the reason for the refusal or failure. It is nil on success.
 	Err error
 }
 
-// EventKind says what happened.
+// EventKind names the kind of an Event.
 type EventKind string
 
 const (
-	Refused   EventKind = "refused"   // the step may not have what it asked for
-	Exchanged EventKind = "exchanged" // a token was traded at a cloud, or Err says why not
-	Refreshed EventKind = "refreshed" // as Exchanged, to renew a credential
-	Delivered EventKind = "delivered" // a connector's environment, a file or an answer of the endpoint was given to the step
+	Refused   EventKind = "refused"   // the step was denied its request
+	Exchanged EventKind = "exchanged" // a token was exchanged at a cloud, or the exchange failed with Err
+	Refreshed EventKind = "refreshed" // like Exchanged, to renew a credential
+	Delivered EventKind = "delivered" // the step received a connector's environment, a file or a response of the endpoint
 )
 
 func (e Event) record() (r eventlog.Record) {
@@ -82,27 +82,27 @@ func (e Event) record() (r eventlog.Record) {
 	return r
 }
 
-// LogValue returns the event as a group, with Err as text and durations as "1.5s".
-// It leaves out zero values.
+// LogValue returns the event as a group, with Err as text and durations in the form "1.5s". It
+// omits zero values.
 func (e Event) LogValue() slog.Value { return e.record().LogValue() }
 
 // MarshalJSON returns the members of LogValue as an object.
 func (e Event) MarshalJSON() ([]byte, error) { return e.record().MarshalJSON() }
 
-// delivered is that a grant's token, or without one its credential or environment,
-// was given to the step.
+// deliveredEvent returns the event for the delivery of a connector's token. With a nil token,
+// it returns the event for its credential or its environment.
 func (rc *resolvedConnector) deliveredEvent(expires time.Time, token *oidctoken.Token) Event {
 	e := Event{Kind: Delivered, Connector: rc.ref.String(), Cloud: rc.connector.cloud(), Audience: rc.audience, Expires: expires}
 	switch {
 	case token != nil:
 		e.TokenID, e.KeyID = token.ID(), token.KeyID()
 	case !expires.IsZero():
-		e.SessionName, _ = rc.sessionName() // the credential's exchange had it: there is no error
+		e.SessionName, _ = rc.sessionName() // cannot fail: the exchange computed the same name
 	}
 	return e
 }
 
-// audit tells Config.Audit what happened to a step.
+// audit reports an event of a step to Config.Audit.
 func (s *Step) audit(ctx context.Context, e Event) {
 	e.Scope = s.config.Scope
 	s.broker.audit(ctx, e)
@@ -115,7 +115,8 @@ func (b *Broker) audit(ctx context.Context, e Event) {
 	}
 }
 
-// observe tells of an exchange, for whichever step began it.
+// observe reports an exchange to Config.Audit, with the scope of the step that started it. It
+// logs a failed renewal.
 func (b *Broker) observe(ctx context.Context, event exchange.CacheEvent) {
 	scope := event.Target.Scope
 	connector := scope.Connector
@@ -136,19 +137,19 @@ func (b *Broker) observe(ctx context.Context, event exchange.CacheEvent) {
 		Late:    event.Late,
 		Err:     event.Err,
 	}
-	e.Scope.Audience, e.Scope.Profile, e.Scope.Connector = "", nil, nil // which are the connector's
+	e.Scope.Audience, e.Scope.Profile, e.Scope.Connector = "", nil, nil // these belong to the connector
 	if event.Renewal {
 		e.Kind = Refreshed
 	}
 	b.audit(ctx, e)
 	if event.Err != nil && event.Renewal {
-		b.config.Logger.LogAttrs(ctx, slog.LevelWarn, "a connector's credential could not be renewed, and the last one serves on",
+		b.config.Logger.LogAttrs(ctx, slog.LevelWarn, "failed to renew a connector's credential; the previous one stays in use",
 			slog.String("connector", ref), slog.Time("until", event.Expires), slog.Any("error", loggable(event.Err)))
 	}
 }
 
-// loggable is an error without a cloud's own words, which nobody vouches for
-// here: what the steps that share it were given is not known.
+// loggable returns an error without the text that the cloud returned. That text may contain a
+// secret: several steps share the exchange, and the secrets of those steps are not known here.
 func loggable(err error) slog.Value {
 	e, ok := errors.AsType[*exchange.Error](err)
 	if !ok {

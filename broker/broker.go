@@ -1,9 +1,8 @@
-// Package broker hands tokens and cloud credentials to running steps: it
-// resolves connectors and expressions in the context of a step, exchanges what
-// has to be exchanged, writes files and keeps them fresh, and masks what the
-// step prints.
+// Package broker gives tokens and cloud credentials to running steps. It resolves connectors
+// and expressions in the context of a step, exchanges tokens at clouds, writes files and keeps
+// them fresh, and masks secrets in the output of the step.
 //
-// A [Broker] serves a process, a [Step] one execution of one step.
+// A [Broker] serves a process. A [Step] serves one execution of one step.
 package broker
 
 import (
@@ -23,36 +22,34 @@ import (
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
-// Config is a broker's configuration.
+// Config configures a [Broker].
 type Config struct {
 	// Issuer mints the tokens. Required.
 	Issuer *oidctoken.Issuer
 
-	// Connectors has the connectors that steps may refer to. Required.
+	// Connectors looks up the connectors that steps may refer to. Required.
 	Connectors Connectors
 
-	// Dir is an absolute directory for the private directories of steps. New
-	// makes it if it does not exist, and removes from it what crashed processes
-	// left. Several brokers may share it, of one process or of several on one
-	// machine: New leaves the directories of living steps alone. It recognizes
-	// them by their locks (flock). On a file system or an operating system
-	// without such locks, New removes nothing and logs what is there. Optional:
-	// without it, a step cannot be given files.
+	// Dir is an absolute directory for the private directories of steps. New creates it if it
+	// does not exist, and removes the directories that crashed processes left in it. Several
+	// brokers of one machine may share it, in one process or in several: New does not touch the
+	// directories of living steps. It recognizes them by their locks (flock). If the file
+	// system or the operating system has no such locks, New removes nothing and logs the directories. Optional: without it, a step can have no files.
 	Dir string
 
-	// Logger hears of credentials and files that could not be renewed, with
-	// the step's secrets masked. Optional; nothing is logged by default.
+	// Logger receives failures to renew credentials and files, with the step's secrets masked.
+	// Optional; by default, nothing is logged.
 	Logger *slog.Logger
 
-	// Audit is told of what steps are refused and given. It must not block for
-	// long, nor close the broker or a step, nor change what the Scope points to.
+	// Audit is called for every delivery to a step, every exchange and every refusal. It must
+	// not block for long, close the broker or a step, or change what the Scope points to.
 	// Optional.
 	Audit func(context.Context, Event)
 
-	// MaxEntries and MaxBytes bound what is kept for all steps together: so many
-	// tokens and so many credentials, of which the latter take so many bytes. What
-	// is needed and was dropped is minted and exchanged again. Optional, 10,000
-	// and 64 MiB by default.
+	// MaxEntries and MaxBytes limit the caches that all steps share: MaxEntries limits the
+	// number of tokens and the number of credentials, and MaxBytes the bytes of the
+	// credentials. An evicted token is minted again when a step needs it, and an evicted
+	// credential exchanged again. Optional, 10,000 and 64 MiB by default.
 	MaxEntries int
 	MaxBytes   int64
 
@@ -65,7 +62,7 @@ const (
 	defaultBytes   = 64 << 20
 )
 
-// Broker makes steps. It is safe for concurrent use. Close ends it.
+// Broker makes steps. It is safe for concurrent use. The host ends it with Close.
 type Broker struct {
 	config      Config
 	tokens      *oidctoken.Cache
@@ -74,15 +71,15 @@ type Broker struct {
 	exchangers exchangers
 	notes      noteSet
 
-	closed atomic.Bool // set with mu held
+	closed atomic.Bool // set while mu is held
 	mu     sync.Mutex
-	steps  map[*Step]struct{} // that were not closed
+	steps  map[*Step]struct{} // the steps that are not closed
 }
 
-// New checks c, and makes or sweeps c.Dir. It fails when a required field is
-// missing, when a connector of a ConnectorMap cannot work (a *[ConnectorError]), and
-// when Dir is not absolute or not private: a directory that is there is of this
-// user, and closed to all others (mode 0700).
+// New checks c and creates or sweeps c.Dir. It fails if a required field is missing, if a
+// connector of a ConnectorMap cannot work (a *[ConnectorError]), or if Dir is not absolute or
+// not private. An existing Dir must belong to this user and be closed to all others (mode
+// 0700).
 func New(c Config) (*Broker, error) {
 	switch {
 	case c.Issuer == nil:
@@ -95,7 +92,7 @@ func New(c Config) (*Broker, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	now := c.Now // nil for the caches, which then need no lock
+	now := c.Now // stays nil for the caches, which then need no lock
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -119,13 +116,12 @@ func New(c Config) (*Broker, error) {
 	return b, nil
 }
 
-// Purge forgets at once the credentials that came from a connector, for a host
-// that has changed or revoked it: the next step that asks gets a new one, and
-// the files of running steps are looked at. Files of a connector that
-// Config.Connectors has no longer, or whose Rules refuse the step, are removed.
-// Without Purge, that is noticed within a minute, and by an endpoint at once.
-// What a step has read, and what a cloud has issued, lives until it expires.
-// After Close, Purge does nothing.
+// Purge drops the credentials of a connector at once. A host calls it after it has changed or
+// revoked the connector. The next step that needs a credential gets a new one, and the files of
+// running steps are checked. Purge removes files of a connector that Config.Connectors no
+// longer has, or whose Rules deny the step. Without Purge, files follow a change within a
+// minute, and an endpoint at once. A token or credential that a step has read stays valid until
+// it expires. After Close, Purge does nothing.
 func (b *Broker) Purge(key ConnectorKey) {
 	b.exchangers.forget(key)
 	b.credentials.Purge(key.cacheKey())
@@ -136,18 +132,18 @@ func (b *Broker) Purge(key ConnectorKey) {
 	}
 }
 
-// Stats is what is kept for all steps together.
+// Stats counts the contents of the caches that all steps share.
 type Stats struct {
 	Tokens      oidctoken.CacheStats
 	Credentials exchange.CacheStats
 }
 
-// Stats returns what is kept now; after Close, nothing.
+// Stats returns the current counts. After Close, they are zero.
 func (b *Broker) Stats() Stats { return Stats{b.tokens.Stats(), b.credentials.Stats()} }
 
-// Close ends the exchanges that are under way, and drops all tokens and
-// credentials. Close the steps before: after it, NewStep and all that a step mints,
-// exchanges or writes fail with ErrClosed. Close may be called more than once.
+// Close cancels the exchanges in progress and drops all tokens and credentials. Close the steps
+// first: after Close, NewStep and everything that a step mints, exchanges or writes fail with
+// ErrClosed. Close may be called more than once.
 func (b *Broker) Close() {
 	b.mu.Lock()
 	b.closed.Store(true)
@@ -158,9 +154,9 @@ func (b *Broker) Close() {
 
 const stepDirPrefix = "step-"
 
-// sweep makes dir, or removes the directories of steps whose processes have ended.
-// A directory that cannot be removed, such as one where a step has mounted
-// something, does not keep the broker from serving others.
+// sweep creates dir, or removes the directories of steps whose processes have ended. If a
+// directory cannot be removed, for example because a step mounted something in it, sweep logs
+// that and goes on.
 func sweep(dir string, logger *slog.Logger) error {
 	if err := atomicfile.MkdirPrivate(dir); err != nil {
 		return err
@@ -172,7 +168,7 @@ func sweep(dir string, logger *slog.Logger) error {
 	for _, e := range entries {
 		if e.IsDir() && strings.HasPrefix(e.Name(), stepDirPrefix) {
 			if _, err := atomicfile.RemoveUnlocked(filepath.Join(dir, e.Name())); err != nil {
-				logger.Warn("what a step has left cannot be removed", slog.String("dir", e.Name()), slog.Any("error", err))
+				logger.Warn("failed to remove the directory of a step that has ended", slog.String("dir", e.Name()), slog.Any("error", err))
 			}
 		}
 	}

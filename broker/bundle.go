@@ -13,10 +13,9 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// fileName returns a name that differs for every connector and audience, also
-// where file names that differ in letter case are the same. It has letters,
-// digits, _ and - only, and begins with neither a dot nor a hyphen, so that no
-// shell and no tool reads it as something else.
+// fileName returns a name that is different for every connector and audience, even on file
+// systems that ignore letter case. The name consists of letters, digits, _ and -. It begins
+// with neither a dot nor a hyphen, so that no shell and no tool gives it a special meaning.
 func fileName(rc *resolvedConnector) string {
 	ref := rc.ref.String()
 	sum := sha256.Sum256([]byte(ref + " " + rc.audience))
@@ -27,10 +26,11 @@ func fileName(rc *resolvedConnector) string {
 	return readable + "-" + hex.EncodeToString(sum[:16])
 }
 
-// tokenName is where the grant's JWT is, below the step's directory.
+// tokenName returns the path of the file with the connector's JWT, relative to the step's
+// directory.
 func tokenName(rc *resolvedConnector) string { return filepath.Join(privateDir, fileName(rc)+".jwt") }
 
-// tokenFile returns the path of a file that holds the grant's JWT and is kept
+// tokenFile returns the path of a file that contains the connector's JWT. The file is kept
 // fresh.
 func (s *Step) tokenFile(ctx context.Context, rc *resolvedConnector) (string, error) {
 	end, err := s.begin()
@@ -44,7 +44,7 @@ func (s *Step) tokenFile(ctx context.Context, rc *resolvedConnector) (string, er
 	}
 	ref, audience := rc.ref.String(), rc.audience
 	err = s.keep(ctx, &keptFile{path: tokenName(rc), source: "the token of " + ref + " for " + audience, render: func(ctx context.Context, u *usage) (string, error) {
-		rc, err := s.authorize(ctx, ref, audience) // which may have been revoked
+		rc, err := s.authorize(ctx, ref, audience) // the connector may have been revoked
 		if err != nil {
 			return "", err
 		}
@@ -53,8 +53,8 @@ func (s *Step) tokenFile(ctx context.Context, rc *resolvedConnector) (string, er
 	return filepath.Join(dir, tokenName(rc)), err
 }
 
-// valueFile returns the path of a file that holds a variable of the grant's
-// credential for the scopes, and is kept fresh.
+// valueFile returns the path of a file that contains a variable of the connector's credential
+// for the scopes. The file is kept fresh.
 func (s *Step) valueFile(ctx context.Context, rc *resolvedConnector, scopes, variable string) (string, error) {
 	end, err := s.begin()
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Step) valueFile(ctx context.Context, rc *resolvedConnector, scopes, var
 	path := filepath.Join(privateDir, fileName(rc)+"-"+hex.EncodeToString(sum[:16])+".value")
 	ref, audience := rc.ref.String(), rc.audience
 	err = s.keep(ctx, &keptFile{path: path, source: variable + " of " + ref + " for " + audience + " " + scopes, render: func(ctx context.Context, u *usage) (string, error) {
-		rc, err := s.authorize(ctx, ref, audience) // which may have been revoked
+		rc, err := s.authorize(ctx, ref, audience) // the connector may have been revoked
 		if err != nil {
 			return "", err
 		}
@@ -78,8 +78,9 @@ func (s *Step) valueFile(ctx context.Context, rc *resolvedConnector, scopes, var
 	return filepath.Join(dir, path), err
 }
 
-// bundle writes what the tools of the grant's cloud need, and returns the variables
-// that lead to it: the same for a step each time. Files that are there stay.
+// bundle writes the files that the tools of the connector's cloud need, and returns the
+// variables that point to them. It returns the same variables at every call. Existing files
+// stay.
 func (s *Step) bundle(ctx context.Context, rc *resolvedConnector) (map[string]string, error) {
 	end, err := s.begin()
 	if err != nil {
@@ -100,9 +101,9 @@ func (s *Step) bundle(ctx context.Context, rc *resolvedConnector) (map[string]st
 	return env, nil
 }
 
-// makeBundle writes what leads tools to a file that is kept fresh, and to the step's
-// endpoint. The file itself comes last: what fails before leaves nothing that
-// serves. It returns no variables if the Exchanger has nothing for tools.
+// makeBundle writes the configuration that points tools to a fresh file and to the step's
+// endpoint. It writes the fresh file last, so that an earlier failure leaves nothing usable. It
+// returns no variables if the Exchanger has nothing for tools.
 func (s *Step) makeBundle(ctx context.Context, rc *resolvedConnector, name string) (map[string]string, error) {
 	env := make(map[string]string)
 	within := filepath.Join(privateDir, name)
@@ -124,7 +125,7 @@ func (s *Step) makeBundle(ctx context.Context, rc *resolvedConnector, name strin
 		}
 		hasFiles = len(env) > 0
 	}
-	// Tools that can be given the credential itself have the choice.
+	// Tools that can use the endpoint as well as a file get both.
 	_, container := rc.connector.Exchanger.(exchange.ContainerSourced)
 	if ex, ok := rc.connector.Exchanger.(exchange.EndpointSourced); ok && (container || !hasFiles) {
 		e, err := s.listen()
@@ -146,15 +147,15 @@ func (s *Step) makeBundle(ctx context.Context, rc *resolvedConnector, name strin
 	return env, nil
 }
 
-// fileSourced returns c's Exchanger if tools are to read a file.
+// fileSourced returns c's Exchanger if tools should read a file.
 func (c *Connector) fileSourced() (exchange.FileSourced, bool) {
 	files, ok := c.Exchanger.(exchange.FileSourced)
 	return files, ok && !c.ByEndpoint
 }
 
-// sessionBundle is the bundle of tools that name their sessions themselves, and
-// keep credentials by that name beyond the step: it is the step's alone, also
-// if the host knows no execution that would tell it from others.
+// sessionBundle returns the bundle for tools that start named sessions and keep credentials
+// under that name after the step. The name belongs to this step alone, even if the host sets no
+// execution that distinguishes steps.
 func (s *Step) sessionBundle(ex exchange.SessionBundler, rc *resolvedConnector, dir, token string) (*exchange.Bundle, error) {
 	name, err := s.toolSession(rc)
 	if err != nil {
@@ -163,12 +164,11 @@ func (s *Step) sessionBundle(ex exchange.SessionBundler, rc *resolvedConnector, 
 	return ex.SessionBundle(dir, token, name)
 }
 
-// toolSession returns the name of the sessions that tools start with the grant's
-// JWT.
+// toolSession returns the name of the sessions that tools start with the connector's JWT.
 func (s *Step) toolSession(rc *resolvedConnector) (string, error) { return rc.sessionName(s.nonce) }
 
-// writeBundle writes a bundle's directories and files below within, in the
-// step's directory, and adds the variables that env does not have yet.
+// writeBundle writes a bundle's directories and files to within, in the step's directory. It
+// adds the bundle's variables to env, unless env already has them.
 func (s *Step) writeBundle(ctx context.Context, env map[string]string, within string, make func(dir string) (*exchange.Bundle, error)) error {
 	dir, err := s.Dir()
 	if err != nil {
@@ -182,7 +182,7 @@ func (s *Step) writeBundle(ctx context.Context, env map[string]string, within st
 		return err
 	}
 	if b == nil {
-		return nil // a third party's, with nothing in it
+		return nil // a third-party Exchanger may return nil
 	}
 	for _, name := range b.Dirs {
 		if err := s.keepDir(ctx, filepath.Join(within, filepath.FromSlash(name))); err != nil {

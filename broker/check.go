@@ -14,8 +14,8 @@ import (
 	"github.com/oidctoken/oidctoken/internal/near"
 )
 
-// checkAll checks the connectors of a ConnectorMap. Of several errors it returns
-// the same each time.
+// checkAll checks the connectors of a ConnectorMap. If several are wrong, it always returns the
+// same error.
 func (b *Broker) checkAll() error {
 	connectors, ok := b.config.Connectors.(ConnectorMap)
 	if !ok {
@@ -25,7 +25,7 @@ func (b *Broker) checkAll() error {
 	for _, key := range keys {
 		connector := connectors[key]
 		if connector == nil {
-			continue // it does not exist
+			continue // a nil entry means that the connector does not exist
 		}
 		if err := b.check(context.Background(), key, connector); err != nil {
 			return fmt.Errorf("broker: Config.Connectors[%s of %s]: %w", key.ID, key.level(), err)
@@ -34,8 +34,8 @@ func (b *Broker) checkAll() error {
 	return nil
 }
 
-// check refuses a connector that could never work, and warns of one that may not
-// do what its host wants.
+// check refuses a connector that can never work. It warns about a connector that may not do
+// what its host wants.
 func (b *Broker) check(ctx context.Context, key ConnectorKey, c *Connector) error {
 	if err := c.check(key); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (b *Broker) check(ctx context.Context, key ConnectorKey, c *Connector) erro
 	}
 	for _, stageType := range c.Rules.StageTypes {
 		if !slices.Contains(stageTypes, stageType) && b.notes.add(key, "stage type "+stageType) {
-			b.config.Logger.LogAttrs(ctx, slog.LevelWarn, "a connector's Rules.StageTypes has a type that only the host's own stages can have",
+			b.config.Logger.LogAttrs(ctx, slog.LevelWarn, "a connector's Rules.StageTypes has a type that package oidctoken does not know; only a stage type of the host can match it",
 				slog.String("connector", key.ID), slog.String("of", key.level()), slog.String("type", stageType),
 				slog.String("nearest", near.Nearest(stageType, stageTypes)))
 		}
@@ -53,9 +53,9 @@ func (b *Broker) check(ctx context.Context, key ConnectorKey, c *Connector) erro
 	return nil
 }
 
-// checkKeys refuses a connector for whose algorithms the issuer has no key. It asks
-// for each set of algorithms until there was a key. Later, tokens and credentials
-// that were kept may serve without one, and Mint says the same.
+// checkKeys refuses a connector if the issuer has no key for its algorithms. It checks each set
+// of algorithms until it has found a key once. Later, cached tokens and credentials may be used
+// without a key, and Mint reports a missing key itself.
 func (b *Broker) checkKeys(ctx context.Context, key ConnectorKey, c *Connector) error {
 	profile := c.profile()
 	note := "keys"
@@ -66,14 +66,13 @@ func (b *Broker) checkKeys(ctx context.Context, key ConnectorKey, c *Connector) 
 		return nil
 	}
 	if err := b.config.Issuer.CheckProfile(ctx, profile); errors.Is(err, oidctoken.ErrNoKey) {
-		return &ConnectorError{Key: key, Field: "Profile.Algorithms", Reason: "are those of no key of the issuer", Err: err}
+		return &ConnectorError{Key: key, Field: "Profile.Algorithms", Reason: "have no key in the issuer", Err: err}
 	}
 	b.notes.add(ConnectorKey{}, note)
 	return nil
 }
 
-// current checks c, which was just looked up, and returns it with the Exchanger
-// that has its credentials.
+// current checks c after a lookup. It returns c with the Exchanger that holds its credentials.
 func (b *Broker) current(ctx context.Context, key ConnectorKey, c *Connector) (*Connector, error) {
 	if err := b.check(ctx, key, c); err != nil {
 		return nil, err
@@ -85,7 +84,8 @@ func (b *Broker) current(ctx context.Context, key ConnectorKey, c *Connector) (*
 	return c, nil
 }
 
-// noted remembers what was found out about connectors. The zero value is empty.
+// noteSet remembers findings about connectors: algorithms that have a key, and warnings that
+// were logged. The zero value is empty.
 type noteSet struct {
 	mu    sync.Mutex
 	notes map[note]struct{}
@@ -98,7 +98,7 @@ type note struct {
 
 const maxNotes = 1000
 
-// has reports whether there is such a note.
+// has reports whether the set contains the note.
 func (n *noteSet) has(key ConnectorKey, text string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -106,7 +106,7 @@ func (n *noteSet) has(key ConnectorKey, text string) bool {
 	return ok
 }
 
-// add reports whether there was no such note yet, and room for it.
+// add adds a note. It returns false if the set already contains the note, or is full.
 func (n *noteSet) add(key ConnectorKey, text string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

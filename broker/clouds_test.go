@@ -123,12 +123,12 @@ func TestConnectorProfile(t *testing.T) {
 		{"narrower", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{Algorithms: []string{"ES256"}, MaxSubject: 100}}, nil},
 		{"the default algorithm", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{MaxSubject: 127}}, nil},
 		{"another algorithm", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{Algorithms: []string{"ES256", "EdDSA"}, MaxSubject: 127}},
-			&broker.ConnectorError{Key: broker.ConnectorKey{Account: "acme", ID: "c"}, Field: "Profile.Algorithms", Reason: `has "EdDSA", which the Exchanger's cloud does not take, but ["RS256" "ES256"]`}},
+			&broker.ConnectorError{Key: broker.ConnectorKey{Account: "acme", ID: "c"}, Field: "Profile.Algorithms", Reason: `has "EdDSA", but the Exchanger's cloud accepts only ["RS256" "ES256"]`}},
 		{"no limit", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{}},
-			&broker.ConnectorError{Key: broker.ConnectorKey{Account: "acme", ID: "c"}, Field: "Profile.MaxSubject", Reason: "is more than the 127 bytes that the Exchanger's cloud takes"}},
+			&broker.ConnectorError{Key: broker.ConnectorKey{Account: "acme", ID: "c"}, Field: "Profile.MaxSubject", Reason: "is unlimited or more than the 127 bytes that the Exchanger's cloud accepts"}},
 		{"a longer limit", broker.Connector{Exchanger: ex, Profile: &oidctoken.Profile{MaxSubject: 128}},
-			&broker.ConnectorError{Key: broker.ConnectorKey{Account: "acme", ID: "c"}, Field: "Profile.MaxSubject", Reason: "is more than the 127 bytes that the Exchanger's cloud takes"}},
-		{"no audience", broker.Connector{}, &broker.ConnectorError{Key: broker.ConnectorKey{Account: "acme", ID: "c"}, Field: "Audiences", Reason: "is empty, and there is no Exchanger"}},
+			&broker.ConnectorError{Key: broker.ConnectorKey{Account: "acme", ID: "c"}, Field: "Profile.MaxSubject", Reason: "is unlimited or more than the 127 bytes that the Exchanger's cloud accepts"}},
+		{"no audience", broker.Connector{}, &broker.ConnectorError{Key: broker.ConnectorKey{Account: "acme", ID: "c"}, Field: "Audiences", Reason: "is empty, but a connector without an Exchanger needs an audience"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			config := brokerConfig(t, newCloud("gcp"))

@@ -12,56 +12,56 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// ErrNoConnector means that a reference names a connector that does not exist
-// where it points to. The author of the pipeline must act.
+// ErrNoConnector means that a reference names a connector that does not exist at its level. The
+// author of the pipeline must act.
 var ErrNoConnector = errors.New("no such connector")
 
-// Connector is what a pipeline's author refers to: a relying party, and how it
-// is reached. It is the host's, and not changed after its first use.
+// Connector describes a relying party and how to reach it. Pipelines refer to it by a [Ref].
+// The host defines it and must not change it after its first use.
 type Connector struct {
 	UID, Name string // claims connector_uid and connector_name. Optional.
 
-	// Version names this state of the connector, such as its row's version or
-	// time of change. It is for Connectors that make a new Exchanger for each
-	// lookup: while Version stays the same, the broker goes on with the first
-	// Exchanger and its credentials. It must change whenever the Exchanger's
-	// configuration does. Optional. Without it, two Exchangers are the same if
-	// they are equal, or if they are exchange.Configured and say so.
+	// Version identifies this state of the connector, such as the version of its row or its
+	// time of change. It is for hosts whose Connectors makes a new Exchanger at each lookup:
+	// while Version stays the same, the broker keeps using the first Exchanger and its
+	// credentials. It must change whenever the Exchanger's configuration changes. Optional.
+	// Without it, the broker treats two Exchangers as the same if they are equal, or if they
+	// are exchange.Configured and report the same configuration.
 	Version string
 
-	// Exchanger trades the token at a cloud. Nil for a connector whose relying
-	// party takes the token itself.
+	// Exchanger exchanges the token at a cloud. It is nil if the relying party accepts the
+	// token itself.
 	Exchanger exchange.Exchanger
 
-	// Audiences are those that a step may ask for in a token of its own. When
-	// it asks for none, the Exchanger's is meant, which it may always have, or
-	// without an Exchanger the first of these. Required without an Exchanger.
+	// Audiences lists the audiences that a step may request for a token of its own. The default
+	// is the audience of the Exchanger, which is always allowed. Without an Exchanger, the
+	// default is the first entry. Required without an Exchanger.
 	Audiences []string
 
-	// Profile is how the tokens look. Nil means the Exchanger's; without an
-	// Exchanger, the issuer's own. Beside an Exchanger it has no algorithm and
-	// no longer subject than the Exchanger's Profile allows: change a copy of
-	// that.
+	// Profile describes the form of the tokens. Nil means the Exchanger's Profile, or the
+	// issuer's without an Exchanger. With an Exchanger, it may have only algorithms and a
+	// MaxSubject that the Exchanger's Profile allows: change a copy of that.
 	Profile *oidctoken.Profile
 
-	// Rules say which steps may use it, beside those that cannot refer to it.
+	// Rules restrict which steps may use the connector, in addition to the level of its key.
 	// Optional.
 	Rules Rules
 
-	// ByEndpoint has the cloud's own tools ask the step's endpoint, which does
-	// all of the Exchanger's configuration, instead of a file that is kept
-	// fresh. The Exchanger must be an exchange.EndpointSourced. Optional.
+	// ByEndpoint makes the cloud's own tools request credentials from the step's endpoint
+	// instead of reading a fresh file. The endpoint uses the whole configuration of the
+	// Exchanger. The Exchanger must be an exchange.EndpointSourced. Optional.
 	ByEndpoint bool
 }
 
-// Home is where a connector is defined. Organization and Project are empty at
-// the levels above.
+// ConnectorKey identifies a connector by its ID and by the level where it is defined.
+// Organization and Project are empty for a connector of the account, and Project for one of an
+// organization.
 type ConnectorKey struct {
 	Account, Organization, Project string
 	ID                             string
 }
 
-// place names the level that h is at, and where: "project acme/payments/ledger".
+// level describes the level of k: "project acme/payments/ledger".
 func (k ConnectorKey) level() string {
 	level, ids := "account", []string{k.Account}
 	if k.Organization != "" {
@@ -73,24 +73,24 @@ func (k ConnectorKey) level() string {
 	return level + " " + strings.Join(ids, "/")
 }
 
-// name is for nobody to read: no two homes have the same.
+// cacheKey returns a text that is different for every ConnectorKey.
 func (k ConnectorKey) cacheKey() string {
 	return fmt.Sprintf("%q", []string{k.Account, k.Organization, k.Project, k.ID})
 }
 
-// Connectors has a host's connectors. It is safe for concurrent use.
+// Connectors looks up a host's connectors. It must be safe for concurrent use.
 type Connectors interface {
-	// Connector returns the connector of that home and no other, or an error
-	// that wraps ErrNoConnector. It is called at each use of a connector. It may
-	// return a new value each time, with a new Exchanger: see Connector.Version.
-	// A step is given no credential of an Exchanger that was replaced.
+	// Connector returns the connector with exactly that key, or an error that wraps
+	// ErrNoConnector. The broker calls it at each use of a connector. It may return a new value
+	// each time, with a new Exchanger: see Connector.Version. A step never receives a
+	// credential of an Exchanger that was replaced.
 	Connector(ctx context.Context, key ConnectorKey) (*Connector, error)
 }
 
-// ConnectorMap is Connectors for a host with few of them. [New] checks them all.
+// ConnectorMap implements Connectors for a host with few connectors. [New] checks all of them.
 type ConnectorMap map[ConnectorKey]*Connector
 
-// Connector returns m[home], or ErrNoConnector if that is nil.
+// Connector returns m[key], or ErrNoConnector if that is nil.
 func (m ConnectorMap) Connector(_ context.Context, key ConnectorKey) (*Connector, error) {
 	if c := m[key]; c != nil {
 		return c, nil
@@ -98,8 +98,8 @@ func (m ConnectorMap) Connector(_ context.Context, key ConnectorKey) (*Connector
 	return nil, ErrNoConnector
 }
 
-// home is where a step of that scope finds r. Only the level that r names is
-// searched, and only in the step's own account.
+// key returns the key of r's connector for a step with that scope. r selects one level, always
+// in the step's own account.
 func (r Ref) key(s *oidctoken.Scope) (ConnectorKey, error) {
 	h := ConnectorKey{Account: s.Account.ID, ID: r.ID}
 	switch r.Level {
@@ -117,16 +117,16 @@ func (r Ref) key(s *oidctoken.Scope) (ConnectorKey, error) {
 	return h, nil
 }
 
-// ConnectorError says which field of a [Connector] is wrong, and why. Whoever
-// keeps the connectors must act.
+// ConnectorError reports which field of a [Connector] is wrong, and why. The owner of the
+// connector must act.
 type ConnectorError struct {
-	Key    ConnectorKey // where it is defined
+	Key    ConnectorKey // the connector
 	Field  string       // such as "Profile.Algorithms"
 	Reason string       // continues the field's name
-	Err    error        // the cause; nil if there is no other than Reason
+	Err    error        // the cause; nil if Reason is the whole cause
 }
 
-// Error names the field.
+// Error returns the field, the reason and the cause.
 func (e *ConnectorError) Error() string {
 	text := "broker: the connector's " + e.Field + " " + e.Reason
 	if e.Err != nil {
@@ -138,9 +138,8 @@ func (e *ConnectorError) Error() string {
 // Unwrap returns Err.
 func (e *ConnectorError) Unwrap() error { return e.Err }
 
-// check finds a connector that could never work, whose Profile would let out
-// what its cloud must not be sent, or whose Rules admit more or less than they seem
-// to.
+// check refuses a connector that can never work, whose Profile would send a token that its
+// cloud must not receive, or whose Rules admit more or fewer steps than they appear to.
 func (c *Connector) check(key ConnectorKey) error {
 	if err := c.Rules.check(key); err != nil {
 		return err
@@ -151,14 +150,14 @@ func (c *Connector) check(key ConnectorKey) error {
 		}
 	}
 	if _, ok := c.Exchanger.(exchange.EndpointSourced); c.ByEndpoint && !ok {
-		return &ConnectorError{Key: key, Field: "ByEndpoint", Reason: "is set, and the Exchanger's tools cannot ask an endpoint"}
+		return &ConnectorError{Key: key, Field: "ByEndpoint", Reason: "is set, but the Exchanger is not an exchange.EndpointSourced"}
 	}
 	if v := reflect.ValueOf(c.Exchanger); v.Kind() == reflect.Pointer && v.IsNil() {
 		return &ConnectorError{Key: key, Field: "Exchanger", Reason: "is a nil " + v.Type().String()}
 	}
 	if c.Exchanger == nil {
 		if len(c.Audiences) == 0 {
-			return &ConnectorError{Key: key, Field: "Audiences", Reason: "is empty, and there is no Exchanger"}
+			return &ConnectorError{Key: key, Field: "Audiences", Reason: "is empty, but a connector without an Exchanger needs an audience"}
 		}
 		return nil
 	}
@@ -168,16 +167,16 @@ func (c *Connector) check(key ConnectorKey) error {
 	accepted := c.Exchanger.Profile()
 	for _, alg := range algorithms(*c.Profile) {
 		if !slices.Contains(algorithms(accepted), alg) {
-			return &ConnectorError{Key: key, Field: "Profile.Algorithms", Reason: fmt.Sprintf("has %.16q, which the Exchanger's cloud does not take, but %q", alg, algorithms(accepted))}
+			return &ConnectorError{Key: key, Field: "Profile.Algorithms", Reason: fmt.Sprintf("has %.16q, but the Exchanger's cloud accepts only %q", alg, algorithms(accepted))}
 		}
 	}
 	if most := accepted.MaxSubject; most != 0 && (c.Profile.MaxSubject == 0 || c.Profile.MaxSubject > most) {
-		return &ConnectorError{Key: key, Field: "Profile.MaxSubject", Reason: fmt.Sprintf("is more than the %d bytes that the Exchanger's cloud takes", most)}
+		return &ConnectorError{Key: key, Field: "Profile.MaxSubject", Reason: fmt.Sprintf("is unlimited or more than the %d bytes that the Exchanger's cloud accepts", most)}
 	}
 	return nil
 }
 
-// algorithms are those of a Profile, or of one that leaves them to the default.
+// algorithms returns the algorithms of a Profile, or the default algorithm.
 func algorithms(p oidctoken.Profile) []string {
 	if p.Algorithms == nil {
 		return []string{"RS256"}
@@ -185,7 +184,8 @@ func algorithms(p oidctoken.Profile) []string {
 	return p.Algorithms
 }
 
-// allowed are the audiences that a step may ask for, the checked c's own first.
+// allowed returns the audiences that a step may request, with the default first. c has been
+// checked.
 func (c *Connector) allowed() []string {
 	if c.Exchanger == nil {
 		return c.Audiences
@@ -194,20 +194,20 @@ func (c *Connector) allowed() []string {
 	return append([]string{own}, slices.DeleteFunc(slices.Clone(c.Audiences), func(a string) bool { return a == own })...)
 }
 
-// audience is what a token for a checked c says when a step asks for that
-// audience; empty means it asked for none.
+// audience returns the audience of a token when a step requests that audience. "" requests the
+// default. c has been checked.
 func (c *Connector) audience(asked string) (string, error) {
 	allowed := c.allowed()
 	if asked == "" {
 		return allowed[0], nil
 	}
 	if !slices.Contains(allowed, asked) {
-		return "", fmt.Errorf("%w: the connector does not allow that audience, but %q", oidctoken.ErrDenied, allowed)
+		return "", fmt.Errorf("%w: the connector does not allow that audience; it allows %q", oidctoken.ErrDenied, allowed)
 	}
 	return asked, nil
 }
 
-// profile is how c's tokens look; nil is the issuer's own.
+// profile returns the Profile of c's tokens. Nil means the issuer's own.
 func (c *Connector) profile() *oidctoken.Profile {
 	if c.Profile == nil && c.Exchanger != nil {
 		p := c.Exchanger.Profile()
@@ -216,7 +216,7 @@ func (c *Connector) profile() *oidctoken.Profile {
 	return c.Profile
 }
 
-// cloud names the cloud of c's Exchanger, if that tells.
+// cloud returns the name of the Exchanger's cloud, or "" if it has no name.
 func (c *Connector) cloud() string { return cloudOf(c.Exchanger) }
 
 func cloudOf(e exchange.Exchanger) string {

@@ -11,36 +11,35 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// Deliver gives the step all that the tools of a connector's cloud need: it
-// writes the files and adds the variables to Environ. And it lets the step ask
-// its endpoint for what the connector has, for as long as the step lives:
+// Deliver gives the step everything that the tools of a connector's cloud need: it writes files
+// and adds variables to Environ. Until the step is closed, the step may also request the
+// connector's tokens and credentials from its endpoint. Environ has these variables for it:
 //
-//   - ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, for clients
-//     that get their token from a GitHub runner;
-//   - OIDCTOKEN_URL, which answers a POST of {"audience":"..."} with
-//     {"count":N,"value":"JWT","expiresAt":"..."}, and OIDCTOKEN_HEADER_FILE, a
-//     file with the Authorization header that it wants, as curl -H @FILE sends it;
-//   - for AWS, AWS_CONTAINER_CREDENTIALS_FULL_URI and
-//     AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE;
-//   - NO_PROXY and no_proxy, so that no proxy sees the endpoint's secret. Where the
-//     step has these already, NoProxy joins them.
+//   - ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, for clients that get
+//     their token from a GitHub runner;
+//   - OIDCTOKEN_URL and OIDCTOKEN_HEADER_FILE. The URL responds to a POST of {"audience":"..."}
+//     with {"count":N,"value":"JWT","expiresAt":"..."}. The file contains the required
+//     Authorization header, in the form for curl -H @FILE;
+//   - for AWS, AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE;
+//   - NO_PROXY and no_proxy, so that no proxy sees the endpoint's secret. If the step already
+//     has these variables, use NoProxy to combine them.
 //
-// An audience leads to the step's one connector that allows it; without one,
-// to the step's only connector. A request gets a token for the audience that it
-// names, or an error, whatever its form.
+// A request for an audience uses the step's only connector that allows it. A request without an
+// audience uses the step's only connector. In every form, a request returns a token for the
+// audience that it names, or an error.
 //
-// An Exchanger that has nothing for its cloud's tools, neither a file nor an
-// endpoint nor variables for them, is asked for a Credential, and Deliver adds its
-// variables. A process that has started keeps their values, so they serve until the
-// Credential expires: Audit receives when. To call Deliver again replaces them in
-// Environ if the Credential was renewed.
+// Some Exchangers have nothing for their cloud's tools: no file, no endpoint, no variables. For
+// them, Deliver gets a Credential and adds its variables. A running process keeps the values of
+// its variables, so they work until the Credential expires. Audit receives that time. If the
+// Credential was renewed, another call of Deliver replaces the variables in Environ.
 //
-// Each step has private places for what container tools, helm and kubectl log in
-// with: DOCKER_CONFIG, REGISTRY_AUTH_FILE, HELM_CONFIG_HOME, HELM_REGISTRY_CONFIG,
+// Deliver also gives the step private places for the logins of container tools, helm and
+// kubectl: DOCKER_CONFIG, REGISTRY_AUTH_FILE, HELM_CONFIG_HOME, HELM_REGISTRY_CONFIG,
 // HELM_REPOSITORY_CONFIG, HELM_CACHE_HOME, HELM_REPOSITORY_CACHE and KUBECONFIG.
 //
-// Of one cloud, a step can be given one connector. It may be delivered again, which
-// brings back the files that the step has removed. What fails delivers nothing.
+// A step can have one connector of each cloud. Deliver may be called again for the same
+// connector, and then restores files that the step has removed. If Deliver fails, it delivers
+// nothing.
 func (s *Step) Deliver(ctx context.Context, ref string) error {
 	e, err := s.deliver(ctx, ref)
 	if err != nil {
@@ -50,8 +49,8 @@ func (s *Step) Deliver(ctx context.Context, ref string) error {
 	return nil
 }
 
-// deliver is Deliver, for one caller at a time: of two connectors of one cloud,
-// one is refused.
+// deliver implements Deliver, for one caller at a time. So of two connectors of one cloud, it
+// refuses one.
 func (s *Step) deliver(ctx context.Context, ref string) (Event, error) {
 	end, err := s.begin()
 	if err != nil {
@@ -75,7 +74,7 @@ func (s *Step) deliver(ctx context.Context, ref string) (Event, error) {
 	other, taken := s.delivered[cloud]
 	s.mu.Unlock()
 	if taken && other != rc.ref {
-		return Event{}, fmt.Errorf("broker: connector %s: %s was delivered already, and a step can have one connector of a cloud", rc.ref, other)
+		return Event{}, fmt.Errorf("broker: connector %s: %s was already delivered, and a step can have only one connector of a cloud", rc.ref, other)
 	}
 	endpoint, err := s.endpointEnv(ctx)
 	if err != nil {
@@ -115,16 +114,16 @@ func (s *Step) deliver(ctx context.Context, ref string) (Event, error) {
 	return e, nil
 }
 
-// variables is what a delivery adds to a step's environment.
+// variables holds the variables that a delivery adds to a step's environment.
 type variables struct {
 	env     map[string]string
-	expires time.Time // of what is in env itself; zero: it leads to what is kept fresh
+	expires time.Time // expiry of the values in env; zero if they point to something that is kept fresh
 }
 
-// variablesOf returns what leads tools to the grant's connector. An Exchanger that
-// has nothing for tools, as one that implements exchange.Exchanger alone, gives the
-// variables of its Credential. A connector without an Exchanger has none of its
-// own: it has the step's endpoint.
+// variablesOf returns the variables that point tools to the connector. If the Exchanger has
+// nothing for tools, as one that implements only exchange.Exchanger, it returns the variables
+// of the Credential. A connector without an Exchanger has no variables of its own: it uses the
+// step's endpoint.
 func (s *Step) variablesOf(ctx context.Context, rc *resolvedConnector) (v variables, err error) {
 	if rc.connector.Exchanger == nil {
 		return v, nil
@@ -140,32 +139,32 @@ func (s *Step) variablesOf(ctx context.Context, rc *resolvedConnector) (v variab
 		v.env, v.expires = credential.Env(), credential.Expires()
 	}
 	if len(v.env) == 0 {
-		return v, fmt.Errorf("broker: connector %s: its Exchanger has neither a Bundle nor a Credential with variables: there is nothing to deliver", rc.ref)
+		return v, fmt.Errorf("broker: connector %s: there is nothing to deliver: its Exchanger has neither a Bundle nor a Credential with variables", rc.ref)
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.env)) {
 		if name == "" || strings.ContainsAny(name, "=\x00\n") || strings.ContainsAny(v.env[name], "\x00\n") {
-			return v, fmt.Errorf("broker: connector %s: its variable %.64q cannot stand in an environment: it has a NUL, a line break or an equals sign in its name", rc.ref, name)
+			return v, fmt.Errorf("broker: connector %s: its variable %.64q is not valid in an environment: its name is empty or has an equals sign, or its name or value has a NUL or a line break", rc.ref, name)
 		}
 	}
 	return v, nil
 }
 
-// origin is the connector that a variable of a step is from.
+// origin records which connector set a variable of a step.
 type origin struct {
 	ref   Ref
-	value bool // it is a credential itself, and leads to no file or endpoint
+	value bool // the variable contains a credential, and not a path or a URL
 }
 
-// place adds what was delivered for g to the step's environment. It refuses to
-// replace a variable of another connector that is a credential, or of one whose
-// cloud has no name: of a named cloud, the step has one connector. A place for
-// logins may be replaced. The caller holds s.mu.
+// addVariables adds the variables of rc to the step's environment. It refuses to replace a
+// variable of another connector if one of the two is a credential, or if the new connector's
+// cloud has no name. For a named cloud the step has one connector anyway. A variable for a
+// place of logins may be replaced. The caller holds s.mu.
 func (s *Step) addVariables(rc *resolvedConnector, v variables) error {
 	value := !v.expires.IsZero()
 	for _, name := range slices.Sorted(maps.Keys(v.env)) {
 		o, taken := s.origins[name]
 		if taken && o.ref != rc.ref && !isStore(name) && (value || o.value || rc.connector.cloud() == "") {
-			return fmt.Errorf("broker: connector %s: its variable %s was delivered already, by %s", rc.ref, name, o.ref)
+			return fmt.Errorf("broker: connector %s: its variable %s was already delivered by %s", rc.ref, name, o.ref)
 		}
 	}
 	for name, text := range v.env {

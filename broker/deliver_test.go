@@ -236,12 +236,12 @@ func TestDeliverCredentialRefused(t *testing.T) {
 		{"no variables", &plain{}, "there is nothing to deliver"},
 		{"exchange fails", &plain{env: plainEnv(), fail: failed}, failed.Error()},
 		{"bundle fails", filed{plain: &plain{env: plainEnv()}, err: failed}, failed.Error()},
-		{"line break", &plain{env: map[string]string{"PLAIN_TOKEN": "a-secret-with-a\nbreak"}}, `"PLAIN_TOKEN" cannot stand in an environment`},
-		{"NUL", &plain{env: map[string]string{"PLAIN_TOKEN": "a-secret-with-a\x00NUL"}}, `"PLAIN_TOKEN" cannot stand in an environment`},
-		{"name with an equals sign", &plain{env: map[string]string{"PLAIN_A=B": "a-long-secret"}}, `"PLAIN_A=B" cannot stand in an environment`},
-		{"name with a NUL", &plain{env: map[string]string{"PLAIN_\x00": "a-long-secret"}}, "cannot stand in an environment"},
-		{"empty name", &plain{env: map[string]string{"": "a-long-secret"}}, "cannot stand in an environment"},
-		{"line break in a bundle", filed{plain: &plain{}, bundle: &exchange.Bundle{Env: map[string]string{"PLAIN_A": "a\nb"}}}, `"PLAIN_A" cannot stand in an environment`},
+		{"line break", &plain{env: map[string]string{"PLAIN_TOKEN": "a-secret-with-a\nbreak"}}, `"PLAIN_TOKEN" is not valid in an environment`},
+		{"NUL", &plain{env: map[string]string{"PLAIN_TOKEN": "a-secret-with-a\x00NUL"}}, `"PLAIN_TOKEN" is not valid in an environment`},
+		{"name with an equals sign", &plain{env: map[string]string{"PLAIN_A=B": "a-long-secret"}}, `"PLAIN_A=B" is not valid in an environment`},
+		{"name with a NUL", &plain{env: map[string]string{"PLAIN_\x00": "a-long-secret"}}, "is not valid in an environment"},
+		{"empty name", &plain{env: map[string]string{"": "a-long-secret"}}, "is not valid in an environment"},
+		{"line break in a bundle", filed{plain: &plain{}, bundle: &exchange.Bundle{Env: map[string]string{"PLAIN_A": "a\nb"}}}, `"PLAIN_A" is not valid in an environment`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			step := newStep(t, plainBroker(t, map[string]*broker.Connector{"plain": {Exchanger: tt.ex}}, new(auditLog)), scope("payments", "ledger"))

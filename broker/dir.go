@@ -9,17 +9,16 @@ import (
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
-// Dir returns the step's private directory, mode 0700, and makes it if it does not
-// exist. Close removes it with all that is in it.
+// Dir returns the step's private directory, mode 0700, and creates it if it does not exist.
+// Close removes it with all its contents.
 func (s *Step) Dir() (string, error) {
 	dir, _, err := s.open()
 	return dir, err
 }
 
-// open returns the step's directory. It makes the directory if it does not exist:
-// the first time, and again if the step has removed it. It takes over a directory
-// that the step has made in its place. If the step has put a link there, root is
-// still the directory that was made.
+// open returns the step's directory. It creates the directory at the first call, and again if
+// the step has removed it. It takes over a directory that the step has created in its place. If
+// the step has put a link there, root is still the directory that was created.
 func (s *Step) open() (dir string, root *os.Root, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,7 +27,7 @@ func (s *Step) open() (dir string, root *os.Root, err error) {
 	}
 	if s.dir == "" {
 		if s.broker.config.Dir == "" {
-			return "", nil, errors.New("broker: Config.Dir is needed for files")
+			return "", nil, errors.New("broker: Config.Dir is required for files")
 		}
 		if s.dir, s.own, err = atomicfile.MkdirTempLocked(s.broker.config.Dir, stepDirPrefix); err != nil {
 			s.dir = ""
@@ -58,8 +57,9 @@ func (s *Step) open() (dir string, root *os.Root, err error) {
 	return s.dir, s.own.Root, nil
 }
 
-// has reports whether the step's directory is the one that was opened, or a link,
-// and there is something at path below it.
+// has reports whether something exists at path in the step's directory. It returns false if
+// another directory has replaced the one that was opened. A link at that place does not count
+// as a replacement.
 func (s *Step) has(path string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *Step) has(path string) bool {
 	return err == nil
 }
 
-// root returns the step's directory, which was opened.
+// root returns the step's directory. It must have been opened.
 func (s *Step) root() *os.Root {
 	s.mu.Lock()
 	defer s.mu.Unlock()

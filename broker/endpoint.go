@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	endpointTimeout = 90 * time.Second // an exchange takes a minute at most
+	endpointTimeout = 90 * time.Second // an exchange takes at most a minute
 
 	tokenPath       = "/token"
 	credentialsPath = "/credentials"
 )
 
-// endpoint gives a step's own processes tokens and credentials on demand, for
-// as long as the step lives, on a loopback address. It serves requests with its
-// secret, and only from the connectors that the step was given.
+// endpoint serves tokens and credentials to a step's own processes, on a loopback address, until
+// the step is closed. It accepts only requests with its secret, and serves only connectors that
+// were delivered to the step.
 //
-//	GET  /token?audience=A       {"count":N,"value":JWT,"expiresAt":T}, as GitHub's runners do
+//	GET  /token?audience=A       {"count":N,"value":JWT,"expiresAt":T}, like GitHub's runners
 //	POST /token {"audience":A}   the same
-//	GET  /credentials            as AWS's containers do
+//	GET  /credentials            like AWS's containers
 type endpoint struct {
 	step   *Step
 	host   string        // 127.0.0.1:port
@@ -37,7 +37,7 @@ type endpoint struct {
 	refusals refusals
 }
 
-// listen starts the step's endpoint, unless it is there already.
+// listen starts the step's endpoint, unless it is running.
 func (s *Step) listen() (*endpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,10 +55,10 @@ func (s *Step) listen() (*endpoint, error) {
 	return s.endpoint, nil
 }
 
-// connKey is the key of a request's *pooledConn in its context.
+// connKey is the context key of a request's *pooledConn.
 type connKey struct{}
 
-// serve starts an endpoint on a listener, which it closes when the step ends.
+// serve starts an endpoint on a listener. It closes the listener when the step ends.
 func (s *Step) serve(listener net.Listener) *endpoint {
 	secret := rand.Text()
 	s.masks.Add(secret)
@@ -75,18 +75,18 @@ func (s *Step) serve(listener net.Listener) *endpoint {
 	}
 	s.run(func(ctx context.Context) {
 		server.BaseContext = func(net.Listener) context.Context { return ctx }
-		stop := context.AfterFunc(ctx, func() { server.Close() }) // its error is the listener's, which nobody needs any more
+		stop := context.AfterFunc(ctx, func() { server.Close() }) // the error of Close is the listener's and has no effect
 		defer stop()
 		if err := server.Serve(newPool(listener)); !errors.Is(err, http.ErrServerClosed) {
-			s.warn(ctx, "a step's endpoint has ended", err)
+			s.warn(ctx, "a step's endpoint stopped", err)
 		}
 	})
 	return e
 }
 
-// endpointEnv starts the step's endpoint and returns the variables that lead to
-// it. The header of a request is in a file, which curl takes as -H @file: a
-// secret in an argument can be seen by every process.
+// endpointEnv starts the step's endpoint and returns the variables that point to it. The header
+// of a request is in a file, for curl -H @file, because every process can see a secret in an
+// argument.
 func (s *Step) endpointEnv(ctx context.Context) (map[string]string, error) {
 	e, err := s.listen()
 	if err != nil {
@@ -112,7 +112,7 @@ func (e *endpoint) url(path string) string { return "http://" + e.host + path }
 
 func (e *endpoint) authorization() string { return "Bearer " + e.secret() }
 
-// of is the endpoint as the tools of a grant's cloud are led to it.
+// of returns the endpoint in the form for the tools of the connector's cloud.
 func (e *endpoint) of(rc *resolvedConnector) exchange.Endpoint {
 	return exchange.Endpoint{
 		TokenURL:       e.url(tokenPath) + "?audience=" + url.QueryEscape(rc.audience),
@@ -121,8 +121,8 @@ func (e *endpoint) of(rc *resolvedConnector) exchange.Endpoint {
 	}
 }
 
-// give adds a grant's connector to those that the endpoint serves, and keeps the
-// step's requests from proxies. The caller holds s.mu.
+// serveConnector adds a connector to those that the endpoint serves, and keeps the step's
+// requests away from proxies. The caller holds s.mu.
 func (s *Step) serveConnector(rc *resolvedConnector) {
 	s.environ[upperNoProxy], s.environ[lowerNoProxy] = noProxy(s.endpoint.unproxied())
 	if !slices.Contains(s.served, rc.ref) {

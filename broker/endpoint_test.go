@@ -145,9 +145,9 @@ func TestEndpointAudiences(t *testing.T) {
 		{"both", []string{"account.vault", "account.also"}, vault, "", reply{Status: 400, Code: "invalid_target",
 			Message: "broker: the step's endpoint: several connectors of the step allow that audience: account.vault, account.also"}},
 		{"two, no audience", []string{"account.vault", "account.gcp_prod"}, "", "", reply{Status: 400, Code: "invalid_target",
-			Message: `broker: the step's endpoint: name an audience: the step has account.vault ["https://vault.example.com" "https://other.example.com"], account.gcp_prod ["https://gcp.example.com"]`}},
+			Message: `broker: the step's endpoint: the request must name an audience: the step has account.vault ["https://vault.example.com" "https://other.example.com"], account.gcp_prod ["https://gcp.example.com"]`}},
 		{"none", []string{"account.vault"}, own, "", reply{Status: 403, Code: "invalid_target",
-			Message: `broker: the step's endpoint: no connector of the step allows that audience: it has account.vault ["https://vault.example.com" "https://other.example.com"]`}},
+			Message: `broker: the step's endpoint: no connector of the step allows that audience: the step has account.vault ["https://vault.example.com" "https://other.example.com"]`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			told := new(audits)

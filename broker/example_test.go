@@ -113,7 +113,7 @@ func ExampleBroker_NewStep() {
 	fmt.Println(err)
 	// Output:
 	// deploy to eu <nil>
-	// broker: StepConfig.Scope has an Audience, a Profile or a Connector, which are the connectors' to give
+	// broker: StepConfig.Scope has an Audience, a Profile or a Connector, which only connectors may set
 }
 
 func ExampleStep_Expand() {
@@ -130,7 +130,7 @@ func ExampleStep_Expand() {
 	fmt.Println(err, errors.Is(err, broker.ErrNoConnector))
 	// Output:
 	// account/acme:org/payments:project/ledger to https://vault.example.com
-	// expr: line 1, column 3: secrets.getJWT: failed: broker: connector account.valut: no such connector in account acme; was account.vault meant? true
+	// expr: line 1, column 3: secrets.getJWT: failed: broker: connector account.valut: no such connector in account acme; did you mean account.vault? true
 }
 
 // A manager shows what a step's tokens would say, and to whom, before the step
@@ -309,7 +309,7 @@ func ExampleParseRef() {
 	// "project" "gcp_mine" <nil>
 	// "org" "gcp_shared" <nil>
 	// "account" "gcp_prod" <nil>
-	// "" "" broker: the connector reference begins with something else than account. or org.
+	// "" "" broker: the connector reference begins with something other than account. or org.
 }
 
 func ExampleRef_String() {

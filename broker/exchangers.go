@@ -7,22 +7,21 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// exchangers recognizes the Exchanger of a connector that the host makes anew for
-// each lookup, as from the row of a database. The zero value is empty.
+// exchangers keeps the Exchanger of each connector, for hosts that make a new Exchanger at each
+// lookup, for example from a database row. The zero value is empty.
 type exchangers struct {
 	mu      sync.Mutex
 	current map[ConnectorKey]current
 }
 
-// current is the Exchanger that stands for all of one version or configuration.
+// current is the Exchanger that is used for all lookups with the same version or configuration.
 type current struct {
 	version   string
 	exchanger exchange.Exchanger
 }
 
-// of returns c with the Exchanger of an earlier lookup, if c's is the same. Else
-// replaced reports whether there was another. It remembers at most so many
-// connectors.
+// of returns c with the Exchanger of an earlier lookup, if c's Exchanger is the same. Otherwise
+// replaced reports whether there was another one. At most limit connectors are remembered.
 func (x *exchangers) of(key ConnectorKey, c *Connector, limit int) (_ *Connector, replaced bool) {
 	_, configured := c.Exchanger.(exchange.Configured)
 	if c.Exchanger == nil || c.Version == "" && !configured {
@@ -40,7 +39,7 @@ func (x *exchangers) of(key ConnectorKey, c *Connector, limit int) (_ *Connector
 		if known || len(x.current) < limit {
 			break
 		}
-		delete(x.current, other) // whichever: it costs that connector an exchange
+		delete(x.current, other) // an arbitrary one; its connector needs one more exchange
 	}
 	if x.current == nil {
 		x.current = make(map[ConnectorKey]current)
@@ -49,8 +48,7 @@ func (x *exchangers) of(key ConnectorKey, c *Connector, limit int) (_ *Connector
 	return c, known
 }
 
-// is reports whether a credential of last is one of c. A version is the host's
-// word; what it cannot change without a new version is looked at all the same.
+// is reports whether a credential of last is valid for c. It trusts the host's Version, but also compares the parts that must not change without a new Version.
 func (last current) is(c *Connector) bool {
 	if last.version != c.Version || reflect.TypeOf(last.exchanger) != reflect.TypeOf(c.Exchanger) || last.exchanger.Audience() != c.Exchanger.Audience() {
 		return false
@@ -61,7 +59,7 @@ func (last current) is(c *Connector) bool {
 	return last.exchanger.(exchange.Configured).SameConfig(c.Exchanger)
 }
 
-// forget makes the next lookup of a connector the first one.
+// forget drops the Exchanger of a connector, so that the next lookup counts as the first one.
 func (x *exchangers) forget(key ConnectorKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -13,15 +13,15 @@ const (
 
 var ParseAudience = parseAudience
 
-// Endpoint is the handler of an endpoint that was given connectors, on no
-// address: what listens keeps the time of a bubble from passing.
+// Endpoint returns the handler of an endpoint that serves the connectors. It does not listen on
+// an address, because a listener would stop the time of a synctest bubble.
 func (s *Step) Endpoint(ctx context.Context, refs ...string) (http.Handler, error) {
 	s.endpoint = &endpoint{step: s, host: "127.0.0.1:1", secret: func() string { return "SECRET" }}
 	return s.endpoint, s.serveAll(ctx, refs)
 }
 
-// ServeEndpoint starts the step's endpoint on a listener, gives it connectors,
-// and returns its secret.
+// ServeEndpoint starts the step's endpoint on a listener, adds the connectors to it, and
+// returns its secret.
 func (s *Step) ServeEndpoint(ctx context.Context, l net.Listener, refs ...string) (secret string, err error) {
 	s.endpoint = s.serve(l)
 	return s.endpoint.secret(), s.serveAll(ctx, refs)
@@ -40,8 +40,8 @@ func (s *Step) serveAll(ctx context.Context, refs []string) error {
 	return nil
 }
 
-// Variables returns what Deliver adds to Environ for a connector, and starts no
-// endpoint.
+// Variables returns the variables that Deliver adds to Environ for a connector. It does not
+// start an endpoint.
 func (s *Step) Variables(ctx context.Context, ref string) (map[string]string, error) {
 	rc, err := s.authorize(ctx, ref, "")
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *Step) Variables(ctx context.Context, ref string) (map[string]string, er
 	return v.env, err
 }
 
-// Exchangers returns how many connectors' Exchangers are remembered.
+// Exchangers returns the number of connectors whose Exchangers are remembered.
 func (b *Broker) Exchangers() int {
 	b.exchangers.mu.Lock()
 	defer b.exchangers.mu.Unlock()

@@ -16,52 +16,50 @@ import (
 )
 
 const (
-	// lookAgain is how long a file is left without a look at what is in it, at
-	// the clock and at whether the step may still have it.
+	// checkInterval is the longest time between two checks of a file. A check looks at the
+	// file's content, at the clock, and at whether the step may still have the file.
 	checkInterval     = time.Minute
-	checksPerLifetime = 8 // at a file in what is left of its life
+	checksPerLifetime = 8 // checks of a file in the rest of its lifetime
 	retryDelay        = 10 * time.Second
 )
 
-// keptFile is a file, or a directory, that is kept while the step lives: it is
-// written again when its tokens and credentials are renewed, and when it has
-// vanished. It is removed when they have expired, or when the step may no longer
-// have it, so that no reader sees an expired token. Each file has a goroutine of its
-// own, so that a cloud that hangs delays no other file.
+// keptFile is a file or a directory that the broker keeps fresh while the step lives. It is
+// written again when its tokens or credentials are renewed, and when it has vanished. It is
+// removed when they have expired or when the step may no longer have it, so that no reader sees
+// an expired token. Each file has its own goroutine, so that a slow cloud delays no other file.
 type keptFile struct {
 	path   string // relative to the step's Dir
-	source string // what it is made from: a path has one source
+	source string // identifies the content; each path has one source
 	render func(ctx context.Context, u *usage) (string, error)
 	isDir  bool
-	quiet  bool // it is a part of a delivery, and has no event of its own
+	quiet  bool // the file is part of a delivery and has no event of its own
 
 	tried chan struct{}      // closed after the first try
-	wake  chan struct{}      // of one: look now
-	ask   chan chan struct{} // look now, and close the channel
+	wake  chan struct{}      // requests a check; has room for one request
+	ask   chan chan struct{} // requests a check, which closes the sent channel
 	mu    sync.Mutex
-	err   error // why the file is not there; nil while it is
+	err   error // why the file does not exist; nil if it exists
 
-	// Of the file's goroutine.
+	// Used only by the file's goroutine.
 	text   string
-	there  bool // it was written, and not removed by us since
+	there  bool // the broker wrote the file and has not removed it since
 	usage  usage
 	failed bool
 }
 
-// keepDir keeps an empty directory.
+// keepDir keeps an empty directory in place.
 func (s *Step) keepDir(ctx context.Context, path string) error {
 	return s.keep(ctx, &keptFile{path: path, isDir: true, quiet: true, render: func(context.Context, *usage) (string, error) { return "", nil }})
 }
 
-// keepFixed keeps a file whose text does not change.
+// keepFixed keeps a file with a constant text in place.
 func (s *Step) keepFixed(ctx context.Context, path, text string) error {
 	return s.keep(ctx, &keptFile{path: path, quiet: true, render: func(context.Context, *usage) (string, error) { return text, nil }})
 }
 
-// keep writes a file, and keeps it fresh until the step is closed. What could
-// not be written at all is not kept. Callers with the same source share the
-// first try, and each may leave. If a kept file has vanished, keep waits until it
-// was written again.
+// keep writes a file and keeps it fresh until the step is closed. If the first try fails, the
+// file is not kept. Callers with the same source share the first try, and each may stop
+// waiting. If a kept file has vanished, keep waits until it has been written again.
 func (s *Step) keep(ctx context.Context, f *keptFile) error {
 	f.tried, f.wake, f.ask = make(chan struct{}), make(chan struct{}, 1), make(chan chan struct{})
 	s.mu.Lock()
@@ -73,7 +71,7 @@ func (s *Step) keep(ctx context.Context, f *keptFile) error {
 		f, kept = kept, f
 		if f.source != kept.source {
 			s.mu.Unlock()
-			return fmt.Errorf("broker: the file %s was written already, with another text", f.path)
+			return fmt.Errorf("broker: the file %s was already written with another text", f.path)
 		}
 	} else {
 		s.files[f.path] = f
@@ -105,14 +103,14 @@ func (s *Step) keep(ctx context.Context, f *keptFile) error {
 	return f.failure()
 }
 
-// failure returns why f is not there; nil if it is.
+// failure returns the reason why f does not exist, or nil if it exists.
 func (f *keptFile) failure() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
 }
 
-// keepFresh writes f, and again whenever it has to be, until ctx ends.
+// keepFresh writes f, and rewrites it when necessary, until ctx ends.
 func (s *Step) keepFresh(ctx context.Context, f *keptFile) {
 	err := s.refresh(ctx, f)
 	if err != nil {
@@ -137,7 +135,7 @@ func (s *Step) keepFresh(ctx context.Context, f *keptFile) {
 		case asked = <-f.ask:
 		}
 		if err := s.refresh(ctx, f); err != nil && ctx.Err() == nil {
-			s.warn(ctx, "a step's file could not be renewed", err, slog.String("file", filepath.Base(f.path)))
+			s.warn(ctx, "failed to renew a step's file", err, slog.String("file", filepath.Base(f.path)))
 		}
 		if asked != nil {
 			close(asked)
@@ -145,8 +143,8 @@ func (s *Step) keepFresh(ctx context.Context, f *keptFile) {
 	}
 }
 
-// untilLook is how long f is left alone: not beyond its end, at which it is
-// removed.
+// untilCheck returns the time until the next check of f. The check comes no later than the
+// expiry, because f is then removed.
 func (s *Step) untilCheck(f *keptFile) time.Duration {
 	next := checkInterval
 	left := f.usage.expires.Sub(s.now())
@@ -162,14 +160,13 @@ func (s *Step) untilCheck(f *keptFile) time.Duration {
 	return next
 }
 
-// fixed reports whether nothing in f expires. Its text is then rendered once.
+// fixed reports whether nothing in f expires. Then the text is rendered only once.
 func (f *keptFile) fixed() bool { return f.usage.expires.IsZero() }
 
-// refresh looks at f and writes it anew if what it was made from is another
-// now, or if the file has vanished. If that fails, what is there serves until it
-// expires.
+// refresh checks f and writes it again if its content has changed or the file has vanished. If
+// that fails, the existing file stays until it expires.
 func (s *Step) refresh(ctx context.Context, f *keptFile) error {
-	err := s.removeExpired(f) // also while the new one is waited for
+	err := s.removeExpired(f) // first, because the new content may take long
 	if err == nil {
 		err = s.write(ctx, f)
 	}
@@ -180,7 +177,7 @@ func (s *Step) refresh(ctx context.Context, f *keptFile) error {
 	}
 	f.failed = err != nil
 	if err != nil && ctx.Err() != nil {
-		err = ErrClosed // rather than a cancellation, which the caller would take for its own
+		err = ErrClosed // the caller would take a cancellation for the end of its own ctx
 	}
 	if f.there && s.has(f.path) {
 		f.report(nil)
@@ -190,37 +187,37 @@ func (s *Step) refresh(ctx context.Context, f *keptFile) error {
 	return err
 }
 
-// look has all of the step's files looked at.
+// checkFiles requests a check of each of the step's files.
 func (s *Step) checkFiles() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.files {
 		select {
 		case f.wake <- struct{}{}:
-		default: // it will be
+		default: // a check is already requested
 		}
 	}
 }
 
-// ends says whether a refusal takes back what was given: the connector is gone,
-// or not for this step, or not one any more.
+// revokes reports whether err means that the step may no longer have the connector: the
+// connector does not exist, is wrong, or denies the step.
 func revokes(err error) bool {
 	_, connector := errors.AsType[*ConnectorError](err)
 	_, scope := errors.AsType[*oidctoken.ScopeError](err)
-	if errors.Is(err, oidctoken.ErrNoKey) { // which may come back
+	if errors.Is(err, oidctoken.ErrNoKey) { // a key may be added later
 		return false
 	}
 	return connector || scope || errors.Is(err, oidctoken.ErrDenied) || errors.Is(err, ErrNoConnector)
 }
 
-// report sets what callers of keep are told.
+// report sets the result for callers of keep.
 func (f *keptFile) report(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err
 }
 
-// removeExpired removes f if what is in it has expired.
+// removeExpired removes f if its content has expired.
 func (s *Step) removeExpired(f *keptFile) error {
 	if f.usage.expires.IsZero() || !s.passed(f.usage.expires) {
 		return nil
@@ -228,7 +225,7 @@ func (s *Step) removeExpired(f *keptFile) error {
 	return s.remove(f, errExpired)
 }
 
-// remove removes f, and tells callers of keep why.
+// remove removes f. Callers of keep receive why.
 func (s *Step) remove(f *keptFile, why error) error {
 	if !f.there {
 		return nil
@@ -241,7 +238,7 @@ func (s *Step) remove(f *keptFile, why error) error {
 	return nil
 }
 
-// write renders f and writes it, unless that takes until what is there expires.
+// write renders f and writes it. It stops waiting when the existing content expires.
 func (s *Step) write(ctx context.Context, f *keptFile) error {
 	if f.there && f.fixed() {
 		return s.restore(ctx, f)
@@ -263,7 +260,7 @@ func (s *Step) write(ctx context.Context, f *keptFile) error {
 	return s.writeText(ctx, f, text, u)
 }
 
-// restore writes f again as it was, if it has vanished.
+// restore writes f with its last text, if the file has vanished.
 func (s *Step) restore(ctx context.Context, f *keptFile) error {
 	if !f.there || s.has(f.path) {
 		return nil
@@ -271,7 +268,7 @@ func (s *Step) restore(ctx context.Context, f *keptFile) error {
 	return s.writeText(ctx, f, f.text, f.usage)
 }
 
-// put writes text to f, below directories that may have vanished with it.
+// writeText writes text to f. It creates missing directories.
 func (s *Step) writeText(ctx context.Context, f *keptFile, text string, u usage) error {
 	_, root, err := s.open()
 	if err != nil {
@@ -295,8 +292,7 @@ func (s *Step) writeText(ctx context.Context, f *keptFile, text string, u usage)
 	return nil
 }
 
-// auditFile tells of a file that was written, for each of the connectors that it
-// has something of.
+// auditFile reports the delivery of a written file, once for each token or credential in it.
 func (s *Step) auditFile(ctx context.Context, f *keptFile) {
 	deliveries := f.usage.deliveries
 	if len(deliveries) == 0 {
@@ -308,17 +304,15 @@ func (s *Step) auditFile(ctx context.Context, f *keptFile) {
 	}
 }
 
-// WriteFile resolves text and writes it to the file of that slash-separated
-// path below Dir, mode 0600, without adding a newline. The file is written
-// anew, at once and whole, before a token in it expires; it is removed if no
-// new one is to be had by then, and comes back with the next. It returns the
-// file's absolute path. A file that has vanished comes back within a minute, and
-// when WriteFile is called again, before it returns.
+// WriteFile resolves text and writes it to the file with that slash-separated path below Dir,
+// mode 0600, without adding a newline. It returns the file's absolute path. The broker replaces
+// the file atomically before a token in it expires. If no new token is available by then, the
+// broker removes the file, and writes it again with the next token. A file that has vanished is
+// restored within a minute, or by another call of WriteFile before that call returns.
 //
-// The name is neither Dir itself nor in .oidctoken, which is the broker's. A
-// file has one text: to write it again with the same is no error, with another
-// it is. What text is refused for is an *[expr.Error], as from Expand; then
-// there is no file, and the name is free.
+// The name must not be Dir itself or in .oidctoken, which belongs to the broker. A file has one
+// text: WriteFile may be called again with the same text, and fails with another. A fault in
+// text is an *[expr.Error], as from Expand. Then no file is written, and the name stays free.
 func (s *Step) WriteFile(ctx context.Context, name, text string) (path string, err error) {
 	return s.writeFile(ctx, name, text, func(ctx context.Context, u *usage) (string, error) {
 		return s.expand(ctx, text, u)
@@ -346,5 +340,5 @@ func (s *Step) writeFile(ctx context.Context, name, source string, render func(c
 	return filepath.Join(dir, local), nil
 }
 
-// privateDir holds what a step's connectors need, below the step's Dir.
+// privateDir contains the files for a step's connectors, below the step's Dir.
 const privateDir = ".oidctoken"

@@ -13,15 +13,15 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// function is a function of the language. Its first argument is a connector
-// reference, its second, if it takes one, an audience or an OAuth scope.
+// function is a function of the expression language. Its first argument is a connector
+// reference. Its optional second argument is an audience or an OAuth scope.
 type function struct {
 	name     string
 	maxArgs  int
 	second   argument
 	secret   bool
-	fields   []string // that the result has; nil: it is a text
-	cloud    string   // that the connector must lead to; "" is any or none
+	fields   []string // fields of the result; nil if the result is a text
+	cloud    string   // cloud that the connector must have; "" accepts every connector
 	evaluate func(ctx context.Context, c call) (string, error)
 }
 
@@ -32,18 +32,17 @@ const (
 	scopeArgument
 )
 
-// call is what a function is evaluated with.
+// call holds the evaluated arguments of a function.
 type call struct {
 	step     *Step
 	resolved *resolvedConnector
-	scope    string // OAuth scope; "" is the connector's own
-	field    string // of the function's; "" if it has none
+	scope    string // OAuth scope; "" means the connector's own
+	field    string // one of the function's fields; "" if it has no fields
 	usage    *usage
 }
 
-// functions are those of the language that lead to a connector. They name the
-// variable of a Credential rather than a cloud's package, which the broker does
-// not know.
+// functions lists the functions of the language that use a connector. Each names a variable of
+// a Credential instead of a cloud's package, because the broker imports no cloud.
 var functions = []function{
 	{name: "secrets.getJWT", maxArgs: 2, secret: true, evaluate: jwt},
 	{name: "secrets.getJWTFile", maxArgs: 2, evaluate: jwtFile},
@@ -54,25 +53,25 @@ var functions = []function{
 	{name: "secrets.getAzureAccessToken", maxArgs: 2, second: scopeArgument, secret: true, cloud: "azure", evaluate: credentialValue("AZURE_ACCESS_TOKEN")},
 }
 
-// awsVariables are the fields of getAWSCredentials, by the variable that each is.
+// awsVariables maps each field of getAWSCredentials to its variable.
 var awsVariables = map[string]string{
 	"accessKeyId":     "AWS_ACCESS_KEY_ID",
 	"secretAccessKey": "AWS_SECRET_ACCESS_KEY",
 	"sessionToken":    "AWS_SESSION_TOKEN",
 }
 
-// signature is f without what it does.
+// signature returns f as an expr.Func without Call.
 func (f *function) signature() expr.Func {
 	return expr.Func{MinArgs: 1, MaxArgs: f.maxArgs, Fields: f.fields, Secret: f.secret}
 }
 
-// usage is what an evaluation used.
+// usage records the tokens and credentials that an evaluation used.
 type usage struct {
-	expires    time.Time // the first of it; zero: never
-	deliveries []Event   // a delivery for each token and each credential
+	expires    time.Time // the earliest expiry; zero means never
+	deliveries []Event   // one event for each token and each credential
 }
 
-// add adds what a grant gave: a token, or a credential if there is no token.
+// add records a token of a connector, or a credential if token is nil.
 func (u *usage) add(rc *resolvedConnector, expires time.Time, token *oidctoken.Token) {
 	if u.expires.IsZero() || expires.Before(u.expires) {
 		u.expires = expires
@@ -86,8 +85,8 @@ func (u *usage) add(rc *resolvedConnector, expires time.Time, token *oidctoken.T
 	}
 }
 
-// env is what the step's expressions may call and read. Each call leads to a
-// grant, and is then handed on.
+// env returns the Env for the step's expressions. For each call of a function, it resolves the
+// connector with authorize and then calls handle.
 func (s *Step) env(authorize authorizer, handle func(ctx context.Context, f *function, c call) (string, error)) expr.Env {
 	env := expr.Env{
 		Functions:       make(map[string]expr.Func, len(functions)),
@@ -113,7 +112,7 @@ func (s *Step) env(authorize authorizer, handle func(ctx context.Context, f *fun
 	return env
 }
 
-// read turns a call's arguments into what they name.
+// read resolves the arguments of a call.
 func (s *Step) read(ctx context.Context, authorize authorizer, f *function, args []string) (call, error) {
 	c := call{step: s}
 	audience := ""
@@ -137,8 +136,8 @@ func (s *Step) read(ctx context.Context, authorize authorizer, f *function, args
 	return c, nil
 }
 
-// wrongCloud returns the error for a connector that does not lead to f's cloud. The
-// error names the functions that fit the connector.
+// wrongCloud returns the error for a connector of another cloud than f's. The error names the
+// functions that fit the connector.
 func (f *function) wrongCloud(rc *resolvedConnector) error {
 	cloud := rc.connector.cloud()
 	var fitting []string
@@ -153,17 +152,17 @@ func (f *function) wrongCloud(rc *resolvedConnector) error {
 		leads = "gives a JWT and leads to no cloud"
 	case cloud == "":
 		leads = "has an Exchanger that names no cloud"
-	case len(fitting) == 0: // a third party's
+	case len(fitting) == 0: // the cloud of a third-party Exchanger
 		fitting = []string{"secrets.getJWT"}
 	}
 	return fmt.Errorf("broker: connector %s %s, and %s needs a connector of %s: use %s, or name a connector of %s",
 		rc.ref, leads, f.name, f.cloud, strings.Join(fitting, " or "), f.cloud)
 }
 
-// Expand returns text with its expressions resolved, the language of package
-// expr. What it mints is masked and kept for the step, so that a token that is
-// written twice is minted once. The error is an *[expr.Error]; it wraps the
-// refusal, if the text itself was not at fault.
+// Expand returns text with its expressions resolved, in the language of package expr. The
+// tokens that it mints are masked and cached for the step, so a token that occurs twice is
+// minted once. The error is an *[expr.Error]. It wraps the error of the token or credential,
+// unless the text itself is at fault.
 func (s *Step) Expand(ctx context.Context, text string) (string, error) {
 	return s.expand(ctx, text, new(usage))
 }
@@ -172,8 +171,7 @@ func (s *Step) expand(ctx context.Context, text string, u *usage) (string, error
 	return expr.Expand(ctx, text, s.using(u))
 }
 
-// using is the environment in which functions are evaluated, and add to u what
-// they used.
+// using returns the Env that evaluates functions and records their tokens and credentials in u.
 func (s *Step) using(u *usage) expr.Env {
 	return s.env(s.authorize, func(ctx context.Context, f *function, c call) (string, error) {
 		c.usage = u
@@ -181,17 +179,17 @@ func (s *Step) using(u *usage) expr.Env {
 	})
 }
 
-// Use is a token that a text asks for.
+// Use describes a token that a text requests.
 type Use struct {
 	Connector string // the reference
 	Audience  string
 	Claims    *oidctoken.Claims
 }
 
-// Preview returns the tokens that Expand would mint for text, in the order of
-// their expressions, and mints none. It refuses what Expand refuses, as far as that
-// is known without policy, a key or a cloud: the connectors' Rules are asked, and
-// the error is then a *[DeniedError]. A refusal is not audited.
+// Preview returns the tokens that Expand would mint for text, in the order of their
+// expressions. It mints nothing. It refuses what Expand refuses, as far as that can be checked
+// without the issuer's policy, a key or a cloud. If the Rules of a connector deny the step, the
+// error is a *[DeniedError]. Preview does not audit a refusal.
 func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 	var uses []Use
 	_, err := expr.Expand(ctx, text, s.env(s.authorizeUnaudited, func(ctx context.Context, _ *function, c call) (string, error) {
@@ -204,8 +202,8 @@ func (s *Step) Preview(ctx context.Context, text string) ([]Use, error) {
 	return uses, nil
 }
 
-// PreviewConnector is Preview for a connector that Deliver would deliver, as
-// the step's only one.
+// PreviewConnector is like Preview, for a connector that Deliver would deliver as the step's
+// only connector.
 func (s *Step) PreviewConnector(ctx context.Context, ref string) (Use, error) {
 	rc, err := s.authorizeUnaudited(ctx, ref, "")
 	if err != nil {
@@ -229,7 +227,8 @@ func jwtFile(ctx context.Context, c call) (string, error) {
 	return c.step.tokenFile(ctx, c.resolved)
 }
 
-// credentialValue evaluates to a variable of the connector's credential.
+// credentialValue returns a function that evaluates to a variable of the connector's
+// credential.
 func credentialValue(variable string) func(context.Context, call) (string, error) {
 	return func(ctx context.Context, c call) (string, error) {
 		credential, err := c.step.credential(ctx, c.resolved, c.scope)
@@ -245,22 +244,21 @@ func credentialValue(variable string) func(context.Context, call) (string, error
 	}
 }
 
-// credentialFile evaluates to the path of a file that holds a variable of the
-// connector's credential and is kept fresh.
+// credentialFile returns a function that evaluates to the path of a fresh file with a variable
+// of the connector's credential.
 func credentialFile(variable string) func(context.Context, call) (string, error) {
 	return func(ctx context.Context, c call) (string, error) {
 		return c.step.valueFile(ctx, c.resolved, c.scope, variable)
 	}
 }
 
-// awsCredentials evaluates to the field that is asked for: the parts of one set,
-// however many are read.
+// awsCredentials evaluates to the requested field. All fields come from one credential.
 func awsCredentials(ctx context.Context, c call) (string, error) {
 	return credentialValue(awsVariables[c.field])(ctx, c)
 }
 
-// bundleFile evaluates to the path that a variable of the connector's bundle
-// holds.
+// bundleFile returns a function that evaluates to the path in a variable of the connector's
+// bundle.
 func bundleFile(variable string) func(context.Context, call) (string, error) {
 	return func(ctx context.Context, c call) (string, error) {
 		env, err := c.step.bundle(ctx, c.resolved)
@@ -271,7 +269,7 @@ func bundleFile(variable string) func(context.Context, call) (string, error) {
 		if path == "" {
 			return "", fmt.Errorf("broker: connector %s: its files have no %s", c.resolved.ref, variable)
 		}
-		if _, hasFiles := c.resolved.connector.fileSourced(); !hasFiles { // what was written leads to the endpoint
+		if _, hasFiles := c.resolved.connector.fileSourced(); !hasFiles { // the files point to the endpoint
 			c.step.mu.Lock()
 			defer c.step.mu.Unlock()
 			c.step.serveConnector(c.resolved)

@@ -7,18 +7,18 @@ import (
 	"sync"
 )
 
-// Limits of an endpoint's connections. They bound the descriptors and the
-// memory that a step, or another user of the machine, can take from the host.
+// Limits of an endpoint's connections. They bound the descriptors and the memory that a step,
+// or another user of the machine, can take from the host.
 const (
-	maxConns     = 1024 // in all
-	maxStrangers = 512  // that have not shown the step's secret
+	maxConns     = 1024 // all connections
+	maxStrangers = 512  // connections that have not shown the step's secret
 )
 
-// pool is a listener that bounds an endpoint's connections. A new connection
-// does not wait while another one can be closed in its place. The pool closes
-// the oldest one that has not shown the secret; if there is none, it closes the
-// one with the secret that is idle for longest. So connections without the secret neither delay nor displace those
-// that have it. Accept waits only while all connections answer the step.
+// pool is a listener that limits an endpoint's connections. A new connection does not wait if
+// another one can be closed in its place. The pool closes the oldest connection that has not
+// shown the secret. If there is no such connection, it closes the connection that has been idle
+// for longest. So connections without the secret neither delay nor displace connections with
+// it. Accept waits only while the step is using all connections.
 type pool struct {
 	net.Listener
 
@@ -35,8 +35,8 @@ type pooledConn struct {
 	net.Conn
 	pool *pool
 
-	// Guarded by pool.mu. A connection with neither list nor busy has ended.
-	in   *list.List // pool.strangers or pool.idle; nil if it is in none
+	// Guarded by pool.mu. A connection that is in no list and not busy has ended.
+	in   *list.List // pool.strangers or pool.idle; nil if it is in neither list
 	at   *list.Element
 	busy bool
 }
@@ -47,7 +47,7 @@ func newPool(l net.Listener) *pool {
 	return p
 }
 
-// Accept waits for a connection, and closes others if there are too many.
+// Accept waits for a connection. It closes other connections if there are too many.
 func (p *pool) Accept() (net.Conn, error) {
 	conn, err := p.Listener.Accept()
 	if err != nil {
@@ -55,13 +55,13 @@ func (p *pool) Accept() (net.Conn, error) {
 	}
 	c := &pooledConn{Conn: conn, pool: p}
 	if !p.admit(c) {
-		conn.Close() // its error changes nothing
+		conn.Close() // the error has no effect
 		return nil, net.ErrClosed
 	}
 	return c, nil
 }
 
-// admit makes room for c. It reports whether the pool is still open.
+// admit makes room for c. It returns false if the pool is closed.
 func (p *pool) admit(c *pooledConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,7 +76,7 @@ func (p *pool) admit(c *pooledConn) bool {
 		}
 		other := victim.Value.(*pooledConn)
 		other.take()
-		other.Conn.Close() // its error changes nothing: the server goroutine ends
+		other.Conn.Close() // the error has no effect: the server goroutine ends
 	}
 	if p.closed {
 		return false
@@ -97,8 +97,8 @@ func (p *pool) Close() error {
 // put appends c to a list. The caller holds p.mu.
 func (c *pooledConn) put(in *list.List) { c.in, c.at = in, in.PushBack(c) }
 
-// take removes c from where it is, and reports whether it was anywhere. The
-// caller holds p.mu.
+// take removes c from its list or from the busy connections. It returns false if c has ended.
+// The caller holds p.mu.
 func (c *pooledConn) take() bool {
 	switch {
 	case c.in != nil:
@@ -113,8 +113,7 @@ func (c *pooledConn) take() bool {
 	return true
 }
 
-// authorized records that c has shown the secret in the request that it now
-// sends.
+// authorized records that the current request of c has shown the secret.
 func (c *pooledConn) authorized() {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
@@ -124,8 +123,8 @@ func (c *pooledConn) authorized() {
 	}
 }
 
-// changed follows the states of a connection (see http.Server.ConnState). A
-// connection without the secret stays where it is.
+// changed handles a change of a connection's state (see http.Server.ConnState). A connection
+// without the secret stays in its list.
 func (c *pooledConn) changed(state http.ConnState) {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()

@@ -94,7 +94,7 @@ func TestRenewalWarningsAreMasked(t *testing.T) {
 		synctest.Wait()
 		warnings := 0
 		for line := range strings.Lines(log.String()) {
-			if !strings.Contains(line, "a step's file could not be renewed") {
+			if !strings.Contains(line, "failed to renew a step's file") {
 				continue
 			}
 			warnings++

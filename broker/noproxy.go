@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// The variables that keep requests from a proxy. Some programs read only one of
-// them, and those that read both disagree on which comes first.
+// The variables that exclude hosts from proxies. Some programs read only one of them. Programs
+// that read both disagree on which has precedence.
 const (
 	upperNoProxy = "NO_PROXY"
 	lowerNoProxy = "no_proxy"
 )
 
-// NoProxy returns env with a NO_PROXY and a no_proxy that keep requests to the
-// step's endpoint, and the secret in them, from every proxy: with each host that
-// either variable in env lists, and the endpoint's. env is all that the step's
-// command is to start with, as "name=value", Environ's variables included. NoProxy
-// does not change env. It returns a copy, equal to env if nothing was delivered.
+// NoProxy returns env with a NO_PROXY and a no_proxy that keep requests to the step's endpoint,
+// and its secret, away from every proxy. They list the hosts in either variable of env and the
+// hosts of the endpoint. env is the complete environment of the step's command as "name=value",
+// including Environ. NoProxy does not change env. It returns a copy, which is equal to env if
+// nothing was delivered.
 //
 //	command.Env = step.NoProxy(append(env, step.Environ()...))
 func (s *Step) NoProxy(env []string) []string {
@@ -40,16 +40,16 @@ func (s *Step) NoProxy(env []string) []string {
 	return append(out, upperNoProxy+"="+upper, lowerNoProxy+"="+lower)
 }
 
-// unproxied returns the hosts of the endpoint's URLs, and the other name for
-// them that some libraries compare.
+// unproxied returns the hosts of the endpoint's URLs, and the other host name that some
+// libraries compare.
 func (e *endpoint) unproxied() []string {
 	host, _, _ := net.SplitHostPort(e.host) // a listener's address has a port
 	return []string{host, "localhost"}
 }
 
-// noProxy joins hosts, each once. To the programs that read no_proxy first, such
-// as curl and Python's, "*" means every host only if it stands alone; Node.js
-// clients of Google read NO_PROXY first, and do not know "*".
+// noProxy joins hosts without duplicates. Programs that read no_proxy first, such as curl and
+// Python's, accept "*" for every host only if it stands alone. Node.js clients of Google read
+// NO_PROXY first and do not know "*".
 func noProxy(hosts []string) (upper, lower string) {
 	var unique []string
 	for _, host := range hosts {

@@ -12,12 +12,12 @@ import (
 	"github.com/oidctoken/oidctoken/internal/near"
 )
 
-// mostAsked is how many connectors are tried for one that was not found.
+// maxSuggestions is the number of connectors that are tried as a suggestion.
 const maxSuggestions = 3
 
-// notFound returns err, which wraps ErrNoConnector, with the level that was
-// searched and the nearest connector that the step may use. Others are not named:
-// a step does not learn from an error what else there is.
+// notFound returns err, which wraps ErrNoConnector, with the searched level and the nearest
+// connector that the step may use. It names no other connector, so that a step does not learn
+// which others exist.
 func (s *Step) notFound(ctx context.Context, r Ref, err error) error {
 	if key, missing := r.key(&s.config.Scope); missing == nil {
 		err = fmt.Errorf("%w in %s", err, key.level())
@@ -25,15 +25,15 @@ func (s *Step) notFound(ctx context.Context, r Ref, err error) error {
 	for _, other := range s.candidates(r) {
 		rc, notUsable := s.lookup(ctx, other, "")
 		if notUsable == nil && rc.connector.Rules.admit(&rc.scope, rc.claims) == nil {
-			return fmt.Errorf("%w; was %s meant?", err, other)
+			return fmt.Errorf("%w; did you mean %s?", err, other)
 		}
 	}
 	return err
 }
 
-// candidates returns the references that r was probably meant to be, the nearest
-// first: the same id at the step's other levels, and with a ConnectorMap also
-// similar ids at all of the step's levels.
+// candidates returns the references that r probably means, the nearest first. It tries the same
+// ID at the step's other levels and, with a ConnectorMap, similar IDs at all of the step's
+// levels.
 func (s *Step) candidates(r Ref) []Ref {
 	ids := []string{r.ID}
 	connectors, listed := s.broker.config.Connectors.(ConnectorMap)
@@ -73,8 +73,8 @@ func (s *Step) candidates(r Ref) []Ref {
 	return found[:min(len(found), maxSuggestions)]
 }
 
-// distance returns how far two ids are from each other, and whether one can be
-// taken for the other. An id that begins with the other counts as one edit.
+// distance returns the distance of two IDs, and whether they are similar. If one is the
+// beginning of the other, the distance is one.
 func distance(written, id string) (_ int, similar bool) {
 	switch longest := max(len(written), len(id)); {
 	case written == id:
@@ -89,7 +89,7 @@ func distance(written, id string) (_ int, similar bool) {
 	}
 }
 
-// away is 0 for a reference at the level of r, and 1 for others.
+// levelDistance returns 0 if a has the level of r, and 1 otherwise.
 func (a Ref) levelDistance(r Ref) int {
 	if a.Level == r.Level {
 		return 0
@@ -97,7 +97,7 @@ func (a Ref) levelDistance(r Ref) int {
 	return 1
 }
 
-// find is lookup, with an error that helps if the connector was not found.
+// find is like lookup, with a suggestion in the error if the connector does not exist.
 func (s *Step) find(ctx context.Context, r Ref, audience string) (*resolvedConnector, error) {
 	rc, err := s.lookup(ctx, r, audience)
 	if errors.Is(err, ErrNoConnector) {

@@ -7,14 +7,14 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// PlanConfig is what a process knows that plans steps and does not run them. It
-// has no keys, no connectors and no broker.
+// PlanConfig configures [Plan], for a process that plans steps and does not run them. That
+// process has no keys, no connectors and no broker.
 type PlanConfig struct {
-	// Key is the execution's own. Whoever plans makes it, with expr.NewPlanKey,
-	// and hands it to whoever runs the steps. Required.
+	// Key belongs to one execution. The planning process creates it with expr.NewPlanKey and
+	// sends it to the process that runs the steps. Required.
 	Key expr.PlanKey
 
-	// These are as in a [StepConfig]. Optional.
+	// These fields are the same as in [StepConfig]. Optional.
 	Variables       map[string]func(path string) (string, bool)
 	AuthorVariables map[string]func(path string) (string, bool)
 	Delimiters      expr.Delimiters
@@ -22,13 +22,12 @@ type PlanConfig struct {
 	Strict          bool
 }
 
-// Plan returns text with a placeholder for every token and credential that it
-// asks for, so that none is ever in what a manager stores, sends or shows. All
-// else is resolved. [Step.Resolve] mints, just before the step starts. The place
-// is the text's alone, as in [expr.Plan], whose errors these are.
+// Plan resolves text, except that it writes a placeholder for every token and credential. So a
+// manager never stores, sends or shows one. [Step.Resolve] gets them before the step starts.
+// place identifies the text, as in [expr.Plan], which also describes the errors.
 //
-// Whether a connector exists, and whether the step may use it, is for Resolve to
-// say. What is no reference at all is refused here.
+// Plan refuses a malformed reference. Resolve checks whether the connector exists and whether
+// the step may use it.
 func Plan(ctx context.Context, c PlanConfig, text string, place ...string) (string, error) {
 	env := expr.Env{
 		Functions:       make(map[string]expr.Func, len(functions)),
@@ -52,15 +51,14 @@ func Plan(ctx context.Context, c PlanConfig, text string, place ...string) (stri
 	return expr.Plan(ctx, text, env, c.Key, place...)
 }
 
-// Resolve returns a text that [Plan] has made for that place with its
-// placeholders replaced, as Expand replaces expressions, which are left alone
-// here. A placeholder that was made for another step or execution, or by
-// somebody else, is refused with [expr.ErrPlaceholder], and nothing is minted.
+// Resolve replaces the placeholders in a text that [Plan] returned for that place. It does not
+// resolve expressions. It refuses a placeholder that another program made, or that was made for
+// another step or execution. Then the error wraps [expr.ErrPlaceholder], and nothing is minted.
 func (s *Step) Resolve(ctx context.Context, key expr.PlanKey, text string, place ...string) (string, error) {
 	return s.resolvePlanned(ctx, key, text, place, new(usage))
 }
 
-// WriteResolved is WriteFile for a text that [Plan] has made.
+// WriteResolved is like WriteFile, for a text that [Plan] returned.
 func (s *Step) WriteResolved(ctx context.Context, name string, key expr.PlanKey, text string, place ...string) (path string, err error) {
 	return s.writeFile(ctx, name, text, func(ctx context.Context, u *usage) (string, error) {
 		return s.resolvePlanned(ctx, key, text, place, u)

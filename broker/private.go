@@ -5,30 +5,30 @@ import (
 	"path/filepath"
 )
 
-// stores are the places where tools keep what they log in with. By default these
-// are in HOME, and stay there for the next step. A connector's own variables win,
-// such as the KUBECONFIG of one.
+// stores lists the places where tools store their logins. By default these are in HOME, where
+// the next step could read them. A connector's own variables have precedence, for example its
+// KUBECONFIG.
 var stores = []struct {
 	variable string
-	path     string // below toolsDir
-	dir      bool   // else a file, which the tools make
-	text     string // of a file that must be there
+	path     string // relative to toolsDir
+	dir      bool   // a directory; otherwise a file, which the tools create
+	text     string // the initial text of a file that must exist
 }{
 	{variable: "DOCKER_CONFIG", path: "docker", dir: true}, // docker, cosign, crane, kaniko, ko, nerdctl, oras
-	// buildah, podman and skopeo refuse a name of no file.
+	// buildah, podman and skopeo fail if the file does not exist.
 	{variable: "REGISTRY_AUTH_FILE", path: "containers/auth.json", text: "{}"},
 	{variable: "HELM_CONFIG_HOME", path: "helm/config", dir: true},
 	{variable: "HELM_REGISTRY_CONFIG", path: "helm/config/registry/config.json"},
-	{variable: "HELM_REPOSITORY_CONFIG", path: "helm/config/repositories.yaml"}, // with passwords
-	{variable: "HELM_CACHE_HOME", path: "helm/cache", dir: true},                // with charts of private repositories
+	{variable: "HELM_REPOSITORY_CONFIG", path: "helm/config/repositories.yaml"}, // contains passwords
+	{variable: "HELM_CACHE_HOME", path: "helm/cache", dir: true},                // contains charts of private repositories
 	{variable: "HELM_REPOSITORY_CACHE", path: "helm/cache/repository", dir: true},
 	{variable: "KUBECONFIG", path: "kube/config"}, // aws eks update-kubeconfig, az aks get-credentials
 }
 
 const toolsDir = "tools"
 
-// privateEnv makes private places for the credentials that tools keep, and returns
-// the variables that lead to them. What a tool has put there stays.
+// privateEnv creates private places for the logins that tools store, and returns the variables
+// that point to them. Existing contents stay.
 func (s *Step) privateEnv(ctx context.Context) (map[string]string, error) {
 	dir, err := s.Dir()
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Step) privateEnv(ctx context.Context) (map[string]string, error) {
 	return env, nil
 }
 
-// isStore reports whether a variable leads to a place of stores.
+// isStore reports whether a variable points to one of the stores.
 func isStore(variable string) bool {
 	for _, store := range stores {
 		if store.variable == variable {

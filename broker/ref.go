@@ -7,22 +7,22 @@ import (
 	"github.com/oidctoken/oidctoken/internal/ident"
 )
 
-// Ref is a reference to a connector as the author of a pipeline writes it:
-// "id" in the step's project, "org.id" in its organization, "account.id" in
-// its account. There is no way to name another tenant.
+// Ref is a reference to a connector, as the author of a pipeline writes it: "id" for a
+// connector of the step's project, "org.id" of its organization, "account.id" of its account. A
+// reference cannot name another tenant.
 type Ref struct {
 	Level oidctoken.Level
 	ID    string
 }
 
-// ParseRef parses a reference; case matters. The error is a *RefError.
+// ParseRef parses a reference. Case matters. The error is a *RefError.
 func ParseRef(s string) (Ref, error) {
 	r := Ref{oidctoken.ProjectLevel, s}
 	if level, id, ok := strings.Cut(s, "."); ok {
 		switch r = (Ref{oidctoken.Level(level), id}); r.Level {
 		case oidctoken.AccountLevel, oidctoken.OrganizationLevel:
 		default:
-			return Ref{}, &RefError{"begins with something else than account. or org."}
+			return Ref{}, &RefError{"begins with something other than account. or org."}
 		}
 	}
 	if reason := ident.CheckConnector(r.ID); reason != "" {
@@ -31,7 +31,7 @@ func ParseRef(s string) (Ref, error) {
 	return r, nil
 }
 
-// String is the reference as it is written.
+// String returns the reference in its written form.
 func (r Ref) String() string {
 	if r.Level == oidctoken.ProjectLevel {
 		return r.ID
@@ -39,11 +39,11 @@ func (r Ref) String() string {
 	return string(r.Level) + "." + r.ID
 }
 
-// RefError says that a text is no connector reference. Its author must act. It
-// does not hold the text, which may be anything, a secret too.
+// RefError reports that a text is not a connector reference. The author of the text must act.
+// The error does not contain the text, which may be anything, even a secret.
 type RefError struct {
-	Reason string // a verb phrase
+	Reason string // begins with a verb
 }
 
-// Error says what is wrong.
+// Error returns the reason.
 func (e *RefError) Error() string { return "broker: the connector reference " + e.Reason }

@@ -11,22 +11,21 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// grant is a connector that the step may use, for one audience.
+// resolvedConnector is a connector that a step refers to, for one audience.
 type resolvedConnector struct {
 	ref       Ref
 	key       ConnectorKey
 	audience  string
 	connector *Connector
 	scope     oidctoken.Scope
-	claims    *oidctoken.Claims // of its tokens
+	claims    *oidctoken.Claims // of the connector's tokens
 }
 
-// granter is grant or permit.
+// authorizer is the type of authorize and authorizeUnaudited.
 type authorizer func(ctx context.Context, ref, audience string) (*resolvedConnector, error)
 
-// grant is what the step may use: of the connector that a reference leads to,
-// for an audience, of which the empty one is the connector's default. What is
-// refused is audited.
+// authorize resolves a reference to a connector for an audience and checks that the connector's
+// Rules admit the step. The empty audience means the connector's default. A refusal is audited.
 func (s *Step) authorize(ctx context.Context, ref, audience string) (*resolvedConnector, error) {
 	rc, err := s.authorizeUnaudited(ctx, ref, audience)
 	if err != nil {
@@ -34,7 +33,7 @@ func (s *Step) authorize(ctx context.Context, ref, audience string) (*resolvedCo
 			return nil, err
 		}
 		e := Event{Kind: Refused, Audience: printable(audience), Err: err}
-		if r, bad := ParseRef(ref); bad == nil { // else it may be anything
+		if r, bad := ParseRef(ref); bad == nil { // other text may be anything, even a secret
 			e.Connector = r.String()
 		}
 		s.audit(ctx, e)
@@ -43,7 +42,7 @@ func (s *Step) authorize(ctx context.Context, ref, audience string) (*resolvedCo
 	return rc, nil
 }
 
-// permit is grant without the audit.
+// authorizeUnaudited is like authorize, without the audit.
 func (s *Step) authorizeUnaudited(ctx context.Context, ref, audience string) (*resolvedConnector, error) {
 	rc, err := s.resolve(ctx, ref, audience)
 	if err != nil {
@@ -55,7 +54,7 @@ func (s *Step) authorizeUnaudited(ctx context.Context, ref, audience string) (*r
 	return rc, nil
 }
 
-// printable is an audience, or nothing: what was asked for may be anything.
+// printable returns the audience, or "" if it is not safe to print.
 func printable(audience string) string {
 	if len(audience) > 600 || strings.ContainsFunc(audience, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return ""
@@ -63,7 +62,7 @@ func printable(audience string) string {
 	return audience
 }
 
-// resolve is grant without asking whether the connector's Rules admit the step.
+// resolve is like authorize, without the check of the connector's Rules and without the audit.
 func (s *Step) resolve(ctx context.Context, ref, audience string) (*resolvedConnector, error) {
 	r, err := ParseRef(ref)
 	if err != nil {
@@ -76,8 +75,7 @@ func (s *Step) resolve(ctx context.Context, ref, audience string) (*resolvedConn
 	return rc, nil
 }
 
-// lookup returns the grant for r's connector, whether its Rules admit the step or
-// not.
+// lookup resolves r. It does not check the connector's Rules.
 func (s *Step) lookup(ctx context.Context, r Ref, audience string) (*resolvedConnector, error) {
 	if err := s.ended(nil); err != nil {
 		return nil, err
@@ -111,7 +109,7 @@ func (s *Step) lookup(ctx context.Context, r Ref, audience string) (*resolvedCon
 	return rc, nil
 }
 
-// token is the JWT for a grant, which the step's output will not show.
+// token returns the connector's JWT, and masks it in the step's output.
 func (s *Step) token(ctx context.Context, rc *resolvedConnector) (*oidctoken.Token, error) {
 	ctx, done := s.during(ctx)
 	defer done()
@@ -122,7 +120,7 @@ func (s *Step) token(ctx context.Context, rc *resolvedConnector) (*oidctoken.Tok
 	if s.passed(t.Expires()) {
 		return nil, s.connectorError(rc, errExpired)
 	}
-	// The connector may have been revoked while it was signed.
+	// The connector may have been revoked during the signing.
 	if _, err := s.authorize(ctx, rc.ref.String(), rc.audience); err != nil {
 		return nil, err
 	}
@@ -130,11 +128,11 @@ func (s *Step) token(ctx context.Context, rc *resolvedConnector) (*oidctoken.Tok
 	return t, nil
 }
 
-// credential is what g's cloud gives for a token, which the step's output will
-// not show. The scopes are separated by spaces; none means the connector's own.
+// credential returns the credential that the connector's cloud issues for a token, and masks it
+// in the step's output. scopes are separated by spaces. "" means the connector's own scopes.
 //
-// A host may change or revoke the connector while the cloud is waited for. Then
-// what came is not the step's.
+// The host may change or revoke the connector during the exchange. Then the step does not get
+// the credential.
 func (s *Step) credential(ctx context.Context, rc *resolvedConnector, scopes string) (*exchange.Credential, error) {
 	for range 3 {
 		c, err := s.lease(ctx, rc, scopes)
@@ -153,9 +151,9 @@ func (s *Step) credential(ctx context.Context, rc *resolvedConnector, scopes str
 	return nil, s.connectorError(rc, errChanging)
 }
 
-// lease is the credential for a grant, of the cache that serves all steps.
+// lease gets the connector's credential from the cache that all steps share.
 func (s *Step) lease(ctx context.Context, rc *resolvedConnector, scopes string) (*exchange.Credential, error) {
-	var asked []string // nil: the connector's own
+	var asked []string // nil means the connector's own
 	if scopes != "" {
 		asked = strings.Fields(scopes)
 	}
@@ -191,14 +189,14 @@ func (s *Step) lease(ctx context.Context, rc *resolvedConnector, scopes string) 
 	return c, nil
 }
 
-// failed is the error of a request for what a grant is for.
+// connectorError wraps an error with the connector's reference.
 func (s *Step) connectorError(rc *resolvedConnector, err error) error {
 	return fmt.Errorf("broker: connector %s: %w", rc.ref, s.ended(err))
 }
 
-// sessionName returns the name of the step's sessions at g's cloud, where the cloud
-// wants one. It begins with what leads from the cloud's audit log to the run, and
-// ends with a digest over all that the step's tokens say, and the connector.
+// sessionName returns the name of the step's sessions at the connector's cloud, for clouds that
+// need one. It begins with a part that leads from the cloud's audit log to the run. It ends
+// with a digest of all claims of the step's tokens and the connector.
 func (rc *resolvedConnector) sessionName(more ...string) (string, error) {
 	claims, err := rc.claims.MarshalJSON()
 	if err != nil {
@@ -207,9 +205,9 @@ func (rc *resolvedConnector) sessionName(more ...string) (string, error) {
 	return exchange.SessionName(sessionPrefix(&rc.scope), append([]string{string(claims), rc.ref.String()}, more...)...), nil
 }
 
-// sessionPrefix returns the id of s's execution, or its number, and then the id of
-// the pipeline, as far as the host knows them; without both, the account's id. The
-// execution comes first because a session name has no room for all of it.
+// sessionPrefix returns the ID of s's execution, or its number, and the ID of the pipeline, as
+// far as the host sets them. If both are missing, it returns the account's ID. The execution
+// comes first because a session name may be too short for both.
 func sessionPrefix(s *oidctoken.Scope) string {
 	var parts []string
 	if e := s.Execution; e != nil && cmp.Or(e.ID, e.Sequence) != "" {

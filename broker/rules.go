@@ -9,41 +9,42 @@ import (
 	"github.com/oidctoken/oidctoken/internal/ident"
 )
 
-// Rules say which steps may use a connector. A list that is empty admits every
-// step. Any other list admits the steps that it names, and no step for which the
-// host does not know the answer. A step has to be admitted by all lists.
+// Rules restrict which steps may use a connector. An empty list admits every step. Any other
+// list admits only the steps that it names, and no step for which the host does not know the
+// value. A step must be admitted by all lists.
 //
-// Lists hold identifiers, an Entity's ID. A project's is unique only in its
-// organization, and a pipeline's in its project: a connector that is defined
-// above has one of Organizations beside Projects, and one of Projects beside
-// Pipelines. Environments are those of any project that is admitted.
+// A list contains identifiers, the ID of an Entity. A project's ID is unique only in its
+// organization, and a pipeline's only in its project. So a connector of an account needs
+// exactly one of Organizations if it has Projects. A connector above a project needs exactly
+// one of Projects if it has Pipelines. Environments apply to every project that is admitted.
 //
-// Rules that can never admit a step are refused with a *[ConnectorError]: an entry
-// that is empty or no identifier, and a list of accounts, organizations or projects
-// without the connector's own.
+// Rules that can never admit a step are refused with a *[ConnectorError]: an empty entry, an
+// entry that is not an identifier, or a list of accounts, organizations or projects without the
+// connector's own.
 type Rules struct {
 	Accounts      []string
 	Organizations []string
 	Projects      []string
 	Pipelines     []string
-	// StageTypes are as in the claim stage_type: "CI", "Deployment", ... A type
-	// that is not one of package oidctoken's may be one of the host's own. It is
-	// logged as a warning, with the nearest of these, once for each connector.
+	// StageTypes lists values of the claim stage_type: "CI", "Deployment", ... A value that
+	// package oidctoken does not know may belong to a stage type of the host. It is logged once
+	// for each connector as a warning, with the nearest known value.
 	StageTypes   []string
 	Environments []string
 
-	// Untrusted admits executions that are marked untrusted, such as those of a
-	// fork's code. They still need the consent of the issuer's policy.
+	// Untrusted admits executions that are marked untrusted, and those of a fork's code. The
+	// issuer's policy must allow them too.
 	Untrusted bool
 }
 
-// DeniedError says which of a connector's [Rules] refused a step. It is an
-// oidctoken.ErrDenied. Whoever keeps the connector decides.
+// DeniedError reports which of a connector's [Rules] denied a step. errors.Is(err,
+// oidctoken.ErrDenied) is true for it. The owner of the connector decides whether to change the
+// Rules.
 type DeniedError struct {
-	Rule string // the field, such as "Environments"
+	Rule string // the field of Rules, such as "Environments"
 }
 
-// Error names the rule.
+// Error returns the rule.
 func (e *DeniedError) Error() string {
 	return oidctoken.ErrDenied.Error() + ": the connector's Rules." + e.Rule + " does not admit the step"
 }
@@ -51,7 +52,7 @@ func (e *DeniedError) Error() string {
 // Is reports whether target is oidctoken.ErrDenied.
 func (e *DeniedError) Is(target error) bool { return target == oidctoken.ErrDenied }
 
-// rule is one list of Rules, and the claim that it is about.
+// rule is one list of Rules and the claim that it restricts.
 type rule struct {
 	name, claim string
 	admitted    []string
@@ -68,9 +69,9 @@ func (r *Rules) lists() []rule {
 	}
 }
 
-// Admit returns nil if r admits the step of s, and else a *[DeniedError] that names
-// the rule. It mints nothing and is not audited: a host can ask before it offers a
-// connector. The claims are those of s, from [oidctoken.Issuer.Preview].
+// Admit returns nil if r admits the step of s. Otherwise it returns a *[DeniedError] with the
+// rule. It mints nothing and audits nothing, so a host may call it before it offers a connector
+// to a user. claims are the claims of s, from [oidctoken.Issuer.Preview].
 func (r Rules) Admit(s oidctoken.Scope, claims *oidctoken.Claims) error { return r.admit(&s, claims) }
 
 func (r *Rules) admit(s *oidctoken.Scope, claims *oidctoken.Claims) error {
@@ -80,7 +81,7 @@ func (r *Rules) admit(s *oidctoken.Scope, claims *oidctoken.Claims) error {
 			return &DeniedError{list.name}
 		}
 	}
-	// What an issuer takes for untrusted.
+	// The issuer uses the same condition for an untrusted execution.
 	fork := s.Source != nil && s.Source.IsFork != nil && *s.Source.IsFork
 	if (s.Untrusted || fork) && !r.Untrusted {
 		return &DeniedError{"Untrusted"}
@@ -88,14 +89,14 @@ func (r *Rules) admit(s *oidctoken.Scope, claims *oidctoken.Claims) error {
 	return nil
 }
 
-// check finds rules of a connector of that home that would admit another project or
-// pipeline of the same name, and entries that can never admit a step.
+// check refuses rules that would admit another project or pipeline of the same name, and rules
+// with entries that can never admit a step. key is the key of the connector.
 func (r *Rules) check(key ConnectorKey) error {
 	switch {
 	case len(r.Projects) != 0 && len(r.Organizations) != 1 && key.Organization == "":
-		return &ConnectorError{Key: key, Field: "Rules.Projects", Reason: "would admit projects of that name in several organizations: name one of Organizations, too"}
+		return &ConnectorError{Key: key, Field: "Rules.Projects", Reason: "would admit projects of that name in several organizations: name exactly one of Organizations too"}
 	case len(r.Pipelines) != 0 && len(r.Projects) != 1 && key.Project == "":
-		return &ConnectorError{Key: key, Field: "Rules.Pipelines", Reason: "would admit pipelines of that name in several projects: name one of Projects, too"}
+		return &ConnectorError{Key: key, Field: "Rules.Pipelines", Reason: "would admit pipelines of that name in several projects: name exactly one of Projects too"}
 	}
 	own := map[string]string{"Accounts": key.Account, "Organizations": key.Organization, "Projects": key.Project}
 	for _, list := range r.lists() {
@@ -107,8 +108,8 @@ func (r *Rules) check(key ConnectorKey) error {
 	return nil
 }
 
-// impossible says why a list can never admit a step, "" if it can. All steps that can
-// refer to the connector have the own value, unless that is "".
+// impossible returns the reason why a list can never admit a step, or "". Every step that can
+// refer to the connector has the value own, unless own is "".
 func impossible(list rule, own string) string {
 	for _, entry := range list.admitted {
 		reason := ident.Check(entry)
@@ -123,18 +124,17 @@ func impossible(list rule, own string) string {
 		}
 	}
 	if own != "" && len(list.admitted) != 0 && !slices.Contains(list.admitted, own) {
-		return fmt.Sprintf("does not have %q: only steps of that can refer to the connector", own)
+		return fmt.Sprintf("does not have %q, but only steps of %[1]q can refer to the connector", own)
 	}
 	return ""
 }
 
-// stageTypes are the values of the claim stage_type that package oidctoken has
-// types for.
+// stageTypes lists the values of the claim stage_type that package oidctoken has types for.
 var stageTypes = []string{"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline"}
 
 const maxStageType = 64 // bytes
 
-// impossibleStageType says why no stage has that type, "" if one can.
+// impossibleStageType returns the reason why no stage can have that type, or "".
 func impossibleStageType(s string) string {
 	form := len(s) <= maxStageType
 	for i := range len(s) {

@@ -17,7 +17,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// requestError is a request that the endpoint does not serve.
+// requestError is a request that the endpoint refuses.
 type requestError struct {
 	status int
 	code   string
@@ -26,7 +26,7 @@ type requestError struct {
 
 func (e *requestError) Error() string { return "broker: the step's endpoint: " + e.reason }
 
-// ServeHTTP answers one request.
+// ServeHTTP responds to a request.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	end, err := e.step.begin()
 	var body []byte
@@ -37,7 +37,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if err == nil {
-		w.Write(body) // if it fails, there is nobody left to tell
+		w.Write(body) // on an error, the client has left
 		return
 	}
 	err = e.step.ended(err)
@@ -45,7 +45,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch refusal.status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		w.Header().Set("Connection", "close") // only clients with the secret may keep one
+		w.Header().Set("Connection", "close") // only clients with the secret may keep a connection
 	case http.StatusMisdirectedRequest:
 		w.Header().Set("Connection", "close")
 	}
@@ -53,13 +53,13 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", strconv.Itoa(int((failure.RetryAfter+time.Second-1)/time.Second)))
 	}
 	w.WriteHeader(refusal.status)
-	// The members that AWS's SDKs and GitHub's client show.
-	message, _ := json.Marshal(map[string]string{"code": refusal.code, "message": e.step.masks.Text(refusal.Error())}) // strings can be encoded
+	// AWS's SDKs and GitHub's client show these members.
+	message, _ := json.Marshal(map[string]string{"code": refusal.code, "message": e.step.masks.Text(refusal.Error())}) // strings can always be encoded
 	w.Write(message)
 }
 
-// refuse is err as the step is told it. What is the host's own it logs, and
-// keeps from the step: an address, a name, a reason of policy's.
+// refuse converts err to the response for the step. Details about the host are logged and not
+// returned: addresses, names, reasons of the policy.
 func (e *endpoint) refuse(ctx context.Context, err error) *requestError {
 	request, isRequest := errors.AsType[*requestError](err)
 	denied, isDenied := errors.AsType[*DeniedError](err)
@@ -75,16 +75,16 @@ func (e *endpoint) refuse(ctx context.Context, err error) *requestError {
 		refusal = &requestError{http.StatusForbidden, "access_denied", denied.Error()}
 	case missing:
 		refusal = &requestError{http.StatusForbidden, "access_denied", ErrNoConnector.Error()}
-	case errors.Is(err, oidctoken.ErrDenied): // of which the issuer has told
+	case errors.Is(err, oidctoken.ErrDenied): // the issuer has reported it
 		return &requestError{http.StatusForbidden, "access_denied", oidctoken.ErrDenied.Error()}
 	case isFailure && failure.Temporary():
 		return &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", failure.Error()}
 	case isFailure:
 		return &requestError{http.StatusBadGateway, "server_error", failure.Error()}
 	case errors.Is(err, oidctoken.ErrSignerUnavailable), errors.Is(err, oidctoken.ErrNoKey), errors.Is(err, errExpired), errors.Is(err, context.DeadlineExceeded):
-		refusal = &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", "there is none to be had at present"}
+		refusal = &requestError{http.StatusServiceUnavailable, "temporarily_unavailable", "no token or credential is available at present"}
 	default:
-		refusal = &requestError{http.StatusInternalServerError, "server_error", "the host has failed, and its log says why"}
+		refusal = &requestError{http.StatusInternalServerError, "server_error", "the host failed; its log has the reason"}
 	}
 	missed, tell := e.refusals.record(e.step.now())
 	switch {
@@ -92,24 +92,24 @@ func (e *endpoint) refuse(ctx context.Context, err error) *requestError {
 	case isRequest || isDenied || missing:
 		e.step.audit(ctx, Event{Kind: Refused, Missed: missed, Err: err})
 	default:
-		e.step.warn(ctx, "a step's endpoint could not answer", err)
+		e.step.warn(ctx, "a step's endpoint failed to answer a request", err)
 	}
 	return refusal
 }
 
-// refusals bounds how often Audit is told of requests that anybody on the
-// machine can make.
+// refusals limits how often refused requests are reported, because every process on the machine
+// can send requests.
 type refusals struct {
 	mu     sync.Mutex
-	burst  int // that were told one by one
+	burst  int // refusals that were reported one by one
 	next   time.Time
 	missed int
 }
 
 const refusalBurst = 100
 
-// tell says whether to tell of a refusal, and how many were not told before.
-// After the first ones, one a second is.
+// record counts a refusal. It returns whether to report it, and how many refusals were not
+// reported before. The first hundred are reported, and then one each second.
 func (r *refusals) record(now time.Time) (missed int, tell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,20 +129,20 @@ func (r *refusals) record(now time.Time) (missed int, tell bool) {
 func (e *endpoint) answer(r *http.Request) ([]byte, error) {
 	switch {
 	case r.Host != e.host:
-		// A page in a browser can be made to ask, under a name of its own.
-		return nil, &requestError{http.StatusMisdirectedRequest, "misdirected_request", "it is asked for under another name"}
+		// A page in a browser can send requests under its own host name.
+		return nil, &requestError{http.StatusMisdirectedRequest, "misdirected_request", "the Host header does not name the endpoint"}
 	case !e.authorized(r.Header["Authorization"]):
-		return nil, &requestError{http.StatusUnauthorized, "invalid_token", "the Authorization is not the one that this step was given"}
+		return nil, &requestError{http.StatusUnauthorized, "invalid_token", "the Authorization header is not the one of this step"}
 	}
 	if conn, ok := r.Context().Value(connKey{}).(*pooledConn); ok {
 		conn.authorized()
 	}
 	switch {
 	case r.URL.Path != tokenPath && r.URL.Path != credentialsPath:
-		return nil, &requestError{http.StatusNotFound, "invalid_request", "there is nothing at that path"}
+		return nil, &requestError{http.StatusNotFound, "invalid_request", "the endpoint does not serve that path"}
 	case r.Method == http.MethodGet, r.Method == http.MethodPost && r.URL.Path == tokenPath:
 	default:
-		return nil, &requestError{http.StatusMethodNotAllowed, "invalid_request", "the path does not take that method"}
+		return nil, &requestError{http.StatusMethodNotAllowed, "invalid_request", "the path does not allow that method"}
 	}
 	audience, err := requestedAudience(r)
 	switch {
@@ -151,14 +151,14 @@ func (e *endpoint) answer(r *http.Request) ([]byte, error) {
 	case r.URL.Path == tokenPath:
 		return e.step.answerToken(r.Context(), audience)
 	case audience != "":
-		return nil, badRequest("credentials have no audience")
+		return nil, badRequest("a request for credentials must not name an audience")
 	}
 	return e.step.answerCredentials(r.Context())
 }
 
-// authorized reports whether the values of a request's Authorization are the
-// step's secret alone, as a bearer token (RFC 6750, section 2.1). Case does not
-// matter in the scheme's name (RFC 9110, section 11.1), and does in the secret.
+// authorized reports whether a request has one Authorization, with the step's secret as a
+// bearer token (RFC 6750, section 2.1). The name of the scheme ignores case (RFC 9110, section
+// 11.1), and the secret does not.
 func (e *endpoint) authorized(values []string) bool {
 	if len(values) != 1 {
 		return false
@@ -168,8 +168,8 @@ func (e *endpoint) authorized(values []string) bool {
 	return strings.EqualFold(scheme, "Bearer") && same == 1
 }
 
-// answerToken is the JWT for an audience, of the one connector of the step that
-// allows it; without an audience, of the step's only connector.
+// answerToken returns a JWT for an audience, of the step's only connector that allows it.
+// Without an audience, it returns one of the step's only connector.
 func (s *Step) answerToken(ctx context.Context, audience string) ([]byte, error) {
 	rc, err := s.choose(ctx, audience)
 	if err != nil {
@@ -187,9 +187,9 @@ func (s *Step) answerToken(ctx context.Context, audience string) ([]byte, error)
 	}{len(token.JWT()), token.JWT(), token.Expires().UTC()})
 }
 
-// choose is the grant that an audience leads to. Which connector that is does
-// not depend on what the step may use at the moment: a client that was answered
-// with one connector's token is not answered with another's.
+// choose returns the connector for an audience. The choice does not depend on which connectors
+// the step may use at the moment. So a client that got a token of one connector never gets a
+// token of another.
 func (s *Step) choose(ctx context.Context, audience string) (*resolvedConnector, error) {
 	served, gone := s.resolveServed(ctx)
 	var found []*resolvedConnector
@@ -203,13 +203,13 @@ func (s *Step) choose(ctx context.Context, audience string) (*resolvedConnector,
 	}
 	switch {
 	case audience == "" && len(served)+len(gone) != 1:
-		return nil, &requestError{http.StatusBadRequest, "invalid_target", "name an audience: the step has " + strings.Join(candidates, ", ")}
+		return nil, &requestError{http.StatusBadRequest, "invalid_target", "the request must name an audience: the step has " + strings.Join(candidates, ", ")}
 	case len(found) == 1:
 		return s.authorizeServed(ctx, found[0].ref, audience)
 	case len(gone) != 0:
 		return nil, errors.Join(gone...)
 	case len(found) == 0:
-		return nil, &requestError{http.StatusForbidden, "invalid_target", "no connector of the step allows that audience: it has " + strings.Join(candidates, ", ")}
+		return nil, &requestError{http.StatusForbidden, "invalid_target", "no connector of the step allows that audience: the step has " + strings.Join(candidates, ", ")}
 	}
 	names := make([]string, len(found))
 	for i, rc := range found {
@@ -218,8 +218,8 @@ func (s *Step) choose(ctx context.Context, audience string) (*resolvedConnector,
 	return nil, &requestError{http.StatusBadRequest, "invalid_target", "several connectors of the step allow that audience: " + strings.Join(names, ", ")}
 }
 
-// grants are the connectors that the step was given, each for its own audience,
-// and what has become of the others.
+// resolveServed resolves the connectors that the endpoint serves, each for its default
+// audience. It returns the errors of the connectors that cannot be resolved.
 func (s *Step) resolveServed(ctx context.Context) (connectors []*resolvedConnector, gone []error) {
 	s.mu.Lock()
 	refs := slices.Clone(s.served)
@@ -235,14 +235,14 @@ func (s *Step) resolveServed(ctx context.Context) (connectors []*resolvedConnect
 	return connectors, gone
 }
 
-// admitted is a grant of what the step was given, if the Rules still admit it.
-// The endpoint tells of the refusal, no oftener than of others.
+// authorizeServed authorizes the step for a connector that the endpoint serves. It audits no
+// refusal: the endpoint reports it, with a limit on the rate.
 func (s *Step) authorizeServed(ctx context.Context, ref Ref, audience string) (*resolvedConnector, error) {
 	return s.authorizeUnaudited(ctx, ref.String(), audience)
 }
 
-// answerCredentials is the credential of the step's connector whose cloud has a
-// form for such an answer; it has one of a cloud.
+// answerCredentials returns the credential of the step's connector whose cloud has a format for
+// it. The step has at most one connector of each cloud.
 func (s *Step) answerCredentials(ctx context.Context) ([]byte, error) {
 	served, gone := s.resolveServed(ctx)
 	for _, rc := range served {
@@ -264,5 +264,5 @@ func (s *Step) answerCredentials(ctx context.Context) ([]byte, error) {
 	if len(gone) != 0 {
 		return nil, errors.Join(gone...)
 	}
-	return nil, &requestError{http.StatusForbidden, "access_denied", "no connector of the step has credentials to serve"}
+	return nil, &requestError{http.StatusForbidden, "access_denied", "no connector of the step has credentials for the endpoint"}
 }

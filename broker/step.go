@@ -18,84 +18,84 @@ import (
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
-// ErrClosed means that the step, or its broker, was closed.
+// ErrClosed means that the step or its broker was closed.
 var ErrClosed = errors.New("broker: the step is closed")
 
-// brokerClosedError is an ErrClosed, and says that the broker was closed.
+// brokerClosedError is an ErrClosed whose text names the broker.
 type brokerClosedError struct{}
 
 func (brokerClosedError) Error() string        { return "broker: the broker is closed" }
 func (brokerClosedError) Is(target error) bool { return target == ErrClosed }
 
 var (
-	errExpired = errors.New("broker: what was fetched has expired")
+	errExpired = errors.New("broker: the token or credential has already expired")
 
 	errChanging   = errors.New("each lookup of the connector returned another Exchanger; set Connector.Version, or return the same Exchanger")
-	errUnmaskable = errors.New("its credential has a secret that is too short to be masked")
+	errUnmaskable = errors.New("its credential has a secret that is too short to mask")
 )
 
-// StepConfig describes a step to a broker.
+// StepConfig describes a step.
 type StepConfig struct {
-	// Scope is where the step runs. The broker fills in Audience, Profile and
-	// Connector, token by token, and so they are empty here. Account is
-	// required. What it points to is not changed while the step lives.
+	// Scope describes where the step runs. Account is required. Audience, Profile and Connector
+	// must be empty, because the broker sets them for each token. The host must not change what
+	// the Scope points to while the step lives.
 	Scope oidctoken.Scope
 
-	// Variables and AuthorVariables are what expressions may read, and Strict,
-	// Delimiters and ForeignRoots are how the step's texts are read, as in
-	// [expr.Env]. A value of Variables may come from a user: it is never scanned
-	// for expressions. A value of AuthorVariables was written by the pipeline's
-	// author, and expressions in it are resolved. Either names a connector only in
-	// the step's own Scope. Optional.
+	// Variables and AuthorVariables are the variables that expressions may read, as in
+	// [expr.Env]. So are Delimiters and ForeignRoots, which determine how the step's texts are
+	// read. A value of Variables may come from a user, so it is never scanned for expressions.
+	// A value of AuthorVariables comes from the author of the pipeline, so expressions in it
+	// are resolved. Neither can name a connector outside the step's own Scope. Optional.
 	Variables       map[string]func(path string) (string, bool)
 	AuthorVariables map[string]func(path string) (string, bool)
 	Delimiters      expr.Delimiters
 	ForeignRoots    []string
 
-	// Strict makes an error of every expression that would stay text. Optional.
+	// Strict makes an error of every expression that would stay unresolved. Optional.
 	Strict bool
 }
 
-// Step gives one running step what it asked for. It is safe for concurrent
-// use. Close ends it: after that only Mask and Environ still serve.
+// Step gives tokens, credentials and files to one running step. It is safe for concurrent use.
+// The host ends it with Close. After that, only Mask and Environ still work.
 //
-// Callers of one token, credential or file share one request for it, also
-// callers of other steps for which all is the same. Each may leave it.
+// Concurrent callers that need the same token, credential or file share one request for it.
+// Callers of other steps share it too, if everything in the request is the same. Each caller
+// may stop waiting.
 type Step struct {
 	broker *Broker
 	config StepConfig
-	nonce  string // that no other step has
+	nonce  string // random, different for each step
 	masks  mask.Set
 
-	run   func(func(context.Context))       // in the background, until the step ends
-	onEnd func(func()) (cancel func() bool) // once the step ends
+	run   func(func(context.Context))       // runs a function in the background, until the step ends
+	onEnd func(func()) (cancel func() bool) // calls a function when the step ends
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
-	delivering chan struct{} // of one
+	delivering chan struct{} // a semaphore for one delivery
 
 	mu        sync.Mutex
 	closed    bool
-	dir       string                       // made when the first file is
-	own       *atomicfile.LockedDir        // dir, from before the step could put links into it
-	delivered map[string]Ref               // by cloud
-	bundles   map[string]map[string]string // variables by fileName
+	dir       string                       // created with the first file
+	own       *atomicfile.LockedDir        // dir, opened before the step could put links into it
+	delivered map[string]Ref               // the delivered connector of each cloud
+	bundles   map[string]map[string]string // variables, by fileName
 	environ   map[string]string
-	origins   map[string]origin    // of variables of environ
+	origins   map[string]origin    // for each variable in environ
 	files     map[string]*keptFile // by path
-	endpoint  *endpoint            // nil until a connector is given
-	served    []Ref                // that the endpoint serves
+	endpoint  *endpoint            // nil until a connector is delivered
+	served    []Ref                // the connectors that the endpoint serves
 }
 
-// NewStep returns a step of that configuration. Nothing is minted, checked with
-// policy or written yet. The caller closes the step in the end. NewStep fails with
-// ErrClosed after Broker.Close.
+// NewStep returns a step with that configuration. It mints nothing, writes nothing and does not
+// call the issuer's policy. The caller must close the step. NewStep fails with ErrClosed after
+// Broker.Close.
 func (b *Broker) NewStep(c StepConfig) (*Step, error) {
 	if c.Scope.Account.ID == "" {
 		return nil, errors.New("broker: StepConfig.Scope.Account is required")
 	}
 	if c.Scope.Audience != "" || c.Scope.Profile != nil || c.Scope.Connector != nil {
-		return nil, errors.New("broker: StepConfig.Scope has an Audience, a Profile or a Connector, which are the connectors' to give")
+		return nil, errors.New("broker: StepConfig.Scope has an Audience, a Profile or a Connector, which only connectors may set")
 	}
 	s := &Step{
 		broker: b,
@@ -124,27 +124,25 @@ func (b *Broker) NewStep(c StepConfig) (*Step, error) {
 	return s, nil
 }
 
-// Format shows nothing of what the step was given, for any verb: some show what
-// a pointer leads to.
+// Format prints a fixed text for every verb, because some verbs follow pointers.
 func (s *Step) Format(f fmt.State, _ rune) { io.WriteString(f, "step [REDACTED]") }
 
 func (s *Step) now() time.Time { return s.broker.config.Now() }
 
-// passed says whether t has passed by either of the clocks that a Time may
-// hold: the monotonic one stands still while a machine sleeps, and the other
-// can be set back.
+// passed reports whether t has passed by one of the two clocks in a Time. The monotonic clock
+// stops while a machine sleeps, and the wall clock can be set back.
 func (s *Step) passed(t time.Time) bool {
 	now := s.now()
 	return !now.Before(t) || !now.Round(0).Before(t.Round(0))
 }
 
-// warn logs an error with what it may quote of the step's secrets masked.
+// warn logs an error. It masks the step's secrets in the error.
 func (s *Step) warn(ctx context.Context, message string, err error, attrs ...slog.Attr) {
 	attrs = append(attrs, slog.String("error", s.masks.Text(err.Error())))
 	s.broker.config.Logger.LogAttrs(ctx, slog.LevelWarn, message, attrs...)
 }
 
-// during is ctx, ended by the step's end, too. The caller calls done.
+// during returns a ctx that also ends when the step ends. The caller calls done.
 func (s *Step) during(ctx context.Context) (_ context.Context, done func()) {
 	ctx, end := context.WithCancel(ctx)
 	forget := s.onEnd(end)
@@ -154,9 +152,8 @@ func (s *Step) during(ctx context.Context) (_ context.Context, done func()) {
 	}
 }
 
-// begin makes Close wait until end is called. Whoever writes below the step's
-// directory does so in between, so that nothing is written there once it was
-// removed.
+// begin makes Close wait until end is called. Code that writes to the step's directory calls
+// begin first, so that nothing is written after Close has removed the directory.
 func (s *Step) begin() (end func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,8 +164,8 @@ func (s *Step) begin() (end func(), err error) {
 	return s.tasks.Done, nil
 }
 
-// ended returns err, or ErrClosed if the step or its broker was closed: a caller
-// would take that for the end of its own ctx.
+// ended returns err, or ErrClosed if the step or its broker was closed. Otherwise the caller
+// would take the step's end for the end of its own ctx.
 func (s *Step) ended(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,8 +175,8 @@ func (s *Step) ended(err error) error {
 	return err
 }
 
-// whenClosed returns an ErrClosed if the step or its broker was closed. The caller
-// holds s.mu.
+// whenClosed returns an ErrClosed if the step or its broker was closed, and nil otherwise. The
+// caller holds s.mu.
 func (s *Step) whenClosed() error {
 	switch {
 	case s.closed:
@@ -190,10 +187,10 @@ func (s *Step) whenClosed() error {
 	return nil
 }
 
-// Environ returns the variables of what was delivered, as "name=value", sorted
-// by name. One is a secret: ACTIONS_ID_TOKEN_REQUEST_TOKEN, which opens the
-// step's endpoint. NoProxy joins NO_PROXY and no_proxy with those that the step
-// has already. The caller may change the slice.
+// Environ returns the variables of all deliveries as "name=value", sorted by name.
+// ACTIONS_ID_TOKEN_REQUEST_TOKEN is a secret, which gives access to the step's endpoint. If the
+// step already has a NO_PROXY or no_proxy, use NoProxy to combine them. The caller may change
+// the slice.
 func (s *Step) Environ() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,17 +201,16 @@ func (s *Step) Environ() []string {
 	return env
 }
 
-// Mask returns a writer that passes what is written on to w, with "***" for
-// every secret that the step was given so far, in the forms that logs show
-// them in. It holds back what may be the beginning of a secret: Close writes
-// the rest, and leaves w open. The writer is for one goroutine at a time, and
-// outlives the step.
+// Mask returns a writer that copies its input to w and replaces every secret of the step by
+// "***", in all forms in which logs show it. It holds back text that may be the beginning of a
+// secret. Close writes that text and does not close w. The writer is not safe for concurrent
+// use. It may be used after the step is closed.
 func (s *Step) Mask(w io.Writer) io.WriteCloser { return s.masks.Writer(w) }
 
-// Close ends the step's endpoint and what keeps its files fresh, and removes its directory, with
-// all that the step has put there. It ends the calls that are under way, and
-// waits for those that write. What the step was given stays valid at its relying parties
-// until it expires. To close it again is no error.
+// Close ends the step's endpoint and the renewal of its files, and removes its directory with
+// all its contents. It cancels the calls in progress and waits for those that write. Tokens and
+// credentials of the step stay valid at their relying parties until they expire. Close may be
+// called more than once.
 func (s *Step) Close() error {
 	s.mu.Lock()
 	s.closed = true

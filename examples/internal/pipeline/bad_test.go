@@ -214,7 +214,7 @@ stages:
 	testBad(t, []bad{
 		{"connectors", head + "connectors: {a: b}\n" + tail, "f.yaml:5: connectors: is a mapping, where a list is wanted"},
 		{"no id", connectors(oidc), "f.yaml:6: connectors[0].id: is required"},
-		{"level", connectors("id: project.a", oidc), "f.yaml:6: connectors[project.a].id: begins with something else than account. or org."},
+		{"level", connectors("id: project.a", oidc), "f.yaml:6: connectors[project.a].id: begins with something other than account. or org."},
 		{"id", connectors("id: account.", oidc), "f.yaml:6: connectors[account.].id: has an id that is not an identifier: 1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or .."},
 		{"id twice", connectors("id: a", oidc, "name: x\n- id: a", oidc), "f.yaml:9: connectors[a]: has an id that is given twice, first in line 6"},
 		{"name", connectors("id: a", oidc, "name: "), "f.yaml:8: connectors[a].name: is empty: leave the key out for what is unknown"},
@@ -242,7 +242,7 @@ stages:
 
 		{"unknown", delivered("[account.won]"), "f.yaml:15: " + at + `: unknown connector account.won: was "account.one" meant?`},
 		{"of another level", delivered("\n    - account.one\n    - account.two"), "f.yaml:17: " + at + `: unknown connector account.two: was "account.one" meant?`},
-		{"no reference", delivered("[.one]"), "f.yaml:15: " + at + `: the reference ".one" begins with something else than account. or org.`},
+		{"no reference", delivered("[.one]"), "f.yaml:15: " + at + `: the reference ".one" begins with something other than account. or org.`},
 		{"two of a cloud", delivered("[two, account.one, three]"), "f.yaml:15: " + at + ": two and three are of one cloud (azure): a step can be given one"},
 		{"one twice", delivered("[three, three]"), "f.yaml:15: " + at + "[1]: is given twice"},
 		{"text for a list", delivered("three"), "f.yaml:15: " + at + ": is a scalar, where a list is wanted"},
