@@ -21,8 +21,8 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// X15 E01 E05: what a user put into a variable names a connector of the step's
-// own scope or none, and is never an expression.
+// X15 E01 E05: a user's variable can name only a connector in the step's own scope, and is
+// never read as an expression.
 func TestVariablesOfUsers(t *testing.T) {
 	b := newBroker(t, newCloud("gcp"))
 	var value string
@@ -36,7 +36,7 @@ func TestVariablesOfUsers(t *testing.T) {
 	defer step.Close()
 	for _, tt := range []struct {
 		name, value string
-		want        error // nil: any
+		want        error // nil accepts any error
 	}{
 		{"another project's", "theirs", broker.ErrNoConnector},
 		{"another account's", "account.gcp_rival", broker.ErrNoConnector},
@@ -72,7 +72,7 @@ func TestVariablesOfUsers(t *testing.T) {
 	}
 }
 
-// A secret is no argument: it would be quoted by the error about it.
+// A secret cannot be an argument, because the error about the argument would quote it.
 func TestSecretIsNoArgument(t *testing.T) {
 	step := newStep(t, newBroker(t, newCloud("gcp")), scope("payments", "ledger"))
 	jwt := expand(t, step, `<+secrets.getJWT("account.vault")>`)
@@ -98,23 +98,23 @@ func TestNoAccount(t *testing.T) {
 	}
 }
 
-// nobody is a host whose Connectors forget the error.
-type nobody struct{}
+// noConnector is a host's Connectors that returns nil without an error.
+type noConnector struct{}
 
-func (nobody) Connector(context.Context, broker.ConnectorKey) (*broker.Connector, error) {
+func (noConnector) Connector(context.Context, broker.ConnectorKey) (*broker.Connector, error) {
 	return nil, nil
 }
 
 func TestConnectorsWithoutAnswer(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
-	config.Connectors = nobody{}
+	config.Connectors = noConnector{}
 	b := start(t, config)
 	if _, err := newStep(t, b, scope("", "")).Expand(t.Context(), access); !errors.Is(err, broker.ErrNoConnector) {
 		t.Errorf("got %v, want ErrNoConnector", err)
 	}
 }
 
-// A step's files are neither the broker's nor another step's.
+// A step cannot write to files of the broker or of another step.
 func TestFileNames(t *testing.T) {
 	b := newBroker(t, newCloud("gcp"))
 	step, other := newStep(t, b, scope("payments", "ledger")), newStep(t, b, scope("payments", "other"))
@@ -126,7 +126,7 @@ func TestFileNames(t *testing.T) {
 		".oidctoken", ".oidctoken/run.sh", ".oidctoken/x/y", ".OidcToken/x",
 		"../" + filepath.Base(filepath.Dir(theirs)) + "/jwt", theirs, `a\..\..`, "a/.oidctoken-AAAAAAAAAAAAAAAAAAAAAAAAAA.tmp", "a\x00b", "a/",
 	} {
-		if path, err := step.WriteFile(t.Context(), name, "mine"); err == nil && filepath.Base(path) != name { // a file with a backslash in its name is one
+		if path, err := step.WriteFile(t.Context(), name, "mine"); err == nil && filepath.Base(path) != name { // a backslash is part of the file name
 			t.Errorf("the name %q leads to %s", name, path)
 		}
 	}
@@ -156,11 +156,11 @@ func TestFileTwice(t *testing.T) {
 		t.Errorf("got %v, want ErrNoConnector", err)
 	}
 	if path, err := step.WriteFile(t.Context(), "late", "a text that can be resolved"); err != nil || read(t, path) == "" {
-		t.Errorf("a name whose first text was refused: %v", err)
+		t.Errorf("write to a name whose first text was refused: %v", err)
 	}
 }
 
-// A refused delivery leaves the cloud to the next.
+// After a refused delivery, another connector of the same cloud can be delivered.
 func TestDeliverAfterRefusal(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "broken"}] = &broker.Connector{Exchanger: broken{newCloud("gcp")}}
@@ -183,14 +183,13 @@ type broken struct{ *cloud }
 
 func (broken) Bundle(string, string) (*exchange.Bundle, error) { return nil, errors.New("no bundle") }
 
-// A cloud that hangs holds up no file but its own, and that one goes when its
-// token expires.
+// A slow cloud delays only its own file. That file is removed when its token expires.
 func TestHangingCloud(t *testing.T) {
 	other := newCloud("gcp")
 	other.lifetime = 10 * time.Minute
 	config, g := gatedConfig(t, other)
 	g.lifetime = 10 * time.Minute
-	for range 10 { // when a renewal begins is up to chance
+	for range 10 { // the start of a renewal is random
 		synctest.Test(t, func(t *testing.T) { testHangingCloud(t, start(t, config), g) })
 	}
 }
@@ -198,7 +197,7 @@ func TestHangingCloud(t *testing.T) {
 func testHangingCloud(t *testing.T, b *broker.Broker, g *gated) {
 	g.count.Store(0)
 	g.open = make(chan struct{}, 1)
-	g.open <- struct{}{} // one exchange, and no more
+	g.open <- struct{}{} // one exchange only
 	step := newStep(t, b, scope("payments", "ledger"))
 	hanging, err := step.WriteFile(t.Context(), "hanging", access)
 	if err != nil {
@@ -233,14 +232,14 @@ func testHangingCloud(t *testing.T, b *broker.Broker, g *gated) {
 	g.open <- struct{}{}
 	time.Sleep(2 * time.Minute)
 	synctest.Wait()
-	read(t, hanging) // again
+	read(t, hanging) // the file exists again
 	if err := step.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// Everything at once, and Close in the midst of it: no race, and nothing is
-// written once the directory was removed.
+// All methods run at once and Close runs during them. There is no race, and nothing is written
+// after the directory was removed.
 func TestConcurrentUse(t *testing.T) {
 	b := newBroker(t, newCloud("gcp"))
 	for range 5 {
@@ -278,7 +277,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// useOnce does one of the things that a Step can do.
+// useOnce calls one method of a Step.
 func useOnce(ctx context.Context, step *broker.Step, i int) (err error) {
 	switch i % 8 {
 	case 0:
@@ -304,7 +303,7 @@ func useOnce(ctx context.Context, step *broker.Step, i int) (err error) {
 	return err
 }
 
-// After Close a step gives nothing, also nothing that it still holds.
+// After Close, a step returns nothing, not even cached values.
 func TestClosed(t *testing.T) {
 	step := newStep(t, newBroker(t, newCloud("gcp")), scope("payments", "ledger"))
 	jwt := expand(t, step, `<+secrets.getJWT("account.vault")>`)

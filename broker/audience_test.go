@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	vaultAudience = "https://vault.example.com" // the connector's default
+	vaultAudience = "https://vault.example.com" // the connector's default audience
 	otherAudience = "https://other.example.com"
 )
 
-// send answers a request that stands here as on the wire. It adds the Host, and
-// the Authorization if there is none.
+// send sends a raw request to the endpoint. It adds the Host, and the Authorization if the
+// request has no such header.
 func send(t *testing.T, endpoint http.Handler, head, body string) reply {
 	t.Helper()
 	text := strings.ReplaceAll(head, "\n", "\r\n") + "\r\nHost: 127.0.0.1:1\r\n"
@@ -43,24 +43,24 @@ func send(t *testing.T, endpoint http.Handler, head, body string) reply {
 	return got
 }
 
-// A request gets a token for the audience that it names, or an error, and never
-// one for the default audience instead.
+// A request that names an audience gets a token for that audience or an error. It never gets
+// one for the default audience.
 func TestRequestedAudience(t *testing.T) {
 	const form = "\nContent-Type: application/x-www-form-urlencoded"
 	const other = "https%3A%2F%2Fother.example.com"
 	const refused = ""
 	endpoint := newEndpoint(t)
 	for _, tt := range []struct{ name, head, body, want string }{
-		{"none", "GET /token HTTP/1.1", "", vaultAudience},
-		{"none, GitHub's URL", "GET /token?v=1 HTTP/1.1", "", vaultAudience},
-		{"none, POST", "POST /token HTTP/1.1", "", vaultAudience},
-		{"none, POST of an empty object", "POST /token HTTP/1.1", "{}", vaultAudience},
-		{"none, POST of white space", "POST /token HTTP/1.1", "\n", vaultAudience},
-		{"none, unknown parameters", "GET /token?api-version=7.1&x&_=1&audit=1&audio=2&user=claude HTTP/1.1", "", vaultAudience},
-		{"none, escaped values", "GET /token?x=100%2525&y=%252541 HTTP/1.1", "", vaultAudience},
-		{"none, an unknown form", "POST /token HTTP/1.1" + form, "grant_type=x", vaultAudience},
-		{"none, empty parameters", "GET /token?&& HTTP/1.1", "", vaultAudience},
-		{"none, usual headers", "GET /token HTTP/1.1\nAccept: */*\nX-Amz-Target: x\nX-Audit: 1", "", vaultAudience},
+		{"no audience", "GET /token HTTP/1.1", "", vaultAudience},
+		{"no audience, GitHub's URL", "GET /token?v=1 HTTP/1.1", "", vaultAudience},
+		{"no audience, POST", "POST /token HTTP/1.1", "", vaultAudience},
+		{"no audience, POST of an empty object", "POST /token HTTP/1.1", "{}", vaultAudience},
+		{"no audience, POST of white space", "POST /token HTTP/1.1", "\n", vaultAudience},
+		{"no audience, unknown parameters", "GET /token?api-version=7.1&x&_=1&audit=1&audio=2&user=claude HTTP/1.1", "", vaultAudience},
+		{"no audience, escaped values", "GET /token?x=100%2525&y=%252541 HTTP/1.1", "", vaultAudience},
+		{"no audience, an unknown form", "POST /token HTTP/1.1" + form, "grant_type=x", vaultAudience},
+		{"no audience, empty parameters", "GET /token?&& HTTP/1.1", "", vaultAudience},
+		{"no audience, usual headers", "GET /token HTTP/1.1\nAccept: */*\nX-Amz-Target: x\nX-Audit: 1", "", vaultAudience},
 
 		{"appended with &", "GET /token?v=1&audience=" + other + " HTTP/1.1", "", otherAudience},
 		{"appended with ?", "GET /token?v=1?audience=" + other + " HTTP/1.1", "", otherAudience},
@@ -160,7 +160,7 @@ func audienceOf(got reply) string {
 	return payload(got.Value)["aud"].(string)
 }
 
-// newEndpoint is an endpoint with one connector that allows two audiences.
+// newEndpoint returns an endpoint with one connector that allows two audiences.
 func newEndpoint(t *testing.T) http.Handler {
 	t.Helper()
 	step := newStep(t, newBroker(t, newCloud("gcp")), scope("payments", "ledger"))
@@ -171,7 +171,7 @@ func newEndpoint(t *testing.T) http.Handler {
 	return endpoint
 }
 
-// A body may be as long as the bound and no longer.
+// A body at the limit is accepted, and a longer one refused.
 func TestRequestBodyBound(t *testing.T) {
 	endpoint := newEndpoint(t)
 	body := `{"audience":"` + otherAudience + `"}`
@@ -183,8 +183,7 @@ func TestRequestBodyBound(t *testing.T) {
 	}
 }
 
-// The scheme of the Authorization is compared without case (RFC 9110, section
-// 11.1), and the secret with it.
+// The scheme of the Authorization ignores case (RFC 9110, section 11.1). The secret does not.
 func TestAuthorization(t *testing.T) {
 	endpoint := newEndpoint(t)
 	for _, tt := range []struct {
@@ -222,8 +221,8 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// Credentials belong to the connector, which has one audience. The endpoint
-// refuses a request for credentials that names one.
+// A connector has one audience for its credentials. So the endpoint refuses a request for
+// credentials that names an audience.
 func TestCredentialsHaveNoAudience(t *testing.T) {
 	step := newStep(t, start(t, endpointConfig(t, new(audits))), scope("payments", "ledger"))
 	endpoint, err := step.Endpoint(t.Context(), "account.aws_prod")
@@ -246,8 +245,7 @@ func TestCredentialsHaveNoAudience(t *testing.T) {
 	}
 }
 
-// If a request names an audience anywhere, the answer is for that audience, or
-// an error.
+// If any part of a request names an audience, the response is for that audience, or an error.
 func FuzzParseAudience(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"v=1", "", ""},
@@ -267,7 +265,7 @@ func FuzzParseAudience(f *testing.F) {
 			}
 			return
 		}
-		names := make(map[string]bool) // values of parameters and members audience or aud
+		names := make(map[string]bool) // values of parameters and members named audience or aud
 		collect(names, query)
 		var document any
 		switch {
@@ -282,7 +280,7 @@ func FuzzParseAudience(f *testing.F) {
 	})
 }
 
-// collect finds names in a query, however it is divided.
+// collect finds names in a query, with every separator.
 func collect(names map[string]bool, text string) {
 	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune("&;", r) }) {
 		name, value, _ := strings.Cut(part, "=")
@@ -292,7 +290,7 @@ func collect(names map[string]bool, text string) {
 			name, value, _ = strings.Cut(rest, "=")
 		}
 		if isAudience(name) {
-			decoded, _ := url.QueryUnescape(value) // ParseAudience refuses a value with a wrong escape
+			decoded, _ := url.QueryUnescape(value) // ParseAudience refuses a value with an invalid escape
 			names[decoded] = true
 		}
 	}
@@ -303,7 +301,7 @@ func collectJSON(names map[string]bool, document any) {
 	case map[string]any:
 		for name, value := range document {
 			if isAudience(name) {
-				text, _ := value.(string) // another type is refused
+				text, _ := value.(string) // values of other types are refused
 				names[text] = true
 			}
 			collectJSON(names, value)

@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// cloud is an exchanger whose credentials name the token that they were traded
-// for, so that a test sees whose they are.
+// cloud is an exchanger whose credentials contain a name from the exchanged token, so that a
+// test can see which token it was.
 type cloud struct {
 	name     string
 	lifetime time.Duration
@@ -66,7 +66,7 @@ func newCloud(name string) *cloud {
 	return &cloud{name: name, lifetime: time.Hour, now: time.Now}
 }
 
-// payload decodes a JWT that was just minted.
+// payload decodes the claims of a JWT without verifying it.
 func payload(jwt string) map[string]any {
 	b, err := base64.RawURLEncoding.DecodeString(strings.Split(jwt, ".")[1])
 	if err != nil {
@@ -79,7 +79,7 @@ func payload(jwt string) map[string]any {
 	return claims
 }
 
-// brokerConfig has an account with connectors at each level.
+// brokerConfig returns the configuration for an account with connectors at each level.
 func brokerConfig(t *testing.T, google *cloud) broker.Config {
 	return broker.Config{
 		Issuer: oidctokentest.NewIssuer(t).Issuer,
@@ -101,8 +101,8 @@ func newBroker(t *testing.T, google *cloud) *broker.Broker {
 	return start(t, brokerConfig(t, google))
 }
 
-// start is broker.New. What a broker renews in the background belongs to the
-// bubble that it was made in; what an issuer listens to must not.
+// start calls broker.New. The broker's background renewals belong to the bubble that it was
+// created in. The issuer's listener must be outside.
 func start(t *testing.T, config broker.Config) *broker.Broker {
 	t.Helper()
 	b, err := broker.New(config)
@@ -151,8 +151,8 @@ func expand(t *testing.T, step *broker.Step, text string) string {
 	return got
 }
 
-// One connector at the account's level serves every project: what it mints
-// says who asked.
+// One connector of the account serves every project. Its tokens name the project that requested
+// them.
 func TestOneConnectorServesEveryProject(t *testing.T) {
 	b := newBroker(t, newCloud("gcp"))
 	subs := make(map[string]bool)
@@ -281,8 +281,7 @@ func TestAudiences(t *testing.T) {
 	}
 }
 
-// E04: a token that is written twice is minted once, per connector and
-// audience or scope.
+// E04: a token that occurs twice in a text is minted once per connector and audience or scope.
 func TestOncePerStep(t *testing.T) {
 	google := newCloud("gcp")
 	b := newBroker(t, google)
@@ -301,15 +300,14 @@ func TestOncePerStep(t *testing.T) {
 		t.Errorf("%d exchanges, want 2", n)
 	}
 	if again := expand(t, newStep(t, b, scope("payments", "ledger")), jwt); again != expand(t, step, jwt) {
-		t.Error("a step whose token says the same has another")
+		t.Error("steps with the same claims got different tokens")
 	}
 	if other := expand(t, newStep(t, b, scope("payments", "other")), jwt); other == expand(t, step, jwt) {
 		t.Error("two projects share a token")
 	}
 }
 
-// What refused is found behind the position in the text, and the text itself
-// holds no token.
+// An error contains the position in the text and wraps the cause. It contains no token.
 func TestRefusals(t *testing.T) {
 	google := newCloud("gcp")
 	refusal := error(&exchange.Error{Provider: "gcp", Op: "sts:token", Status: 400, Code: "invalid_grant"})

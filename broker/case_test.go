@@ -10,7 +10,7 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// X15: case matters in every part of a connector's home.
+// X15: case matters in every part of a ConnectorKey.
 func TestCaseOfTenantsMatters(t *testing.T) {
 	connector := func(uid string) *broker.Connector {
 		return &broker.Connector{UID: uid, Audiences: []string{"https://vault.example.com"}}
@@ -28,7 +28,7 @@ func TestCaseOfTenantsMatters(t *testing.T) {
 	b := start(t, config)
 	for _, tt := range []struct {
 		account, organization, project, ref string
-		want                                string // the connector's UID; empty if there is none
+		want                                string // the connector's UID; empty if there is no connector
 	}{
 		{"acme", "", "", "account.vault", "acme"},
 		{"Acme", "", "", "account.vault", "Acme"},
@@ -63,7 +63,7 @@ func TestCaseOfTenantsMatters(t *testing.T) {
 	}
 }
 
-// Case matters in Rules, too.
+// Case matters in Rules too.
 func TestCaseOfRulesMatters(t *testing.T) {
 	for name, rules := range map[string]broker.Rules{
 		"Organizations": {Organizations: []string{"Payments"}},

@@ -15,8 +15,8 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// A connector whose algorithms no key has is refused when the broker starts, and,
-// with other Connectors, when a step first looks it up.
+// A connector whose algorithms have no key is refused when the broker starts. With other
+// Connectors than a ConnectorMap, it is refused at the first lookup.
 func TestNoKeyForAConnector(t *testing.T) {
 	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
 		URL: "https://ci.example.com", Keys: oidctoken.StaticKeys{oidctokentest.NewKey(t, "ES256")}, Profile: oidctoken.Profile{Algorithms: []string{"ES256"}},
@@ -32,7 +32,7 @@ func TestNoKeyForAConnector(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		connector *broker.Connector
-		want      string // the field
+		want      string // the wrong field
 	}{
 		{"an Exchanger's", &broker.Connector{Exchanger: entra}, "Profile.Algorithms"},
 		{"a Profile's", &broker.Connector{Audiences: audience, Profile: &oidctoken.Profile{Algorithms: []string{"EdDSA"}}}, "Profile.Algorithms"},
@@ -68,13 +68,13 @@ func TestNoKeyForAConnector(t *testing.T) {
 	}
 }
 
-// A key that ends takes nothing that was given before, and a connector that needs
-// one that is not there takes no file.
+// A key that ends leaves earlier credentials in place. A connector without a key does not lose its
+// files.
 func TestKeyThatEnds(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
 	key := oidctokentest.NewKey(t, "ES256")
-	key.NotAfter = time.Date(2000, 1, 1, 0, 20, 0, 0, time.UTC) // 20 minutes of a bubble, before the renewal
+	key.NotAfter = time.Date(2000, 1, 1, 0, 20, 0, 0, time.UTC) // after 20 minutes of the bubble, before the renewal
 	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
 	config.Connectors = connectors
 	synctest.Test(t, func(t *testing.T) {
@@ -106,13 +106,13 @@ func TestKeyThatEnds(t *testing.T) {
 	})
 }
 
-// eddsa is a cloud that takes another algorithm than those of the tests' keys.
+// eddsa is a cloud that accepts only an algorithm that no key of the tests has.
 type eddsa struct{ *cloud }
 
 func (eddsa) Profile() oidctoken.Profile { return oidctoken.Profile{Algorithms: []string{"EdDSA"}} }
 
-// Rules that cannot admit any step are refused, and those that only a host's own
-// stages can satisfy are logged.
+// Rules that cannot admit any step are refused. Rules that only a stage type of the host can
+// match are logged.
 func TestImpossibleRules(t *testing.T) {
 	account := broker.ConnectorKey{Account: "acme", ID: "c"}
 	organization := broker.ConnectorKey{Account: "acme", Organization: "payments", ID: "c"}
@@ -122,8 +122,8 @@ func TestImpossibleRules(t *testing.T) {
 		name  string
 		key   broker.ConnectorKey
 		rules broker.Rules
-		want  string // the field; empty if they are taken
-		log   string // what is logged, in part
+		want  string // the wrong field; empty if the rules are accepted
+		log   string // a part of the log
 	}{
 		{"another account", account, broker.Rules{Accounts: []string{"rival"}}, "Rules.Accounts", ""},
 		{"the account in another case", account, broker.Rules{Accounts: []string{"ACME"}}, "Rules.Accounts", ""},
@@ -175,7 +175,7 @@ func TestImpossibleRules(t *testing.T) {
 			before := log.Len()
 			step := newStep(t, b, scope("payments", "ledger"))
 			for _, ref := range []string{"account.c", "org.c", "c"} {
-				_, _ = step.PreviewConnector(t.Context(), ref) // whether they admit it is another test's
+				_, _ = step.PreviewConnector(t.Context(), ref) // other tests check whether the rules admit the step
 			}
 			if log.Len() != before {
 				t.Errorf("it is logged again: %q", log.String()[before:])
@@ -184,7 +184,8 @@ func TestImpossibleRules(t *testing.T) {
 	}
 }
 
-// A connector that is wrong is named with its level, and of several always the same.
+// The error for a wrong connector names its level. If several are wrong, the error is always
+// the same.
 func TestConnectorErrorsNameTheLevel(t *testing.T) {
 	for key, want := range map[broker.ConnectorKey]string{
 		{Account: "acme", ID: "vault"}:                                              "broker: Config.Connectors[vault of account acme]: ",
@@ -205,12 +206,11 @@ func TestConnectorErrorsNameTheLevel(t *testing.T) {
 	}
 }
 
-// A dry run asks the rules, and says which one refuses. It is no refusal that Audit
-// hears of.
+// A dry run checks the rules and returns the rule that denies. Audit is not called.
 func TestPreviewAsksTheRules(t *testing.T) {
-	told := new(audits)
+	audited := new(audits)
 	config := brokerConfig(t, newCloud("gcp"))
-	config.Audit = told.add
+	config.Audit = audited.add
 	config.Connectors.(broker.ConnectorMap)[vaultHome].Rules = broker.Rules{Environments: []string{"prod"}}
 	b := start(t, config)
 	prod := scope("payments", "ledger")
@@ -245,7 +245,7 @@ func TestPreviewAsksTheRules(t *testing.T) {
 					t.Errorf("%s: %v, want %q", how, err, tt.want)
 				}
 			}
-			if refused, _ := told.told(broker.Refused); len(refused) != 0 {
+			if refused, _ := audited.ofKind(broker.Refused); len(refused) != 0 {
 				t.Errorf("it is audited: %v", refused)
 			}
 		})

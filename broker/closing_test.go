@@ -12,8 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// waiting is a store of connectors that never answers. It waits until the caller
-// leaves.
+// waiting is a store of connectors that blocks until the caller's context ends.
 type waiting struct{ broker.Connectors }
 
 func (waiting) Connector(ctx context.Context, _ broker.ConnectorKey) (*broker.Connector, error) {
@@ -28,13 +27,12 @@ func (s *switched) Connector(ctx context.Context, key broker.ConnectorKey) (*bro
 	return s.Connectors.Connector(ctx, key)
 }
 
-// Every call that waits when a step closes returns ErrClosed, and not the
-// context.Canceled of a context that the caller does not know. A Close logs no
-// warning and audits no refusal.
+// Every call that waits when a step closes returns ErrClosed. It does not return the
+// context.Canceled of an internal context. Close logs no warning and audits no refusal.
 func TestCloseWhileWaiting(t *testing.T) {
 	var log bytes.Buffer
-	told := new(audits)
-	config := endpointConfig(t, told)
+	audited := new(audits)
+	config := endpointConfig(t, audited)
 	store := &switched{config.Connectors}
 	config.Connectors, config.Logger = store, slog.New(slog.NewTextHandler(&log, nil))
 	synctest.Test(t, func(t *testing.T) {
@@ -89,12 +87,12 @@ func TestCloseWhileWaiting(t *testing.T) {
 	if log.Len() != 0 {
 		t.Errorf("the log says %s", log.String())
 	}
-	if refused, errs := told.told(broker.Refused); refused != nil {
-		t.Errorf("refusals told: %q %v", refused, errs)
+	if refused, errs := audited.ofKind(broker.Refused); refused != nil {
+		t.Errorf("audited refusals: %q %v", refused, errs)
 	}
 }
 
-// A caller whose context ends, while the step stays open, gets the error of that
+// If the caller's own context ends while the step is open, the caller gets the error of that
 // context.
 func TestLeaveWhileWaiting(t *testing.T) {
 	config := endpointConfig(t, new(audits))

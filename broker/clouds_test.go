@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// sessions is an exchanger whose sessions have names, as AWS has.
+// sessions is an exchanger with named sessions, like AWS.
 type sessions struct {
 	mu    sync.Mutex
 	names []string
@@ -66,8 +66,7 @@ func newAWSBroker(t *testing.T, cloud *sessions) *broker.Broker {
 	return b
 }
 
-// However many fields are read, they are those of one set, and what is no
-// secret is not masked.
+// All fields come from one credential. Fields that are not secret are not masked.
 func TestAWSCredentials(t *testing.T) {
 	cloud := new(sessions)
 	step := newStep(t, newAWSBroker(t, cloud), scope("payments", "ledger"))
@@ -103,15 +102,15 @@ func TestAWSCredentials(t *testing.T) {
 	}
 }
 
-// limited is an exchanger of a cloud that takes little.
+// limited is an exchanger of a cloud with narrow limits.
 type limited struct{ *cloud }
 
 func (limited) Profile() oidctoken.Profile {
 	return oidctoken.Profile{Algorithms: []string{"RS256", "ES256"}, MaxSubject: 127}
 }
 
-// What a cloud must not be sent is known before anything is minted: at once of
-// a ConnectorMap, at the first use of a host's own Connectors.
+// A Profile that its cloud does not accept is refused before a token is minted: at New for a
+// ConnectorMap, and at the first use for a host's own Connectors.
 func TestConnectorProfile(t *testing.T) {
 	ex := limited{newCloud("gcp")}
 	for _, tt := range []struct {
@@ -152,13 +151,12 @@ func TestConnectorProfile(t *testing.T) {
 	}
 }
 
-// hostsOwn are Connectors that New cannot look into.
+// hostsOwn hides a ConnectorMap from New.
 type hostsOwn struct{ broker.Connectors }
 
-// X10: tools keep credentials by role and session name, so that no two steps
-// give their tools the same name. What the broker exchanges is named by all that
-// the token says, and by the connector: steps for which that is the same share a
-// session.
+// X10: tools store credentials under the role and the session name, so each step has its own
+// name for its tools. The broker's own sessions are named after the claims of the token and the
+// connector. Steps with the same claims and connector share a session.
 func TestSessionNames(t *testing.T) {
 	cloud := new(sessions)
 	b := newAWSBroker(t, cloud)

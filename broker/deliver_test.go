@@ -20,7 +20,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// plain is a third party's exchanger: it implements exchange.Exchanger alone.
+// plain is a third-party exchanger: it implements only exchange.Exchanger.
 type plain struct {
 	env   map[string]string
 	fail  error
@@ -45,7 +45,7 @@ func (p *plain) Exchange(ctx context.Context, r exchange.Request) (*exchange.Cre
 	return exchange.NewCredential(time.Now().Add(time.Hour), env, "PLAIN_ADDR"), nil
 }
 
-// plainEnv has a secret and an address, which is none.
+// plainEnv returns a secret and an address, which is not secret.
 func plainEnv() map[string]string {
 	return map[string]string{"PLAIN_TOKEN": "secret-of-exchange-{n}", "PLAIN_ADDR": "https://plain.example.com"}
 }
@@ -57,7 +57,7 @@ type named struct {
 
 func (n named) Cloud() string { return n.cloud }
 
-// filed has a bundle, which may be empty.
+// filed has a bundle for a file. The bundle may be empty.
 type filed struct {
 	*plain
 	bundle *exchange.Bundle
@@ -66,13 +66,13 @@ type filed struct {
 
 func (f filed) Bundle(string, string) (*exchange.Bundle, error) { return f.bundle, f.err }
 
-// namedFile is filed, of a cloud that it names.
+// namedFile is filed with a cloud name.
 type namedFile struct {
 	named
 	exchange.FileSourced
 }
 
-// both has a bundle for a file, and one for the endpoint.
+// both has a bundle for a file and one for the endpoint.
 type both struct {
 	named
 	exchange.FileSourced
@@ -92,7 +92,7 @@ func (p pointed) EndpointBundle(_ string, e exchange.Endpoint) (*exchange.Bundle
 	return p.bundle, nil
 }
 
-// contained serves credentials, and leads no tool to them.
+// contained serves credentials, but has no bundle that points tools to them.
 type contained struct{ *plain }
 
 func (contained) ContainerCredentials(*exchange.Credential) ([]byte, error) { return []byte("{}"), nil }
@@ -117,8 +117,8 @@ func own(step *broker.Step) map[string]string {
 	return env
 }
 
-// An exchanger that has nothing for tools gives the variables of its credential,
-// whichever of the optional interfaces it has.
+// If an exchanger has nothing for tools, Deliver adds the variables of its credential, with
+// each of the optional interfaces.
 func TestDeliverCredential(t *testing.T) {
 	want := map[string]string{"PLAIN_TOKEN": "secret-of-exchange-1", "PLAIN_ADDR": "https://plain.example.com"}
 	empty := &exchange.Bundle{}
@@ -142,7 +142,7 @@ func TestDeliverCredential(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p, events := &plain{env: plainEnv()}, new(auditLog)
 			step := newStep(t, plainBroker(t, map[string]*broker.Connector{"plain": tt.connector(p)}, events), scope("payments", "ledger"))
-			for range 2 { // to deliver it again is no error
+			for range 2 { // a connector may be delivered again
 				if err := step.Deliver(t.Context(), "account.plain"); err != nil {
 					t.Fatal(err)
 				}
@@ -175,7 +175,7 @@ func TestDeliverCredential(t *testing.T) {
 	}
 }
 
-// An exchanger whose tools can only ask the endpoint is delivered so.
+// An exchanger whose tools can use only the endpoint is delivered with the endpoint.
 func TestDeliverEndpointAlone(t *testing.T) {
 	p := &plain{env: plainEnv()}
 	empty := filed{bundle: &exchange.Bundle{}}
@@ -190,7 +190,7 @@ func TestDeliverEndpointAlone(t *testing.T) {
 		}
 		env := own(step)
 		if len(env) != 1 || p.count.Load() != 0 {
-			t.Errorf("%s: variables %v after %d exchanges, want PLAIN_URL after none", name, env, p.count.Load())
+			t.Errorf("%s: variables %v after %d exchanges, want PLAIN_URL after 0", name, env, p.count.Load())
 		}
 		if value := get(t, step, env["PLAIN_URL"]); !strings.Contains(value, "eyJ") {
 			t.Errorf("PLAIN_URL answers %s, want a JWT", value)
@@ -198,7 +198,8 @@ func TestDeliverEndpointAlone(t *testing.T) {
 	}
 }
 
-// A file of an expression that leads to the endpoint leads to one that answers.
+// If an expression writes a file that points to the endpoint, the endpoint serves that
+// connector.
 func TestCredentialsFileOfEndpointAlone(t *testing.T) {
 	for _, byEndpoint := range []bool{false, true} {
 		var endpoint exchange.Endpoint
@@ -225,7 +226,7 @@ func (f endpointBundle) EndpointBundle(dir string, e exchange.Endpoint) (*exchan
 	return f(dir, e), nil
 }
 
-// What cannot be delivered is refused, and changes nothing.
+// A refused delivery changes nothing.
 func TestDeliverCredentialRefused(t *testing.T) {
 	failed := errors.New("the cloud is away")
 	for _, tt := range []struct {
@@ -259,8 +260,8 @@ func TestDeliverCredentialRefused(t *testing.T) {
 	}
 }
 
-// A variable that is a credential replaces none of another connector, nor is it
-// replaced: one of the two would be used for the other's target.
+// A variable with a credential does not replace a variable of another connector, and is not
+// replaced by one. Otherwise a credential would be used for the wrong target.
 func TestDeliverNeverReplaces(t *testing.T) {
 	bundle := &exchange.Bundle{Env: map[string]string{"PLAIN_TOKEN": "/path"}}
 	for _, tt := range []struct {
@@ -290,7 +291,7 @@ func TestDeliverNeverReplaces(t *testing.T) {
 				t.Errorf("Deliver: %v, want success: %v", err, tt.ok)
 			}
 			if !tt.ok && !slices.Equal(before, step.Environ()) {
-				t.Error("a refused delivery has changed the environment")
+				t.Error("a refused delivery changed the environment")
 			}
 			if err := step.Deliver(t.Context(), "account.first"); err != nil {
 				t.Errorf("the first one again: %v", err)
@@ -299,7 +300,7 @@ func TestDeliverNeverReplaces(t *testing.T) {
 	}
 }
 
-// To deliver again replaces the values of a credential that was renewed.
+// A second delivery replaces the values of a renewed credential.
 func TestDeliverCredentialAgain(t *testing.T) {
 	issuer := oidctokentest.NewIssuer(t).Issuer
 	dir := t.TempDir()

@@ -18,7 +18,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// The endpoint is on loopback alone, and dies with the step.
+// The endpoint listens only on loopback, and ends with the step.
 func TestEndpointDiesWithTheStep(t *testing.T) {
 	b := start(t, endpointConfig(t, new(audits)))
 	step, err := b.NewStep(broker.StepConfig{Scope: scope("payments", "ledger")})
@@ -42,7 +42,7 @@ func TestEndpointDiesWithTheStep(t *testing.T) {
 	}
 }
 
-// What a host's own failure says is the host's: a step is not shown it.
+// A step does not see the text of the host's own errors.
 func TestEndpointKeepsHostsErrors(t *testing.T) {
 	var log bytes.Buffer
 	config := endpointConfig(t, new(audits))
@@ -69,12 +69,12 @@ func (f *failing) Connector(ctx context.Context, key broker.ConnectorKey) (*brok
 	return f.Connectors.Connector(ctx, key)
 }
 
-// Who does not have the secret can knock as often as he likes: of that, Audit
-// is told each time at first, and then how often.
+// Requests without the secret may come without limit. Audit receives the first ones one by one,
+// and then their number.
 func TestEndpointKnocking(t *testing.T) {
 	config := endpointConfig(t, new(audits))
-	told := new(audits)
-	config.Audit = told.add
+	audited := new(audits)
+	config.Audit = audited.add
 	config.Now = func() time.Time { return time.Unix(1_900_000_000, 0) }
 	step := newStep(t, start(t, config), scope("payments", "ledger"))
 	endpoint, err := step.Endpoint(t.Context(), "account.vault")
@@ -88,13 +88,12 @@ func TestEndpointKnocking(t *testing.T) {
 			t.Fatalf("%d, Connection %q", w.Code, w.Header().Get("Connection"))
 		}
 	}
-	if refused, _ := told.told(broker.Refused); len(refused) != 100 {
-		t.Errorf("%d refusals told of 1,000 in a moment", len(refused))
+	if refused, _ := audited.ofKind(broker.Refused); len(refused) != 100 {
+		t.Errorf("%d audited refusals of 1,000 at once", len(refused))
 	}
 }
 
-// A delivery that fails leaves nothing, and of two of one cloud at once one
-// fails.
+// A failed delivery leaves nothing. Of two simultaneous deliveries of one cloud, one fails.
 func TestDeliverLeavesNothing(t *testing.T) {
 	config := endpointConfig(t, new(audits))
 	connectors := config.Connectors.(broker.ConnectorMap)
@@ -135,13 +134,13 @@ func TestDeliverLeavesNothing(t *testing.T) {
 	}
 }
 
-// A step that opens connections without end keeps nobody waiting but itself.
+// A step that opens connections without end delays only itself.
 func TestEndpointConnections(t *testing.T) {
 	b := start(t, endpointConfig(t, new(audits)))
 	env := deliver(t, newStep(t, b, scope("payments", "ledger")), "account.vault")
 	address := strings.TrimSuffix(strings.TrimPrefix(env["OIDCTOKEN_URL"], "http://"), "/token")
 	var answered []net.Conn
-	for range 40 { // the kernel takes them, the host only some
+	for range 40 { // the kernel accepts them, the host only some
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			break
@@ -161,7 +160,7 @@ func TestEndpointConnections(t *testing.T) {
 	}
 }
 
-// A refusal and a warning show no secret of the step, whatever they quote.
+// The error text in a refusal and in a warning contains no secret of the step.
 func TestEndpointMasks(t *testing.T) {
 	var log bytes.Buffer
 	cloud := newCloud("aws")

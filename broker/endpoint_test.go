@@ -20,7 +20,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// container is a cloud whose tools take credentials from an endpoint.
+// container is a cloud whose tools get credentials from an endpoint.
 type container struct{ *cloud }
 
 func (container) EndpointBundle(dir string, e exchange.Endpoint) (*exchange.Bundle, error) {
@@ -34,7 +34,7 @@ func (container) ContainerCredentials(c *exchange.Credential) ([]byte, error) {
 	return json.Marshal(c.Env())
 }
 
-// audits collects what a broker tells.
+// audits collects a broker's events.
 type audits struct {
 	mu     sync.Mutex
 	events []broker.Event
@@ -46,23 +46,24 @@ func (a *audits) add(_ context.Context, e broker.Event) {
 	a.events = append(a.events, e)
 }
 
-// told are the events of a kind, as "connector audience file", and their errors.
-func (a *audits) told(kind broker.EventKind) (told []string, errs []error) {
+// ofKind returns the events of a kind, as "connector audience file", and their errors.
+func (a *audits) ofKind(kind broker.EventKind) (audited []string, errs []error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, e := range a.events {
 		if e.Kind == kind {
-			told = append(told, strings.Join(strings.Fields(e.Connector+" "+e.Audience+" "+e.File), " "))
+			audited = append(audited, strings.Join(strings.Fields(e.Connector+" "+e.Audience+" "+e.File), " "))
 			errs = append(errs, e.Err)
 		}
 	}
-	return told, errs
+	return audited, errs
 }
 
-// endpointConfig has connectors of every kind, and one that is for deployments.
-func endpointConfig(t *testing.T, told *audits) broker.Config {
+// endpointConfig returns the configuration with connectors of every kind, and one that only
+// deployments may use.
+func endpointConfig(t *testing.T, audited *audits) broker.Config {
 	config := brokerConfig(t, newCloud("gcp"))
-	config.Audit = told.add
+	config.Audit = audited.add
 	connectors := config.Connectors.(broker.ConnectorMap)
 	connectors[broker.ConnectorKey{Account: "acme", ID: "aws_prod"}] = &broker.Connector{Exchanger: container{newCloud("aws")}}
 	connectors[broker.ConnectorKey{Account: "acme", ID: "also"}] = &broker.Connector{Audiences: []string{"https://also.example.com", "https://vault.example.com"}}
@@ -73,7 +74,7 @@ func endpointConfig(t *testing.T, told *audits) broker.Config {
 	return config
 }
 
-// deliver gives a step connectors, and returns its variables.
+// deliver delivers connectors to a step and returns its variables.
 func deliver(t *testing.T, step *broker.Step, refs ...string) map[string]string {
 	t.Helper()
 	for _, ref := range refs {
@@ -89,7 +90,7 @@ func deliver(t *testing.T, step *broker.Step, refs ...string) map[string]string 
 	return env
 }
 
-// client asks an endpoint, over connections that end with the test.
+// client returns an HTTP client whose connections end with the test.
 func client(t *testing.T) *http.Client {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -104,7 +105,7 @@ type reply struct {
 	Count   int
 }
 
-// ask sends a request with the Authorization of a step, unless it has another.
+// ask sends a request with the step's Authorization, unless edit sets another.
 func ask(t *testing.T, env map[string]string, method, url, body string, edit ...func(*http.Request)) reply {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -127,7 +128,7 @@ func ask(t *testing.T, env map[string]string, method, url, body string, edit ...
 	return got
 }
 
-// The audience selects the connector, and what is refused names the candidates.
+// The audience selects the connector. An error names the candidates.
 func TestEndpointAudiences(t *testing.T) {
 	const vault, own = "https://vault.example.com", "https://gcp.example.com"
 	for _, tt := range []struct {
@@ -146,12 +147,12 @@ func TestEndpointAudiences(t *testing.T) {
 			Message: "broker: the step's endpoint: several connectors of the step allow that audience: account.vault, account.also"}},
 		{"two, no audience", []string{"account.vault", "account.gcp_prod"}, "", "", reply{Status: 400, Code: "invalid_target",
 			Message: `broker: the step's endpoint: the request must name an audience: the step has account.vault ["https://vault.example.com" "https://other.example.com"], account.gcp_prod ["https://gcp.example.com"]`}},
-		{"none", []string{"account.vault"}, own, "", reply{Status: 403, Code: "invalid_target",
+		{"no connector allows it", []string{"account.vault"}, own, "", reply{Status: 403, Code: "invalid_target",
 			Message: `broker: the step's endpoint: no connector of the step allows that audience: the step has account.vault ["https://vault.example.com" "https://other.example.com"]`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			told := new(audits)
-			step := newStep(t, start(t, endpointConfig(t, told)), scope("payments", "ledger"))
+			audited := new(audits)
+			step := newStep(t, start(t, endpointConfig(t, audited)), scope("payments", "ledger"))
 			env := deliver(t, step, tt.connector...)
 			query, body := "", ""
 			if tt.audience != "" {
@@ -174,19 +175,19 @@ func TestEndpointAudiences(t *testing.T) {
 					t.Errorf("a token of the connector %v, want %s", id, tt.want)
 				}
 			}
-			refused, errs := told.told(broker.Refused)
+			refused, errs := audited.ofKind(broker.Refused)
 			if tt.want == "" && (len(refused) != 2 || !strings.Contains(errs[0].Error(), "audience")) || tt.want != "" && refused != nil {
-				t.Errorf("refusals told: %q %v", refused, errs)
+				t.Errorf("audited refusals: %q %v", refused, errs)
 			}
 		})
 	}
 }
 
-// A step's endpoint serves who has its secret, on its own address, and nobody
-// else; each attempt is told.
+// A step's endpoint serves only requests with its secret and for its own address. Every refused
+// request is audited.
 func TestEndpointRefuses(t *testing.T) {
-	told := new(audits)
-	b := start(t, endpointConfig(t, told))
+	audited := new(audits)
+	b := start(t, endpointConfig(t, audited))
 	other := deliver(t, newStep(t, b, scope("payments", "other")), "account.vault")
 	env := deliver(t, newStep(t, b, scope("payments", "ledger")), "account.vault")
 	url := env["OIDCTOKEN_URL"]
@@ -224,18 +225,18 @@ func TestEndpointRefuses(t *testing.T) {
 			}
 		})
 	}
-	if refused, _ := told.told(broker.Refused); len(refused) != len(tests) {
-		t.Errorf("%d refusals told of %d", len(refused), len(tests))
+	if refused, _ := audited.ofKind(broker.Refused); len(refused) != len(tests) {
+		t.Errorf("%d audited refusals of %d", len(refused), len(tests))
 	}
 	if got := ask(t, env, "GET", url, ""); got.Status != 200 {
 		t.Errorf("after all that: %+v", got)
 	}
 }
 
-// What a step was not given it cannot ask for, also if its texts use it.
+// The endpoint serves only delivered connectors. A connector in the step's texts is not enough.
 func TestEndpointServesWhatWasGiven(t *testing.T) {
-	told := new(audits)
-	step := newStep(t, start(t, endpointConfig(t, told)), scope("payments", "ledger"))
+	audited := new(audits)
+	step := newStep(t, start(t, endpointConfig(t, audited)), scope("payments", "ledger"))
 	expand(t, step, `<+secrets.getJWT("account.also")>`)
 	env := deliver(t, step, "account.vault")
 	if got := ask(t, env, "GET", env["OIDCTOKEN_URL"]+"?audience=https://also.example.com", ""); got.Status != 403 {
@@ -249,10 +250,10 @@ func TestEndpointServesWhatWasGiven(t *testing.T) {
 	}
 }
 
-// Tools of a cloud that has a form for it get the credential itself.
+// A cloud that has a format for it gets the credential itself.
 func TestEndpointCredentials(t *testing.T) {
-	told := new(audits)
-	step := newStep(t, start(t, endpointConfig(t, told)), scope("payments", "ledger"))
+	audited := new(audits)
+	step := newStep(t, start(t, endpointConfig(t, audited)), scope("payments", "ledger"))
 	env := deliver(t, step, "account.aws_prod", "account.gcp_prod")
 	secret, err := os.ReadFile(env["AUTHORIZATION_FILE"])
 	if err != nil {
@@ -282,13 +283,13 @@ func TestEndpointCredentials(t *testing.T) {
 	if out.String() != "*** ***" {
 		t.Errorf("the step's output shows %q", out.String())
 	}
-	delivered, _ := told.told(broker.Delivered)
+	delivered, _ := audited.ofKind(broker.Delivered)
 	if !slices.Contains(delivered, "account.aws_prod https://aws.example.com") {
-		t.Errorf("deliveries told: %q", delivered)
+		t.Errorf("audited deliveries: %q", delivered)
 	}
 }
 
-// A cloud that is away is not a refusal: clients may ask again, and are told when.
+// An unavailable cloud gives a temporary error with the time for the next try.
 func TestEndpointOutage(t *testing.T) {
 	cloud := newCloud("aws")
 	config := endpointConfig(t, new(audits))

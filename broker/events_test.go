@@ -21,13 +21,13 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// An event can be read in a JSON log, whatever refused the step.
+// An event is readable in a JSON log, for every refusal.
 func TestEventsInLogs(t *testing.T) {
 	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	for _, tt := range []struct {
 		name  string
 		event broker.Event
-		want  string // between the scope and the end
+		want  string // the text between the scope and the end
 	}{
 		{"every member", broker.Event{
 			Time: at, Kind: broker.Refreshed, Connector: "account.c", Cloud: "gcp", Audience: "https://a", TokenID: "jti", KeyID: "kid", File: "f",
@@ -65,16 +65,16 @@ func TestEventsInLogs(t *testing.T) {
 	}
 }
 
-// An event of an exchange, of a renewal, of a file and of an answer of the endpoint
-// leads to the mint of its JWT.
+// Events of an exchange, a renewal, a file and an endpoint response have the jti and kid of
+// their JWT.
 func TestEventsLeadToTheirMints(t *testing.T) {
 	var mu sync.Mutex
 	minted := make(map[string]string) // kid by jti
 	var last string
-	google, told := newCloud("gcp"), new(audits)
+	google, audited := newCloud("gcp"), new(audits)
 	google.lifetime = 10 * time.Minute
 	config := brokerConfig(t, google)
-	config.Audit = told.add
+	config.Audit = audited.add
 	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
 		URL: "https://ci.example.com", Keys: oidctoken.StaticKeys{oidctokentest.NewKey(t, "ES256")}, Profile: oidctoken.Profile{Algorithms: []string{"ES256"}},
 		Audit: func(_ context.Context, e oidctoken.Event) {
@@ -106,12 +106,12 @@ func TestEventsLeadToTheirMints(t *testing.T) {
 		mu.Unlock()
 		time.Sleep(8 * time.Minute)
 		synctest.Wait()
-		told.mu.Lock()
-		defer told.mu.Unlock()
+		audited.mu.Lock()
+		defer audited.mu.Unlock()
 		mu.Lock()
 		defer mu.Unlock()
 		var got []string
-		for _, e := range told.events[:5] {
+		for _, e := range audited.events[:5] {
 			got = append(got, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s jti=%v", e.Kind, e.Connector, e.Cloud, e.File, e.TokenID != "")), " "))
 		}
 		want := []string{
@@ -125,7 +125,7 @@ func TestEventsLeadToTheirMints(t *testing.T) {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 		renewed := 0
-		for _, e := range told.events {
+		for _, e := range audited.events {
 			if kid, known := minted[e.TokenID]; e.TokenID != "" && (!known || kid != e.KeyID) {
 				t.Errorf("%s %s: no mint has the jti %q and the kid %q", e.Kind, e.Connector, e.TokenID, e.KeyID)
 			}
@@ -133,7 +133,7 @@ func TestEventsLeadToTheirMints(t *testing.T) {
 				renewed++
 			}
 		}
-		if e := told.events[4]; e.TokenID != refused || e.Err == nil {
+		if e := audited.events[4]; e.TokenID != refused || e.Err == nil {
 			t.Errorf("the refused JWT was %s, and the event says %+v", refused, e)
 		}
 		if renewed == 0 {
@@ -157,21 +157,21 @@ func (r refusing) Exchange(ctx context.Context, request exchange.Request) (*exch
 	return nil, r.err
 }
 
-// A token that the endpoint hands out leads to its mint, too.
+// The event of a token from the endpoint has its jti and kid too.
 func TestEndpointEventsLeadToTheirMints(t *testing.T) {
-	told := new(audits)
-	step := newStep(t, start(t, endpointConfig(t, told)), scope("payments", "ledger"))
+	audited := new(audits)
+	step := newStep(t, start(t, endpointConfig(t, audited)), scope("payments", "ledger"))
 	env := deliver(t, step, "account.vault")
 	got := ask(t, env, "GET", env["OIDCTOKEN_URL"], "")
-	told.mu.Lock()
-	defer told.mu.Unlock()
-	last := told.events[len(told.events)-1]
+	audited.mu.Lock()
+	defer audited.mu.Unlock()
+	last := audited.events[len(audited.events)-1]
 	if want := payload(got.Value)["jti"]; last.Kind != broker.Delivered || last.TokenID != want || last.KeyID == "" {
 		t.Errorf("got %+v, want the jti %v", last, want)
 	}
 }
 
-// A broker that was closed makes no steps, and its living ones say so.
+// A closed broker makes no steps, and its open steps return ErrClosed.
 func TestClosedBroker(t *testing.T) {
 	b := newBroker(t, newCloud("gcp"))
 	step := newStep(t, b, scope("payments", "ledger"))

@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// exampleIssuer is an issuer whose key lives as long as the process.
+// exampleIssuer returns an issuer with a key in memory.
 func exampleIssuer() *oidctoken.Issuer {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -37,8 +37,8 @@ func exampleIssuer() *oidctoken.Issuer {
 	return issuer
 }
 
-// exampleStep is a step of a broker with two connectors: account.vault takes
-// the token itself, account.gcp_prod is an [exchange.Exchanger]'s.
+// exampleStep returns a step of a broker with two connectors. The relying party of
+// account.vault accepts the token itself. account.gcp_prod has an [exchange.Exchanger].
 func exampleStep() (step *broker.Step, remove func()) {
 	dir, err := os.MkdirTemp("", "example-")
 	if err != nil {
@@ -73,7 +73,7 @@ func exampleStep() (step *broker.Step, remove func()) {
 	}
 }
 
-// A process has one Broker. Without a Dir its steps get tokens, but no files.
+// A process has one Broker. Without a Dir, its steps get tokens but no files.
 func ExampleNew() {
 	b, err := broker.New(broker.Config{
 		Issuer: exampleIssuer(),
@@ -89,8 +89,8 @@ func ExampleNew() {
 	// broker: Config.Issuer is required
 }
 
-// The Scope says where the step runs. What differs from token to token is the
-// connectors' to give, and so it is not in it.
+// The Scope describes where the step runs. It has no audience, profile or connector, because
+// the broker sets them for each token.
 func ExampleBroker_NewStep() {
 	b, err := broker.New(broker.Config{Issuer: exampleIssuer(), Connectors: broker.ConnectorMap{}})
 	if err != nil {
@@ -133,8 +133,7 @@ func ExampleStep_Expand() {
 	// expr: line 1, column 3: secrets.getJWT: failed: broker: connector account.valut: no such connector in account acme; did you mean account.vault? true
 }
 
-// A manager shows what a step's tokens would say, and to whom, before the step
-// runs.
+// A manager can show the claims and audiences of a step's tokens before the step runs.
 func ExampleStep_Preview() {
 	step, remove := exampleStep()
 	defer remove()
@@ -161,8 +160,7 @@ func ExampleStep_PreviewConnector() {
 	// Output: account.gcp_prod https://gcp.example.com <nil>
 }
 
-// What a cloud's tools need are files in the step's directory and variables
-// that name them.
+// Deliver writes files in the step's directory and adds variables that point to them.
 func ExampleStep_Deliver() {
 	step, remove := exampleStep()
 	defer remove()
@@ -198,7 +196,7 @@ func ExampleStep_Deliver() {
 	// no_proxy of the endpoint
 }
 
-// Environ is what the step's command gets beside its own variables.
+// Add Environ to the other variables of the step's command.
 func ExampleStep_Environ() {
 	step, remove := exampleStep()
 	defer remove()
@@ -212,8 +210,7 @@ func ExampleStep_Environ() {
 	// 16
 }
 
-// A step's own list of hosts without a proxy stays, and has the endpoint's
-// besides.
+// The step's own NO_PROXY stays and gets the endpoint's hosts in addition.
 func ExampleStep_NoProxy() {
 	step, remove := exampleStep()
 	defer remove()
@@ -239,7 +236,7 @@ func ExampleStep_WriteFile() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	jwt, err := os.ReadFile(path) // fresh whenever it is read while the step runs
+	jwt, err := os.ReadFile(path) // fresh at every read while the step runs
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -320,8 +317,8 @@ func ExampleRef_String() {
 	// gcp_mine
 }
 
-// A connector is found in its home and nowhere else: an account's is not its
-// projects', and a project's is not its account's.
+// A connector is found only at its own level: a project does not see a connector of the account
+// without "account.", and an account never sees one of a project.
 func ExampleConnectorMap_Connector() {
 	connectors := broker.ConnectorMap{
 		{Account: "acme", ID: "vault"}: {Audiences: []string{"https://vault.example.com"}},
@@ -338,7 +335,7 @@ func ExampleConnectorMap_Connector() {
 	// false no such connector
 }
 
-// A host that has revoked or changed a connector purges what came from it.
+// A host purges a connector after it has revoked or changed it.
 func ExampleBroker_Purge() {
 	key := broker.ConnectorKey{Account: "acme", ID: "vault"}
 	b, err := broker.New(broker.Config{
@@ -364,18 +361,18 @@ func ExampleBroker_Stats() {
 	// Output: 0
 }
 
-// After the steps, the broker is closed.
+// Close the steps first, and then the broker.
 func ExampleBroker_Close() {
 	b, err := broker.New(broker.Config{Issuer: exampleIssuer(), Connectors: broker.ConnectorMap{}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	b.Close()
-	b.Close() // is no error
+	b.Close() // may be called more than once
 	// Output:
 }
 
-// A refusal by a connector's rules says which of them refused.
+// The error names the rule that denies the step.
 func ExampleDeniedError() {
 	b, err := broker.New(broker.Config{Issuer: exampleIssuer(), Connectors: broker.ConnectorMap{
 		{Account: "acme", ID: "prod"}: {Audiences: []string{"https://prod.example.com"}, Rules: broker.Rules{StageTypes: []string{"Deployment"}}},
@@ -395,7 +392,7 @@ func ExampleDeniedError() {
 	// Output: true StageTypes
 }
 
-// Rules that would admit another tenant's namesake are refused.
+// Rules that would admit a project of the same name in another organization are refused.
 func ExampleConnectorError() {
 	_, err := broker.New(broker.Config{Issuer: exampleIssuer(), Connectors: broker.ConnectorMap{
 		{Account: "acme", ID: "prod"}: {Audiences: []string{"https://prod.example.com"}, Rules: broker.Rules{Projects: []string{"ledger"}}},
@@ -405,7 +402,7 @@ func ExampleConnectorError() {
 	// Output: true Rules.Projects
 }
 
-// A host asks a connector's rules before it offers the connector to a pipeline.
+// A host can check a connector's rules before it offers the connector to a pipeline.
 func ExampleRules_Admit() {
 	ctx := context.Background()
 	issuer := exampleIssuer()

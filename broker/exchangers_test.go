@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// configured is an exchanger that the host makes from a row.
+// configured is an exchanger that the host makes from a database row.
 type configured struct {
 	*cloud
 	row string
@@ -27,8 +27,7 @@ func (c *configured) SameConfig(other exchange.Exchanger) bool {
 	return ok && o.row == c.row
 }
 
-// A host that makes an Exchanger for each lookup pays for one exchange, and a
-// changed row for another.
+// If a host makes a new Exchanger at each lookup, one exchange is enough until its row changes.
 func TestExchangersMadeForEachLookup(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -66,12 +65,12 @@ func TestExchangersMadeForEachLookup(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(10*time.Minute + time.Second)
-				synctest.Wait() // for the look at the file
+				synctest.Wait() // waits for the check of the file
 				got = append(got, use(newStep(t, b, scope("payments", "ledger")), access))
-				got = append(got, use(step, `<+secrets.getGCPAccessToken("account.other")>`)) // of the same row
+				got = append(got, use(step, `<+secrets.getGCPAccessToken("account.other")>`)) // has the same row
 				row = "2"
 				got = append(got, use(step, access))
-				row = "1" // not what came from the first
+				row = "1" // the credential of the first row is not used again
 				got = append(got, use(step, access))
 				b.Purge(gcpProd)
 				got = append(got, use(step, access))
@@ -83,7 +82,7 @@ func TestExchangersMadeForEachLookup(t *testing.T) {
 	}
 }
 
-// Without a version, and with Exchangers that cannot be compared, nothing is shared.
+// Without a version, and with Exchangers that cannot be compared, credentials are not shared.
 func TestExchangersOfNoVersion(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
@@ -96,7 +95,7 @@ func TestExchangersOfNoVersion(t *testing.T) {
 	}
 }
 
-// One version of two types or audiences is not one.
+// The same version does not match for another type or audience.
 func TestVersionsThatLie(t *testing.T) {
 	google, other := newCloud("gcp"), newCloud("other")
 	exchangers := []exchange.Exchanger{&configured{google, "1"}, &struct{ *cloud }{google}, &struct{ *cloud }{other}}
@@ -113,7 +112,7 @@ func TestVersionsThatLie(t *testing.T) {
 			t.Fatal(err)
 		}
 		number := ""
-		if at != 2 { // the function is for gcp
+		if at != 2 { // the function accepts only gcp
 			number = serial(expand(t, step, access))
 		}
 		got = append(got, use.Audience+" "+number)
@@ -123,7 +122,7 @@ func TestVersionsThatLie(t *testing.T) {
 	}
 }
 
-// A host that has changed a connector and not its version purges it.
+// If a host changes a connector without its version, Purge drops the old Exchanger.
 func TestPurgeForgetsTheVersion(t *testing.T) {
 	first, second := newCloud("gcp"), newCloud("gcp")
 	var changed atomic.Bool
@@ -149,8 +148,7 @@ func TestPurgeForgetsTheVersion(t *testing.T) {
 	}
 }
 
-// A credential of a version that was replaced while the cloud was waited for is not
-// given to the step.
+// If a version is replaced during the exchange, the step does not get the old credential.
 func TestVersionChangesDuringAnExchange(t *testing.T) {
 	google := newCloud("gcp")
 	var version atomic.Int64
@@ -164,7 +162,7 @@ func TestVersionChangesDuringAnExchange(t *testing.T) {
 	}
 }
 
-// changes is a cloud during whose exchanges something happens.
+// changes is a cloud that calls a function during its exchanges.
 type changes struct {
 	*cloud
 	happen func()
@@ -175,8 +173,7 @@ func (c *changes) Exchange(ctx context.Context, r exchange.Request) (*exchange.C
 	return c.cloud.Exchange(ctx, r)
 }
 
-// The broker remembers at most MaxEntries connectors, and one that it forgot costs
-// an exchange.
+// The broker remembers at most MaxEntries connectors. A dropped one needs another exchange.
 func TestExchangersAreBounded(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
@@ -197,7 +194,7 @@ func TestExchangersAreBounded(t *testing.T) {
 	}
 }
 
-// The clouds' own Exchangers are compared by their configuration.
+// The Exchangers of the clouds are compared by their configuration.
 func TestConfiguredClouds(t *testing.T) {
 	make := func(c azure.Config) exchange.Configured {
 		ex, err := azure.New(c)

@@ -91,8 +91,8 @@ func TestCredentialsFileExpression(t *testing.T) {
 	}
 }
 
-// A file of an access token holds the token alone, is one for the same arguments,
-// and never holds an expired token.
+// A file of an access token contains only the token, is the same for the same arguments, and
+// never contains an expired token.
 func TestAccessTokenFileExpression(t *testing.T) {
 	google := newCloud("gcp")
 	google.lifetime = 10 * time.Minute
@@ -167,12 +167,12 @@ func TestWriteFile(t *testing.T) {
 		t.Errorf("got %v, want ErrNoConnector", err)
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(path), "..", "bad")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a file whose text was refused is there: %v", err)
+		t.Errorf("a file whose text was refused exists: %v", err)
 	}
 }
 
-// A step's files never hold an expired token: each is written again at about
-// half its life, serves on while renewals fail, and goes when it expires.
+// A step's file never contains an expired token. It is written again at about half its
+// lifetime, stays while renewals fail, and is removed at expiry.
 func TestFilesStayFresh(t *testing.T) {
 	google := newCloud("gcp")
 	google.lifetime = 10 * time.Minute
@@ -201,7 +201,7 @@ func TestFilesStayFresh(t *testing.T) {
 		google.fail.Store(&outage)
 		time.Sleep(4 * time.Minute)
 		synctest.Wait()
-		read(t, path) // still there
+		read(t, path) // still exists
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -210,7 +210,7 @@ func TestFilesStayFresh(t *testing.T) {
 		google.fail.Store(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		read(t, path) // again
+		read(t, path) // exists again
 		if err := step.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -10,11 +10,10 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// unnamed is an Exchanger of a third party, which names no cloud.
+// unnamed is a third-party Exchanger without a cloud name.
 type unnamed struct{ exchange.Exchanger }
 
-// The error names the functions that fit the connector, and the cloud that the
-// function needs.
+// The error names the functions that fit the connector, and the cloud that the function needs.
 func TestWrongCloud(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
@@ -48,7 +47,7 @@ func TestWrongCloud(t *testing.T) {
 		})
 	}
 	if n := google.count.Load(); n != 0 {
-		t.Errorf("%d exchanges, want none", n)
+		t.Errorf("%d exchanges, want 0", n)
 	}
 }
 
@@ -59,7 +58,7 @@ func reader(values map[string]string) func(string) (string, bool) {
 	}
 }
 
-// Everything that a host declares about its texts holds in one phase and in two.
+// All language settings of a host apply in one phase and in two.
 func TestLanguageOfAStep(t *testing.T) {
 	author := map[string]func(string) (string, bool){"pipeline": reader(map[string]string{
 		"variables.token":      `<+secrets.getJWT(<+pipeline.variables.conn>)>`,
@@ -138,8 +137,8 @@ func jwtName(text string) string {
 	return "JWT of " + payload(text)["connector_id"].(string)
 }
 
-// A near miss, and in strict mode whatever would stay text, fails in each phase
-// that reads the text.
+// A misspelled root, and in strict mode every expression that would stay unresolved, fails in
+// each phase that reads the text.
 func TestTextThatWouldStay(t *testing.T) {
 	user := map[string]func(string) (string, bool){"pipeline": reader(map[string]string{"variables.x": `<+secrets.getJWT("account.vault")>`})}
 	for _, tt := range []struct {

@@ -10,8 +10,8 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// A platform whose ids are random, numbers, UUIDs and slugs: every connector has
-// files of its own, under names that no tool reads as something else.
+// IDs may be random, numbers, UUIDs or slugs. Every connector has its own files, with names
+// that have no special meaning for a tool.
 func TestFilesOfAnyIdentifier(t *testing.T) {
 	const account = "6_vXHzo9Qeu9fXvj-AabCQ"
 	const project = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"

@@ -29,18 +29,19 @@ import (
 )
 
 const (
-	// killedDir tells the test binary to be the process that is killed, with a
-	// broker for that directory.
+	// killedDir is the environment variable that makes the test binary the process to kill. It
+	// holds the broker's directory.
 	killedDir = "BROKER_TEST_KILLED_DIR"
-	// tick is by how much its clock goes on each time that its files are renewed.
+	// tick is the step of the process's clock after each renewal of its files.
 	tick = 30 * time.Second
-	// copies of the credential are in a file, so that a torn one is noticed.
+	// the number of copies of the credential in a file, so that a torn write is noticed
 	copies = 200
 )
 
 // D01
-// D03: however often a process is killed while it renews a step's files, a reader
-// sees none that is torn, expired or away, and the next start removes them all.
+//
+// D03: a process is killed again and again while it renews a step's files. A reader never sees
+// a torn, expired or missing file, and the next start removes all files.
 func TestKilledBrokers(t *testing.T) {
 	if dir := os.Getenv(killedDir); dir != "" {
 		renewForever(t, dir)
@@ -78,7 +79,7 @@ func TestKilledBrokers(t *testing.T) {
 	t.Logf("%d kills, %d reads; %d temporary files were there after a kill", kills, reads, temporary)
 }
 
-// list is the names of all that is below dir.
+// list returns the names of all files and directories below dir.
 func list(t *testing.T, dir string) []string {
 	t.Helper()
 	var names []string
@@ -94,8 +95,7 @@ func list(t *testing.T, dir string) []string {
 	return names
 }
 
-// brief is a cloud whose credentials live for two ticks of a clock, and say until
-// when.
+// brief is a cloud whose credentials live for two ticks and contain their expiry.
 type brief struct {
 	*cloud
 }
@@ -109,8 +109,8 @@ func (c brief) Exchange(ctx context.Context, r exchange.Request) (*exchange.Cred
 	return exchange.NewCredential(expires, map[string]string{"CLOUDSDK_AUTH_ACCESS_TOKEN": value}), nil
 }
 
-// renewForever is the process that is killed. It prints its step's directory, and
-// the time on its clock whenever the files have been renewed for it.
+// renewForever runs in the process that is killed. It prints its step's directory, and its
+// clock after each renewal of the files.
 func renewForever(t *testing.T, dir string) {
 	var seconds atomic.Int64
 	seconds.Store(time.Now().Unix())
@@ -161,7 +161,7 @@ func renewForever(t *testing.T, dir string) {
 			}
 		}
 		if _, err := fmt.Println(seconds.Load()); err != nil {
-			t.Fatal(err) // there is nobody left to kill this process
+			t.Fatal(err) // no process would be left to kill this one
 		}
 		seconds.Add(int64(tick.Seconds()))
 		b.Purge(key)
@@ -172,13 +172,13 @@ func renewForever(t *testing.T, dir string) {
 type renewing struct {
 	command  *exec.Cmd
 	lines    *bufio.Scanner
-	step     string       // its directory
-	time     atomic.Int64 // that it has told: its files are at least as new
+	step     string       // the step's directory
+	time     atomic.Int64 // the last printed time; the files are at least as new
 	isKilled atomic.Bool
 	reads    atomic.Int64
 }
 
-// startRenewing starts a process and waits until its files are there.
+// startRenewing starts a process and waits until its files exist.
 func startRenewing(t *testing.T, dir string) *renewing {
 	t.Helper()
 	exe, err := os.Executable()
@@ -201,11 +201,11 @@ func startRenewing(t *testing.T, dir string) *renewing {
 	return p
 }
 
-// line is the next that the process prints.
+// line returns the next line that the process prints.
 func (p *renewing) line(t *testing.T) string {
 	t.Helper()
 	if !p.lines.Scan() {
-		t.Fatalf("the process has ended: %v", p.lines.Err())
+		t.Fatalf("the process ended: %v", p.lines.Err())
 	}
 	return p.lines.Text()
 }
@@ -213,22 +213,22 @@ func (p *renewing) line(t *testing.T) string {
 // tick waits until the files have been renewed.
 func (p *renewing) tick(t *testing.T) {
 	t.Helper()
-	told := p.line(t)
-	now, err := strconv.ParseInt(told, 10, 64)
+	line := p.line(t)
+	now, err := strconv.ParseInt(line, 10, 64)
 	if err != nil {
-		t.Fatalf("the process says %q", told)
+		t.Fatalf("the process printed %q", line)
 	}
 	p.time.Store(now)
 }
 
-// readUntilKilled has two readers look at the files until the process is killed, at
-// a moment that depends on what the scheduler and the disk do, and on chance.
+// readUntilKilled reads the files in two goroutines until the process is killed. The moment of
+// the kill depends on the scheduler, the disk and chance.
 func (p *renewing) readUntilKilled(t *testing.T) {
 	t.Helper()
 	var readers sync.WaitGroup
 	for range 2 {
 		readers.Go(func() {
-			for isKilled := false; !isKilled; { // and once afterwards
+			for isKilled := false; !isKilled; { // once more after the kill
 				isKilled = p.isKilled.Load()
 				if err := p.read(); err != nil {
 					t.Error(err)
@@ -261,7 +261,7 @@ var wholeJWT = regexp.MustCompile(`\A[\w-]+\.[\w-]+\.[\w-]{86}\z`)
 // read reads the files once.
 func (p *renewing) read() error {
 	p.reads.Add(1)
-	now := p.time.Load() // before the file is opened
+	now := p.time.Load() // read before the file is opened
 	b, err := os.ReadFile(filepath.Join(p.step, "access"))
 	if err != nil {
 		return err

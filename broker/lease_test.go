@@ -17,10 +17,10 @@ import (
 
 const access = `<+secrets.getGCPAccessToken("account.gcp_prod")>`
 
-// serial is the number of the exchange that gave an access token.
+// serial returns the number of the exchange in an access token.
 func serial(accessToken string) string { return strings.Split(accessToken, "-")[1] }
 
-// gated is a cloud that answers when it is let.
+// gated is a cloud that responds when the test allows it.
 type gated struct {
 	*cloud
 	open chan struct{}
@@ -35,7 +35,8 @@ func (g *gated) Exchange(ctx context.Context, r exchange.Request) (*exchange.Cre
 	}
 }
 
-// gatedConfig has account.gcp_prod behind a gate, and account.other before it.
+// gatedConfig returns a configuration whose account.gcp_prod waits for a gate and whose
+// account.other does not.
 func gatedConfig(t *testing.T, other *cloud) (broker.Config, *gated) {
 	g := &gated{cloud: newCloud("gcp")}
 	config := brokerConfig(t, other)
@@ -45,7 +46,7 @@ func gatedConfig(t *testing.T, other *cloud) (broker.Config, *gated) {
 	return config, g
 }
 
-// X16: callers share one exchange, and each may leave it to the others.
+// X16: callers share one exchange, and each may stop waiting without ending it.
 func TestCallersLeaveTheFlight(t *testing.T) {
 	config, g := gatedConfig(t, newCloud("gcp"))
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +63,7 @@ func TestCallersLeaveTheFlight(t *testing.T) {
 			text, err := step.Expand(ctx, access)
 			to <- result{text, err}
 		}
-		go call(ctx, left) // the one that starts the flight
+		go call(ctx, left) // this caller starts the flight
 		synctest.Wait()
 		for range cap(stayed) {
 			go call(t.Context(), stayed)
@@ -70,12 +71,12 @@ func TestCallersLeaveTheFlight(t *testing.T) {
 		synctest.Wait()
 		leave()
 		if r := <-left; !errors.Is(r.err, context.Canceled) || r.text != "" {
-			t.Errorf("who left got %q, %v", r.text, r.err)
+			t.Errorf("the caller that left got %q, %v", r.text, r.err)
 		}
 		close(g.open)
 		for range cap(stayed) {
 			if r := <-stayed; r.err != nil || serial(r.text) != "1" {
-				t.Errorf("who stayed got %q, %v", r.text, r.err)
+				t.Errorf("the caller that stayed got %q, %v", r.text, r.err)
 			}
 		}
 		if n := g.count.Load(); n != 1 {
@@ -84,13 +85,12 @@ func TestCallersLeaveTheFlight(t *testing.T) {
 	})
 }
 
-// Who waits when the step ends learns that, and does not take it for the end of
-// its own ctx.
+// A caller that waits when the step ends gets ErrClosed, and not the error of a context.
 func TestCloseEndsTheFlight(t *testing.T) {
 	config, g := gatedConfig(t, newCloud("gcp"))
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, config)
-		g.open = make(chan struct{}) // for ever
+		g.open = make(chan struct{}) // is never closed
 		step := newStep(t, b, scope("payments", "ledger"))
 		failed := make(chan error, 2)
 		go func() {
@@ -113,8 +113,8 @@ func TestCloseEndsTheFlight(t *testing.T) {
 	})
 }
 
-// While a cloud is down, the last credential serves until it expires and not a
-// moment longer; the log says so, without a secret.
+// While a cloud is unavailable, the last credential stays in use until it expires, and no
+// longer. The log reports the failure without a secret.
 func TestOutage(t *testing.T) {
 	google := newCloud("gcp")
 	google.lifetime = 10 * time.Minute
@@ -132,7 +132,7 @@ func TestOutage(t *testing.T) {
 		if got := expand(t, step, access); got != first {
 			t.Errorf("got %q while %q is valid", got, first)
 		}
-		synctest.Wait() // for the renewal in the background
+		synctest.Wait() // waits for the renewal in the background
 		warning := log.String()
 		if !strings.Contains(warning, "connector=account.gcp_prod") || !strings.Contains(warning, "error.status=503") || strings.Contains(warning, first) {
 			t.Errorf("the log says %q", warning)
@@ -140,7 +140,7 @@ func TestOutage(t *testing.T) {
 		asked := google.count.Load()
 		expand(t, step, access)
 		if n := google.count.Load(); n != asked {
-			t.Error("a cloud that just failed is asked again at once")
+			t.Error("a cloud that just failed was called again at once")
 		}
 
 		time.Sleep(time.Second)
@@ -148,14 +148,14 @@ func TestOutage(t *testing.T) {
 			t.Errorf("after the expiry: got %q, %v", got, err)
 		}
 		google.fail.Store(nil)
-		time.Sleep(time.Second) // for which the failure is remembered
+		time.Sleep(time.Second) // the failure is remembered for that long
 		if got := expand(t, step, access); got == first {
 			t.Error("an expired credential is served")
 		}
 	})
 }
 
-// A cloud whose credentials have expired when they arrive gives none.
+// A credential that has expired on arrival is not used.
 func TestExpiredOnArrival(t *testing.T) {
 	google := newCloud("gcp")
 	google.lifetime = -time.Second
@@ -170,15 +170,15 @@ func TestExpiredOnArrival(t *testing.T) {
 	}
 }
 
-// When the clock is set, no credential outlives its expiry by it.
+// No credential is used after its expiry, even if the clock is changed.
 func TestClockJumps(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		jump time.Duration
-		want string // serial
+		want string // the expected serial
 	}{
 		{"a little forward", 20 * time.Minute, "1"},
-		{"past the renewal", 40 * time.Minute, "1"}, // while it is renewed
+		{"past the renewal", 40 * time.Minute, "1"}, // during the renewal
 		{"past the expiry", 2 * time.Hour, "2"},
 		{"years", 20 * 365 * 24 * time.Hour, "2"},
 		{"back", -2 * time.Hour, "1"},
@@ -201,7 +201,7 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// What a token function can give cannot be too short to be masked.
+// A secret that is too short to mask is refused.
 func TestUnmaskable(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "short"}] = &broker.Connector{Exchanger: short{newCloud("gcp")}}
@@ -218,8 +218,7 @@ func (c short) Exchange(context.Context, exchange.Request) (*exchange.Credential
 	return exchange.NewCredential(time.Now().Add(time.Hour), map[string]string{"CLOUDSDK_AUTH_ACCESS_TOKEN": "s3cret"}), nil
 }
 
-// Refusals are the caller's to see, each time, and the cloud's only every few
-// seconds.
+// Each caller gets the refusal, but the cloud is called only every few seconds.
 func TestRefusedAgain(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)

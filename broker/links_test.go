@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// D02: a step owns its directory and may be confined to it, in a container say,
-// while the broker is not. Links that it makes there lead the broker nowhere.
+// D02: a step owns its directory and may be confined to it, for example in a container, while
+// the broker is not. Links in the directory never lead the broker outside.
 func TestStepsLinks(t *testing.T) {
 	for _, tt := range []struct{ name, link, to string }{
 		{"absolute", "conf", "ABSOLUTE"},
@@ -46,7 +46,7 @@ func TestStepsLinks(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// What stands outside under the names of the step's files.
+				// These files outside have the names of the step's files.
 				for _, name := range []string{"known", "conf/known", filepath.Base(paths[2])} {
 					if err := os.WriteFile(filepath.Join(outside, name), []byte("the host's"), 0o600); err != nil {
 						t.Fatal(err)
@@ -65,11 +65,11 @@ func TestStepsLinks(t *testing.T) {
 				if _, err := step.WriteFile(t.Context(), tt.link+"/new", "new"); err == nil {
 					t.Error("a new file is written behind the link")
 				}
-				time.Sleep(50 * time.Minute) // renewed
+				time.Sleep(50 * time.Minute) // the files were renewed
 				synctest.Wait()
 				refused := error(errors.New("refused"))
 				google.fail.Store(&refused)
-				time.Sleep(3 * time.Hour) // expired, and removed
+				time.Sleep(3 * time.Hour) // the files expired and were removed
 				synctest.Wait()
 				for _, name := range []string{"known", "conf/known", filepath.Base(paths[2])} {
 					if got := read(t, filepath.Join(outside, name)); got != "the host's" {

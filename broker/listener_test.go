@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// pipes is a listener of a bubble.
+// pipes is an in-memory listener for a bubble.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -41,7 +41,7 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.close(); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 
-// door is a step's endpoint on pipes.
+// door is a step's endpoint that listens on pipes.
 type door struct {
 	t      *testing.T
 	step   *broker.Step
@@ -63,7 +63,7 @@ func newDoor(t *testing.T, config broker.Config) *door {
 type caller struct {
 	net.Conn
 	reader *bufio.Reader
-	gone   atomic.Bool // the endpoint closed it
+	gone   atomic.Bool // the endpoint closed the connection
 }
 
 func (d *door) dial() *caller {
@@ -73,7 +73,7 @@ func (d *door) dial() *caller {
 	return &caller{Conn: near, reader: bufio.NewReader(near)}
 }
 
-// watch notes when the endpoint closes a connection that sends nothing more.
+// watch records when the endpoint closes a connection that sends nothing more.
 func (c *caller) watch() {
 	go func() {
 		if _, err := c.reader.Peek(1); err == io.EOF {
@@ -82,7 +82,7 @@ func (c *caller) watch() {
 	}()
 }
 
-// ask sends a request and returns its status; 0 if the connection ended.
+// ask sends a request and returns the status, or 0 if the connection ended.
 func (c *caller) ask(authorization string) int {
 	if _, err := io.WriteString(c, "GET /token HTTP/1.1\r\nHost: 127.0.0.1:1\r\nAuthorization: "+authorization+"\r\n\r\n"); err != nil {
 		return 0
@@ -98,7 +98,7 @@ func (c *caller) ask(authorization string) int {
 	return response.StatusCode
 }
 
-// gone are the positions of the callers whose connections the endpoint closed.
+// gone returns the positions of the callers whose connections the endpoint closed.
 func gone(callers []*caller) (positions []int) {
 	for i, c := range callers {
 		if c.gone.Load() {
@@ -108,7 +108,7 @@ func gone(callers []*caller) (positions []int) {
 	return positions
 }
 
-// inBubble serves an endpoint in a bubble. It fails if any request waited.
+// inBubble serves an endpoint in a bubble. It fails if a request waited.
 func inBubble(t *testing.T, config broker.Config, f func(d *door)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,8 +120,8 @@ func inBubble(t *testing.T, config broker.Config, f func(d *door)) {
 	})
 }
 
-// W05: idle connections without the secret make room for new ones, the oldest
-// first, and no more than the bound stay.
+// W05: idle connections without the secret make room for new ones, the oldest first. No more
+// than the limit stay open.
 func TestStrangersMakeRoom(t *testing.T) {
 	inBubble(t, endpointConfig(t, new(audits)), func(d *door) {
 		var strangers []*caller
@@ -147,8 +147,7 @@ func TestStrangersMakeRoom(t *testing.T) {
 	})
 }
 
-// W05: connections that have shown the secret keep their place, however many
-// come without.
+// W05: connections without the secret never displace connections that have shown it.
 func TestStrangersDisplaceNobody(t *testing.T) {
 	inBubble(t, endpointConfig(t, new(audits)), func(d *door) {
 		var sessions []*caller
@@ -169,7 +168,7 @@ func TestStrangersDisplaceNobody(t *testing.T) {
 	})
 }
 
-// The bound is for all connections together.
+// The limit applies to all connections together.
 func TestStrangersCount(t *testing.T) {
 	inBubble(t, endpointConfig(t, new(audits)), func(d *door) {
 		var sessions, strangers []*caller
@@ -194,7 +193,7 @@ func TestStrangersCount(t *testing.T) {
 	})
 }
 
-// A wrong secret gives no place, and ends the connection.
+// A request with a wrong secret ends its connection.
 func TestWrongSecretGivesNoPlace(t *testing.T) {
 	inBubble(t, endpointConfig(t, new(audits)), func(d *door) {
 		c := d.dial()
@@ -202,13 +201,13 @@ func TestWrongSecretGivesNoPlace(t *testing.T) {
 			t.Errorf("got %d, want 401", got)
 		}
 		if _, err := c.reader.ReadByte(); err != io.EOF {
-			t.Errorf("the connection goes on: %v", err)
+			t.Errorf("the connection is still open: %v", err)
 		}
 	})
 }
 
-// Idle connections of the step make room for its new ones, the longest idle
-// first, and no more than the bound stay.
+// Idle connections of the step make room for its new ones, the longest idle first. No more than
+// the limit stay open.
 func TestIdleSessionsMakeRoom(t *testing.T) {
 	inBubble(t, endpointConfig(t, new(audits)), func(d *door) {
 		var sessions []*caller
@@ -218,12 +217,12 @@ func TestIdleSessionsMakeRoom(t *testing.T) {
 			if got := c.ask("Bearer " + d.secret); got != 200 {
 				t.Fatalf("session %d is answered %d", len(sessions), got)
 			}
-			synctest.Wait() // it is idle
+			synctest.Wait() // the connection is idle
 		}
 		for range broker.MaxConns {
 			session()
 		}
-		for i := range 2 { // which are then the last to become idle
+		for i := range 2 { // these two become idle last
 			if got := sessions[i].ask("Bearer " + d.secret); got != 200 {
 				t.Errorf("within the bound, session %d is answered %d", i, got)
 			}
@@ -242,13 +241,12 @@ func TestIdleSessionsMakeRoom(t *testing.T) {
 	})
 }
 
-// 300 requests at once, each on a connection of its own that stays, are all
-// answered at once.
+// 300 simultaneous requests on separate connections all get a response without waiting.
 func TestManyAtOnce(t *testing.T) {
 	inBubble(t, endpointConfig(t, new(audits)), func(d *door) {
 		var group sync.WaitGroup
 		for range 300 {
-			c := d.dial() // and is accepted before the first sends anything
+			c := d.dial() // accepted before the first connection sends anything
 			group.Go(func() {
 				if got := c.ask("Bearer " + d.secret); got != 200 {
 					t.Errorf("got %d", got)
@@ -259,10 +257,10 @@ func TestManyAtOnce(t *testing.T) {
 	})
 }
 
-// held is a store of connectors that keeps all callers until it is opened.
+// blockingStore is a store of connectors that blocks all callers until it is opened.
 type blockingStore struct {
 	broker.Connectors
-	open    atomic.Pointer[chan struct{}] // nil: it is open
+	open    atomic.Pointer[chan struct{}] // nil means that the store is open
 	callers atomic.Int32
 }
 
@@ -274,8 +272,8 @@ func (h *blockingStore) Connector(ctx context.Context, key broker.ConnectorKey) 
 	return h.Connectors.Connector(ctx, key)
 }
 
-// The endpoint never closes a connection that it is answering. A connection above
-// the bound waits until one of them becomes idle.
+// The endpoint never closes a connection while it handles a request of it. A connection above
+// the limit waits until another becomes idle.
 func TestBusySessionsStay(t *testing.T) {
 	config := endpointConfig(t, new(audits))
 	store := &blockingStore{Connectors: config.Connectors}
@@ -292,7 +290,7 @@ func TestBusySessionsStay(t *testing.T) {
 		for range broker.MaxConns {
 			c := d.dial()
 			answered.Go(func() { ask(c) })
-			synctest.Wait() // it is no stranger any more
+			synctest.Wait() // the connection has shown the secret
 		}
 		late := d.dial()
 		answered.Go(func() { ask(late) })
@@ -306,7 +304,7 @@ func TestBusySessionsStay(t *testing.T) {
 	})
 }
 
-// A step that closes while a connection waits for room ends it all.
+// If a step closes while a connection waits for room, all connections end.
 func TestCloseWhileFull(t *testing.T) {
 	config := endpointConfig(t, new(audits))
 	store := &blockingStore{Connectors: config.Connectors}
@@ -341,7 +339,7 @@ func TestSlowHeader(t *testing.T) {
 		d := newDoor(t, config)
 		began := time.Now()
 		c := d.dial()
-		c.watch() // without a reader, the endpoint's last words block it
+		c.watch() // without a reader, the endpoint's last write blocks
 		for {
 			if _, err := io.WriteString(c, "G"); err != nil {
 				break

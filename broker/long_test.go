@@ -21,14 +21,13 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// A step of a day, with credentials and tokens of ten minutes and a cloud that
-// is away time and again, never reads a file, and never gets an answer, that
-// has expired or is not whole. While the cloud is away for four minutes, it
-// always gets one; for twenty, it may get an error. X16
+// A step runs for a day, with credentials and tokens of ten minutes and an unreliable cloud. It
+// never reads a file or a response that is expired or incomplete. If the cloud is away for four
+// minutes, every request succeeds. If it is away for twenty, a request may fail. X16
 func TestLongStep(t *testing.T) {
 	for _, tt := range []struct {
 		outage time.Duration
-		errors bool // allowed
+		errors bool // errors are allowed
 	}{
 		{4 * time.Minute, false},
 		{20 * time.Minute, true},
@@ -48,7 +47,7 @@ func TestLongStep(t *testing.T) {
 	}
 }
 
-// expiring is a container whose credentials say when they end.
+// expiring is a container whose credentials contain their expiry.
 type expiring struct{ container }
 
 func (e expiring) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
@@ -83,7 +82,7 @@ func longStep(t *testing.T, b *broker.Broker, cloud *cloud, outage time.Duration
 		endpoint.ServeHTTP(w, r)
 		return w.Code, w.Body.Bytes()
 	}
-	// ends are when what was read last expires.
+	// Each function reads something and returns the last expiry in it.
 	looks := map[string]func() (ends int64, err error){
 		"the file of a credential": func() (int64, error) {
 			text, err := os.ReadFile(access)
@@ -123,7 +122,7 @@ func longStep(t *testing.T, b *broker.Broker, cloud *cloud, outage time.Duration
 		},
 	}
 	away := error(&exchange.Error{Provider: "aws", Op: "sts", Status: 503, Retryable: true})
-	var up, down time.Time // when the cloud goes away, and is back
+	var up, down time.Time // when the cloud goes away and comes back
 	down = time.Now()
 	failures := 0
 	for begun := time.Now(); time.Since(begun) < 24*time.Hour; {
@@ -155,7 +154,7 @@ func longStep(t *testing.T, b *broker.Broker, cloud *cloud, outage time.Duration
 	}
 }
 
-// parseEnd reads the text of a credential, which has to be whole.
+// parseEnd returns the expiry in the text of a credential. The text must be complete.
 func parseEnd(t *testing.T, text string) int64 {
 	t.Helper()
 	number, whole := strings.CutSuffix(text, "-whole")

@@ -15,7 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// logged is a log that several goroutines write.
+// logged is a log that several goroutines may write.
 type logged struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -33,17 +33,17 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
-// signatureOf returns the signature of a JWT that the step was given.
+// signatureOf returns the signature of a JWT that the step got.
 func signatureOf(t *testing.T, step *broker.Step) string {
 	t.Helper()
 	jwt := expand(t, step, `<+secrets.getJWT("account.vault")>`)
 	return jwt[strings.LastIndexByte(jwt, '.')+1:]
 }
 
-// The step's endpoint masks the step's secrets in a refusal, and the broker masks
-// them in the warning that it logs. D06
+// The step's endpoint masks the step's secrets in an error response, and the broker masks them
+// in its warning. D06
 func TestRefusalsAreMasked(t *testing.T) {
-	// answer returns the endpoint's answer while AWS's Exchanger fails, and the log.
+	// answer returns the endpoint's response and the log while AWS's Exchanger fails.
 	answer := func(t *testing.T, failure func(secret string) error) (got reply, secret, text string) {
 		var log logged
 		config := endpointConfig(t, new(audits))
@@ -76,7 +76,7 @@ func TestRefusalsAreMasked(t *testing.T) {
 	})
 }
 
-// The warning about a file that could not be renewed masks the step's secrets. D06
+// The warning about a failed renewal of a file masks the step's secrets. D06
 func TestRenewalWarningsAreMasked(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)

@@ -13,8 +13,8 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// W05: both variables keep the endpoint's secret from proxies, and hold every host
-// that the step has in either.
+// W05: both variables keep the endpoint's secret away from proxies. They contain every host of
+// either variable of the step.
 func TestNoProxy(t *testing.T) {
 	b := newBroker(t, newCloud("gcp"))
 	step := newStep(t, b, scope("payments", "ledger"))
@@ -28,7 +28,7 @@ func TestNoProxy(t *testing.T) {
 		env          []string
 		upper, lower string
 	}{
-		{"none", nil, "127.0.0.1,localhost", "127.0.0.1,localhost"},
+		{"no variables", nil, "127.0.0.1,localhost", "127.0.0.1,localhost"},
 		{"upper", []string{"NO_PROXY=a"}, "a,127.0.0.1,localhost", "a,127.0.0.1,localhost"},
 		{"lower", []string{"no_proxy=a"}, "a,127.0.0.1,localhost", "a,127.0.0.1,localhost"},
 		{"both differ", []string{"no_proxy=.b,c:80", "NO_PROXY=a,.b"}, ".b,c:80,a,127.0.0.1,localhost", ".b,c:80,a,127.0.0.1,localhost"},
@@ -61,8 +61,7 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
-// Every host of either variable is in both results once. A second NoProxy changes
-// nothing.
+// Both results contain every host of either variable once. A second NoProxy changes nothing.
 func TestNoProxyKeeps(t *testing.T) {
 	step := newStep(t, newBroker(t, newCloud("gcp")), scope("payments", "ledger"))
 	deliver(t, step, "account.vault")
@@ -91,7 +90,7 @@ func TestNoProxyKeeps(t *testing.T) {
 	})
 }
 
-// byEndpoint is a cloud whose key file holds the endpoint's secret.
+// byEndpoint is a cloud whose key file contains the endpoint's secret.
 type byEndpoint struct{ *cloud }
 
 func (byEndpoint) EndpointBundle(dir string, e exchange.Endpoint) (*exchange.Bundle, error) {
@@ -101,7 +100,7 @@ func (byEndpoint) EndpointBundle(dir string, e exchange.Endpoint) (*exchange.Bun
 	}, nil
 }
 
-// W05: a key file that leads to the endpoint may reach a step by an expression.
+// W05: an expression may write a key file that points to the endpoint.
 func TestNoProxyOfKeyFile(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "gcp_prod"}] = &broker.Connector{Exchanger: byEndpoint{newCloud("gcp")}, ByEndpoint: true}

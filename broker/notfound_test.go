@@ -11,8 +11,8 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// A connector that is not found names the level that was searched, and the nearest
-// that the step may use.
+// The error for a missing connector names the searched level and the nearest connector that the
+// step may use.
 func TestNotFound(t *testing.T) {
 	audience := []string{"https://vault.example.com"}
 	connectors := broker.ConnectorMap{
@@ -26,7 +26,8 @@ func TestNotFound(t *testing.T) {
 		{Account: "acme", Organization: "payments", Project: "other", ID: "theirs"}: {Audiences: audience},
 		{Account: "acme", Organization: "risk", ID: "secret_risk"}:                  {Audiences: audience},
 		{Account: "rival", ID: "secret_rival"}:                                      {Audiences: audience},
-		// These are nearer to "zault" than the account's vault, and not the step's.
+		// These IDs are nearer to "zault" than the account's vault, but the step may not use
+		// them.
 		{Account: "acme", Organization: "risk", ID: "aault"}:                      {Audiences: audience},
 		{Account: "acme", Organization: "risk", ID: "bault"}:                      {Audiences: audience},
 		{Account: "acme", Organization: "risk", ID: "cault"}:                      {Audiences: audience},
@@ -36,8 +37,8 @@ func TestNotFound(t *testing.T) {
 	for _, tt := range []struct {
 		name, ref string
 		scope     oidctoken.Scope
-		want      string // after "no such connector"
-		listed    string // the same with a ConnectorMap, if it differs
+		want      string // the text after "no such connector"
+		listed    string // the text with a ConnectorMap, if it differs
 	}{
 		{"the account's", "vault", scope("payments", "ledger"), inProject + "; did you mean account.vault?", ""},
 		{"the organization's", "shared", scope("payments", "ledger"), inProject + "; did you mean org.shared?", ""},

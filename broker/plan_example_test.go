@@ -12,9 +12,9 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// A manager plans with no keys, and a runner's step resolves.
+// A manager plans without keys. The runner's step resolves.
 func ExamplePlan() {
-	key := expr.NewPlanKey() // for the runner; one for each execution
+	key := expr.NewPlanKey() // for the runner; a new key for each execution
 	text := `vault login -token="<+secrets.getJWT("account.vault")>"`
 	planned, err := broker.Plan(context.Background(), broker.PlanConfig{Key: key}, text, "run-1", "build", "login", "run")
 	if err != nil {
@@ -31,7 +31,7 @@ func ExamplePlan() {
 	// true <nil>
 }
 
-// What was planned for one step is refused in another.
+// Another step refuses the placeholder.
 func ExampleStep_Resolve() {
 	key := expr.NewPlanKey()
 	planned, err := broker.Plan(context.Background(), broker.PlanConfig{Key: key}, `<+secrets.getJWT("account.vault")>`, "run-1", "build", "login", "run")

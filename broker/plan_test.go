@@ -10,7 +10,7 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// A manager that has no keys plans, and the runner's step mints.
+// A manager without keys plans, and the runner's step mints.
 func TestPlan(t *testing.T) {
 	key := expr.NewPlanKey()
 	variables := map[string]func(string) (string, bool){
@@ -27,8 +27,8 @@ func TestPlan(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	cloud := new(sessions)
 	config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "aws_prod"}].Exchanger = cloud
-	told := new(audits)
-	config.Audit = told.add
+	audited := new(audits)
+	config.Audit = audited.add
 	step := newStep(t, start(t, config), scope("payments", "ledger"))
 
 	got, err := step.Resolve(t.Context(), key, planned, "run-1", "build", "deploy", "run")
@@ -49,12 +49,12 @@ func TestPlan(t *testing.T) {
 	if read(t, path) != got {
 		t.Error("the file holds another text: the same token is minted anew")
 	}
-	if refused, _ := told.told(broker.Refused); refused != nil {
-		t.Errorf("refusals told: %q", refused)
+	if refused, _ := audited.ofKind(broker.Refused); refused != nil {
+		t.Errorf("audited refusals: %q", refused)
 	}
 }
 
-// What could never be resolved is refused by who plans.
+// Plan refuses a reference that can never be resolved.
 func TestPlanRefuses(t *testing.T) {
 	for _, text := range []string{
 		`<+secrets.getJWT("rival.vault")>`,
@@ -71,17 +71,17 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
-// A placeholder is good for the step that it was planned for. Another step, of
-// the same execution or another, cannot use it, and is told about.
+// A placeholder is valid only for the step that it was planned for. If another step uses it,
+// that step fails and the refusal is audited.
 func TestPlaceholdersOfOthers(t *testing.T) {
 	key := expr.NewPlanKey()
 	planned, err := broker.Plan(t.Context(), broker.PlanConfig{Key: key}, `<+secrets.getJWT("account.vault")>`, "run-1", "build", "a", "run")
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := new(audits)
+	audited := new(audits)
 	config := brokerConfig(t, newCloud("gcp"))
-	config.Audit = told.add
+	config.Audit = audited.add
 	step := newStep(t, start(t, config), scope("payments", "ledger"))
 	for _, tt := range []struct {
 		name  string
@@ -105,11 +105,11 @@ func TestPlaceholdersOfOthers(t *testing.T) {
 			}
 		})
 	}
-	_, errs := told.told(broker.Refused)
+	_, errs := audited.ofKind(broker.Refused)
 	if len(errs) != 10 || slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, expr.ErrPlaceholder) }) {
-		t.Errorf("refusals told: %v", errs)
+		t.Errorf("audited refusals: %v", errs)
 	}
-	// An expression that somebody put into the plan is none.
+	// An expression that was added after Plan stays text.
 	got, err := step.Resolve(t.Context(), key, planned+` <+secrets.getJWT("account.vault")>`, "run-1", "build", "a", "run")
 	if err != nil || !strings.HasSuffix(got, ` <+secrets.getJWT("account.vault")>`) {
 		t.Errorf("got %q, %v", got, err)

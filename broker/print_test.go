@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// D08: no verb and no encoder shows what a step was given, wherever it stands.
+// D08: no verb and no encoder shows the secrets of a step, alone or in a struct.
 func TestStepDoesNotPrint(t *testing.T) {
 	b := newBroker(t, newCloud("gcp"))
 	step := newStep(t, b, scope("payments", "ledger"))

@@ -13,14 +13,13 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// stores are the variables that lead tools to the places of what they log in with.
+// stores lists the variables that point tools to their stored logins.
 var stores = []string{
 	"DOCKER_CONFIG", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_REGISTRY_CONFIG", "HELM_REPOSITORY_CACHE",
 	"HELM_REPOSITORY_CONFIG", "KUBECONFIG", "REGISTRY_AUTH_FILE",
 }
 
-// What a step logs in with stays in its own directory and goes with it, whatever
-// was delivered. D01
+// Logins of a step stay in its own directory and are removed with it, for every connector. D01
 func TestPrivateStores(t *testing.T) {
 	connectors := map[string]*broker.Connector{
 		"oidc":     {Audiences: []string{"https://vault.example.com"}},
@@ -52,13 +51,13 @@ func TestPrivateStores(t *testing.T) {
 					place = path
 				}
 				if name == "HELM_REGISTRY_CONFIG" {
-					place = variable(step, "HELM_CONFIG_HOME") // helm makes the rest
+					place = variable(step, "HELM_CONFIG_HOME") // helm creates the rest
 				}
 				if info, err := os.Stat(place); err != nil || info.Mode() != os.ModeDir|0o700 {
 					t.Errorf("%s: %s: %v, %v; want a directory of mode 0700", name, place, info, err)
 				}
 			}
-			// podman fails if the file is not there, and if it is empty.
+			// podman fails if the file is missing or empty.
 			if got := read(t, variable(step, "REGISTRY_AUTH_FILE")); got != "{}" {
 				t.Errorf("REGISTRY_AUTH_FILE holds %q, want {}", got)
 			}
@@ -72,8 +71,8 @@ func TestPrivateStores(t *testing.T) {
 	}
 }
 
-// A login stays for the step, also when something is delivered after it. What
-// the step has deleted comes back.
+// A login stays when another connector is delivered. A directory that the step has removed is
+// restored.
 func TestPrivateStoresKeepLogins(t *testing.T) {
 	step := newStep(t, plainBroker(t, map[string]*broker.Connector{
 		"one": {Audiences: []string{"https://one.example.com"}}, "two": {Audiences: []string{"https://two.example.com"}},
@@ -112,8 +111,8 @@ func TestPrivateStoresKeepLogins(t *testing.T) {
 	}
 }
 
-// A connector's own KUBECONFIG wins over the step's, in either order, and over that
-// of a connector which came before.
+// A connector's own KUBECONFIG has precedence over the step's, in either order, and over that
+// of an earlier connector.
 func TestPrivateStoresYield(t *testing.T) {
 	bundle := func(path string) *exchange.Bundle {
 		return &exchange.Bundle{Env: map[string]string{"KUBECONFIG": path}}

@@ -22,7 +22,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// store is a host's connectors, which change while steps run.
+// store is a host's Connectors that can change while steps run.
 type store struct {
 	mu         sync.Mutex
 	connectors broker.ConnectorMap
@@ -34,7 +34,7 @@ func (s *store) Connector(ctx context.Context, key broker.ConnectorKey) (*broker
 	return s.connectors.Connector(ctx, key)
 }
 
-// set replaces a connector; nil removes it.
+// set replaces a connector. Nil removes it.
 func (s *store) set(key broker.ConnectorKey, c *broker.Connector) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,8 +44,7 @@ func (s *store) set(key broker.ConnectorKey, c *broker.Connector) {
 // errDamaged stands for a *broker.ConnectorError.
 var errDamaged = errors.New("damaged")
 
-// A connector that is revoked while its cloud is waited for gives nothing, and
-// what comes of it is nobody's.
+// If a connector is revoked during its exchange, the step gets no credential.
 func TestRevokedWhileWaiting(t *testing.T) {
 	config, g := gatedConfig(t, newCloud("gcp"))
 	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
@@ -77,7 +76,7 @@ func TestRevokedWhileWaiting(t *testing.T) {
 	}
 }
 
-// A token that is being signed when its connector is revoked is nobody's, too.
+// If a connector is revoked while its token is being signed, the step does not get the token.
 func TestRevokedWhileSigning(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
@@ -98,7 +97,7 @@ func TestRevokedWhileSigning(t *testing.T) {
 	}
 }
 
-// revoking is a signer during which something happens.
+// revoking is a signer that calls a function while it signs.
 type revoking struct {
 	oidctoken.Signer
 	happen func()
@@ -109,8 +108,8 @@ func (r revoking) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpt
 	return r.Signer.Sign(ctx, digest, opts)
 }
 
-// A request without an audience means the step's only connector, and not the
-// one that is left.
+// A request without an audience is for the step's only connector. It is not for the last one
+// that was not revoked.
 func TestEndpointAfterRevocation(t *testing.T) {
 	config := endpointConfig(t, new(audits))
 	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
@@ -128,7 +127,7 @@ func TestEndpointAfterRevocation(t *testing.T) {
 	}
 }
 
-// hanging is a store of connectors that does not answer.
+// hanging is a store of connectors that does not respond.
 type hanging struct{}
 
 func (hanging) Connector(ctx context.Context, _ broker.ConnectorKey) (*broker.Connector, error) {
@@ -136,7 +135,7 @@ func (hanging) Connector(ctx context.Context, _ broker.ConnectorKey) (*broker.Co
 	return nil, ctx.Err()
 }
 
-// Close ends what waits for the host's own store.
+// Close ends calls that wait for the host's own store.
 func TestCloseEndsLookups(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	config.Connectors = hanging{}
@@ -162,16 +161,16 @@ func TestCloseEndsLookups(t *testing.T) {
 
 var gcpProd = broker.ConnectorKey{Account: "acme", ID: "gcp_prod"}
 
-// A connector that is purged gives new credentials to texts and files. One that
-// is revoked, or whose rules no longer admit the step, takes the step's files
-// with it: at once with a Purge, else within a minute.
+// After Purge of a connector, texts and files get new credentials. If the connector was
+// revoked, or its rules no longer admit the step, its files are removed: at once with Purge,
+// and otherwise within a minute.
 func TestPurge(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*broker.Connector) *broker.Connector
 		purge  bool
 		after  time.Duration
-		want   error // nil: another credential
+		want   error // nil means that the step gets another credential
 	}{
 		{"purged", func(c *broker.Connector) *broker.Connector { return c }, true, 0, nil},
 		{"removed and purged", func(*broker.Connector) *broker.Connector { return nil }, true, 0, broker.ErrNoConnector},
@@ -219,7 +218,7 @@ func TestPurge(t *testing.T) {
 						t.Errorf("a file of a connector that the step may not have is still there: %v", err)
 					}
 				}
-				// It comes back with the connector.
+				// The file is restored with the connector.
 				connectors.set(gcpProd, &broker.Connector{Exchanger: google})
 				time.Sleep(time.Minute)
 				synctest.Wait()
@@ -230,15 +229,15 @@ func TestPurge(t *testing.T) {
 	}
 }
 
-// rotating is a KeySource of one key at a time.
+// rotating is a KeySource with one key at a time.
 type rotating struct {
 	keys atomic.Pointer[[]oidctoken.Key]
 }
 
 func (r *rotating) Keys(context.Context) ([]oidctoken.Key, error) { return *r.keys.Load(), nil }
 
-// What came from a revoked key is dropped: tokens, credentials that were traded
-// for one, and files, within a minute.
+// After a key is revoked, its tokens, the credentials from them and their files are dropped
+// within a minute.
 func TestRevokedKey(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
@@ -276,9 +275,8 @@ func TestRevokedKey(t *testing.T) {
 	})
 }
 
-// X14 X16: callers of many steps share what is the same, and nothing else: one
-// exchange for each project, however many steps of it ask, and nobody gets
-// another project's.
+// X14 X16: many steps share one exchange for each project, and no step gets the credential of
+// another project.
 func TestCrowdOfSteps(t *testing.T) {
 	const projects, steps = 50, 20
 	google := newCloud("gcp")
@@ -311,18 +309,18 @@ func TestCrowdOfSteps(t *testing.T) {
 	for i, texts := range got {
 		texts = slices.Compact(slices.DeleteFunc(texts, func(s string) bool { return s == "" }))
 		if len(texts) != 1 || !strings.Contains(texts[0], fmt.Sprintf(":project/project_%d-", i)) {
-			t.Errorf("project %d was given %q", i, texts)
+			t.Errorf("project %d got %q", i, texts)
 		}
 	}
 }
 
-// What happens to a step is told, once, and says where and why.
+// Every event of a step is audited once, with its place and its reason.
 func TestAudit(t *testing.T) {
 	google := newCloud("gcp")
 	google.lifetime = 10 * time.Minute
-	told := new(audits)
+	audited := new(audits)
 	config := brokerConfig(t, google)
-	config.Audit = told.add
+	config.Audit = audited.add
 	synctest.Test(t, func(t *testing.T) {
 		step := newStep(t, start(t, config), scope("payments", "ledger"))
 		if _, err := step.WriteFile(t.Context(), "access", access); err != nil {
@@ -333,10 +331,10 @@ func TestAudit(t *testing.T) {
 		}
 		time.Sleep(8 * time.Minute)
 		synctest.Wait()
-		told.mu.Lock()
-		defer told.mu.Unlock()
+		audited.mu.Lock()
+		defer audited.mu.Unlock()
 		var got []string
-		for _, e := range told.events {
+		for _, e := range audited.events {
 			got = append(got, fmt.Sprintf("%s %s %s %s err=%v", e.Kind, e.Connector, e.Cloud, e.File, e.Err != nil))
 			if e.Scope.Project.ID != "ledger" || e.Scope.Connector != nil || e.Scope.Audience != "" || e.Time.IsZero() {
 				t.Errorf("%s: the scope is %+v", e.Kind, e.Scope)

@@ -13,7 +13,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// Who may use a connector is the rules' to say, of what the token would say.
+// The rules decide which steps may use a connector, from the claims of the token.
 func TestRules(t *testing.T) {
 	fork := true
 	ci := scope("payments", "ledger")
@@ -31,9 +31,9 @@ func TestRules(t *testing.T) {
 		name  string
 		scope oidctoken.Scope
 		rules broker.Rules
-		want  string // the rule that refuses; empty if none does
+		want  string // the rule that denies; empty if all rules admit
 	}{
-		{"none", ci, broker.Rules{}, ""},
+		{"no rules", ci, broker.Rules{}, ""},
 		{"account", ci, broker.Rules{Accounts: []string{"acme"}}, ""},
 		{"organization", ci, broker.Rules{Organizations: []string{"risk", "payments"}}, ""},
 		{"another organization", ci, broker.Rules{Organizations: []string{"Payments", "payment"}}, "Organizations"},
@@ -55,8 +55,8 @@ func TestRules(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			config := brokerConfig(t, newCloud("gcp"))
 			config.Issuer = issuer
-			told := new(audits)
-			config.Audit = told.add
+			audited := new(audits)
+			config.Audit = audited.add
 			config.Connectors.(broker.ConnectorMap)[broker.ConnectorKey{Account: "acme", ID: "vault"}].Rules = tt.rules
 			step := newStep(t, start(t, config), tt.scope)
 			_, err := step.Expand(t.Context(), `<+secrets.getJWT("account.vault")>`)
@@ -68,16 +68,15 @@ func TestRules(t *testing.T) {
 			if got != tt.want || (err != nil) != (tt.want != "") || err != nil && !errors.Is(err, oidctoken.ErrDenied) {
 				t.Errorf("refused by %q, want %q: %v", got, tt.want, err)
 			}
-			refused, errs := told.told(broker.Refused)
+			refused, errs := audited.ofKind(broker.Refused)
 			if (tt.want != "") != cmp.Equal(refused, []string{"account.vault"}) || len(errs) > 0 && !errors.As(errs[0], &denied) {
-				t.Errorf("refusals told: %q %v", refused, errs)
+				t.Errorf("audited refusals: %q %v", refused, errs)
 			}
 		})
 	}
 }
 
-// permissive is an issuer whose policy lets everybody pass, so that the rules
-// alone decide.
+// permissive returns an issuer whose policy allows every step, so that only the rules decide.
 func permissive(t *testing.T) *oidctoken.Issuer {
 	t.Helper()
 	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
@@ -91,8 +90,7 @@ func permissive(t *testing.T) *oidctoken.Issuer {
 	return issuer
 }
 
-// Rules that would admit another tenant's namesake are refused, not read as
-// what they seem to say.
+// Rules that would admit a project of the same name in another organization are refused.
 func TestRulesThatAdmitNamesakes(t *testing.T) {
 	issuer := permissive(t)
 	for _, tt := range []struct {
@@ -126,8 +124,8 @@ func TestRulesThatAdmitNamesakes(t *testing.T) {
 	}
 }
 
-// Every stage type of package oidctoken can be named in Rules without a warning, and
-// a host's own with one.
+// Rules may name every stage type of package oidctoken without a warning, and a stage type of
+// the host with one.
 func TestStageTypesOfRules(t *testing.T) {
 	for _, tt := range []struct {
 		stage oidctoken.Stage

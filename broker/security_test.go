@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// X14: steps of one broker that use one connector, at once, are each given what
-// was traded for a token of their own; and so is each set of scopes of a step.
+// X14: steps that use one connector at once each get the credential for their own token. So
+// does each set of scopes of a step.
 func TestStepsShareNothing(t *testing.T) {
 	google := newCloud("gcp")
 	b := newBroker(t, google)

@@ -43,7 +43,7 @@ func (a *auditLog) names(kind broker.EventKind) (names []string) {
 	return names
 }
 
-// awsBroker has connectors of one account that lead to ex, and an audit log.
+// awsBroker returns a broker with connectors of one account that use ex, and an audit log.
 func awsBroker(t testing.TB, issuer *oidctoken.Issuer, ex exchange.Exchanger, events *auditLog) *broker.Broker {
 	t.Helper()
 	b, err := broker.New(broker.Config{
@@ -65,6 +65,7 @@ func awsBroker(t testing.TB, issuer *oidctoken.Issuer, ex exchange.Exchanger, ev
 const digestForm = `-[a-z2-7]{26}$`
 
 // A session's name begins with the execution, so that CloudTrail leads to the run.
+//
 // X10
 func TestSessionNameLeadsToTheRun(t *testing.T) {
 	issuer := oidctokentest.NewIssuer(t).Issuer
@@ -72,7 +73,7 @@ func TestSessionNameLeadsToTheRun(t *testing.T) {
 		name      string
 		pipeline  *oidctoken.Pipeline
 		execution *oidctoken.Execution
-		want      string // regular expression
+		want      string // a regular expression
 	}{
 		{"execution and pipeline", &oidctoken.Pipeline{ID: "release"}, &oidctoken.Execution{ID: "e-42"}, `^e-42-release` + digestForm},
 		{"random base64url", &oidctoken.Pipeline{ID: "my-pipe"}, &oidctoken.Execution{ID: "6_vXHzo9Qeu9fXvj-AabCQ"}, `^6_vXHzo9Qeu9fXvj-AabCQ-my-pipe` + digestForm},
@@ -107,7 +108,7 @@ func TestSessionNameLeadsToTheRun(t *testing.T) {
 	}
 }
 
-// X10: session names of steps are valid, and equal only for equal tokens.
+// X10: session names of steps are valid. They are equal only for equal claims.
 func TestSessionNamesAreUnique(t *testing.T) {
 	valid := regexp.MustCompile(`\A[0-9A-Za-z_+=,.@-]{2,64}\z`)
 	issuer, tb := oidctokentest.NewIssuer(t).Issuer, t
@@ -145,7 +146,7 @@ func TestSessionNamesAreUnique(t *testing.T) {
 	})
 }
 
-// Audit receives the name of every session that a step may start or was given.
+// Audit receives the name of every session that a step may start or use.
 func TestSessionNameIsAudited(t *testing.T) {
 	cloud, events := new(sessions), new(auditLog)
 	step := newStep(t, awsBroker(t, oidctokentest.NewIssuer(t).Issuer, cloud, events), scope("payments", "ledger"))
@@ -175,7 +176,7 @@ func TestSessionNameIsAudited(t *testing.T) {
 	}
 }
 
-// A JWT belongs to no session.
+// A JWT has no session name.
 func TestTokensHaveNoSessionName(t *testing.T) {
 	events := new(auditLog)
 	step := newStep(t, awsBroker(t, oidctokentest.NewIssuer(t).Issuer, newCloud("gcp"), events), scope("payments", "ledger"))
@@ -192,14 +193,14 @@ func TestTokensHaveNoSessionName(t *testing.T) {
 	}
 }
 
-// get asks a step's endpoint, as curl does with what the step was given.
+// get sends a request to a step's endpoint, as curl does with the step's variables.
 func get(t *testing.T, step *broker.Step, url string) string {
 	t.Helper()
 	_, authorization, _ := strings.Cut(read(t, variable(step, "OIDCTOKEN_HEADER_FILE")), ": ")
 	return answerOf(t, url, authorization)
 }
 
-// answerOf returns what an endpoint answers.
+// answerOf returns the body of an endpoint's response.
 func answerOf(t *testing.T, url, authorization string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -221,7 +222,7 @@ func answerOf(t *testing.T, url, authorization string) string {
 	return string(body)
 }
 
-// variable returns one of the variables that a step was given.
+// variable returns one of a step's variables.
 func variable(step *broker.Step, name string) string {
 	for _, v := range step.Environ() {
 		if value, ok := strings.CutPrefix(v, name+"="); ok {

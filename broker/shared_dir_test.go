@@ -15,8 +15,8 @@ import (
 	"github.com/oidctoken/oidctoken/broker"
 )
 
-// D03: agents overlap when they are updated. A broker leaves the steps of another
-// living process alone, and removes them once that was killed.
+// D03: agents overlap during an update. A broker does not touch the steps of another living
+// process, and removes them after that process was killed.
 func TestBrokersOfTwoProcesses(t *testing.T) {
 	if dir := os.Getenv(killedDir); dir != "" {
 		renewForever(t, dir)
@@ -30,7 +30,7 @@ func TestBrokersOfTwoProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3 { // the first process goes on
+	for range 3 { // the first process keeps running
 		first.tick(t)
 		if err := first.read(); err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestBrokersOfTwoProcesses(t *testing.T) {
 	start(t, config)
 	read(t, path)
 	if _, err := os.Stat(first.step); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what the killed process left is still there: %v", err)
+		t.Errorf("the files of the killed process still exist: %v", err)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestBrokersOfOneProcess(t *testing.T) {
 	}
 	start(t, config)
 	read(t, path)
-	first.Close() // the step lives on
+	first.Close() // the step stays open
 	start(t, config)
 	read(t, path)
 	if err := step.Close(); err != nil {
@@ -76,7 +76,7 @@ func TestBrokersOfOneProcess(t *testing.T) {
 	}
 }
 
-// No step loses its directory to a broker that starts while it is made.
+// A step never loses its directory to a broker that starts while the directory is created.
 func TestBrokersThatStartAtOnce(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	var group sync.WaitGroup

@@ -24,7 +24,7 @@ func (c counter) Handle(context.Context, slog.Record) error {
 	return nil
 }
 
-// A file that cannot be removed is tried again at intervals, not at once.
+// A failed removal of a file is repeated at intervals, not at once.
 func TestFileCannotBeRemoved(t *testing.T) {
 	google := newCloud("gcp")
 	google.lifetime = 10 * time.Minute

@@ -21,7 +21,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// vanish is what a step does to its directory.
+// vanish lists ways in which a step can remove its files.
 var vanish = []struct {
 	name string
 	do   func(dir string) error
@@ -38,7 +38,7 @@ var vanish = []struct {
 	{"the directory, by another name", func(dir string) error { return os.Rename(dir, dir+"-moved") }},
 }
 
-// contents are the files below dir, with what is in them, and its directories.
+// contents returns the files below dir with their contents, and its directories.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -61,7 +61,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// D01 D02: files that the step has removed come back at the next look.
+// D01 D02: files that the step has removed are restored at the next check.
 func TestVanishedFilesComeBack(t *testing.T) {
 	for _, tt := range vanish {
 		t.Run(tt.name, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestVanishedFilesComeBack(t *testing.T) {
 	}
 }
 
-// What the step has removed is there again once it was delivered again.
+// Another delivery restores files that the step has removed.
 func TestVanishedFilesAreDeliveredAgain(t *testing.T) {
 	for _, tt := range vanish {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestVanishedFilesAreDeliveredAgain(t *testing.T) {
 	}
 }
 
-// A link that the step has put in the place of its directory leads nowhere.
+// A link in the place of the step's directory is not followed.
 func TestDirectoryReplacedByALink(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	outside := t.TempDir()
@@ -172,8 +172,8 @@ func TestDirectoryReplacedByALink(t *testing.T) {
 	})
 }
 
-// A file that vanishes while the host's own store or the cloud is away comes back as
-// it was, until that has expired.
+// If a file vanishes while the host's store or the cloud is unavailable, it is restored with
+// its last content until that expires.
 func TestVanishedDuringAnOutage(t *testing.T) {
 	google := newCloud("gcp")
 	config := brokerConfig(t, google)
@@ -216,8 +216,7 @@ func TestVanishedDuringAnOutage(t *testing.T) {
 	})
 }
 
-// A file that vanished does not come back for a connector that the step may no
-// longer have.
+// A vanished file is not restored for a connector that the step may no longer have.
 func TestVanishedAndRevoked(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	connectors := &store{connectors: config.Connectors.(broker.ConnectorMap)}
@@ -243,8 +242,8 @@ func TestVanishedAndRevoked(t *testing.T) {
 	})
 }
 
-// A text without a token is rendered once: what a variable says later does not
-// change the file.
+// A text without a token is rendered once. A later change of a variable does not change the
+// file.
 func TestFixedFilesAreNotRendered(t *testing.T) {
 	config := brokerConfig(t, newCloud("gcp"))
 	synctest.Test(t, func(t *testing.T) {
@@ -277,17 +276,17 @@ func TestFixedFilesAreNotRendered(t *testing.T) {
 
 // Parts of a delivery have no events of their own.
 func TestDeliveredEvents(t *testing.T) {
-	told := new(audits)
+	audited := new(audits)
 	config := brokerConfig(t, newCloud("gcp"))
-	config.Audit = told.add
+	config.Audit = audited.add
 	step := newStep(t, start(t, config), scope("payments", "ledger"))
 	if err := step.Deliver(t.Context(), "account.gcp_prod"); err != nil {
 		t.Fatal(err)
 	}
-	told.mu.Lock()
-	defer told.mu.Unlock()
+	audited.mu.Lock()
+	defer audited.mu.Unlock()
 	var files []string
-	for _, e := range told.events {
+	for _, e := range audited.events {
 		if e.File != "" {
 			files = append(files, e.Connector)
 		}
