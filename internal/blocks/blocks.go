@@ -1,8 +1,8 @@
 //go:build unix
 
-// Package blocks compares how much processor time ways of doing one thing take,
-// on a machine that does other things, too: all candidates run in short blocks,
-// in a new order every round, and what counts of each is the tenth percentile.
+// Package blocks compares the processor time of several ways to do the same thing, on a machine
+// with other work. All candidates run in short blocks, in a new order in every round. The
+// result of each is the tenth percentile of its blocks.
 package blocks
 
 import (
@@ -17,42 +17,44 @@ import (
 
 const (
 	blockTime = 3 * time.Millisecond
-	// ControlBand is how far the second run of the baseline may be from the
-	// first for a result to count.
+	// ControlBand is the largest difference between the two runs of the baseline for which a
+	// result counts.
 	ControlBand = 0.01
 )
 
-// Candidate is one way. Run does it n times.
+// Candidate is one way to do the thing. Run does it n times.
 type Candidate struct {
 	Name string
 	Run  func(n int)
 }
 
-// Plan is how candidates are compared.
+// Plan configures a comparison.
 type Plan struct {
-	// Rounds is how often each candidate runs a block. Required.
+	// Rounds is the number of blocks of each candidate. Required.
 	Rounds int
-	// Tries is how often all is measured at most, until it counts. Required.
+	// Tries is the highest number of measurements. They end with the first one that counts.
+	// Required.
 	Tries int
-	// Clock is what a block takes. Optional, the processor time of this process.
+	// Clock returns the time that has been used. Optional, by default the processor time of
+	// this process.
 	Clock func() time.Duration
 }
 
-// Result is what Compare found.
+// Result is the result of Compare.
 type Result struct {
 	Names   []string
-	PerOp   []time.Duration // what one operation takes, tenth percentile
-	Ratio   []float64       // to the baseline, which is the first
+	PerOp   []time.Duration // time of one operation, tenth percentile
+	Ratio   []float64       // to the baseline, which is the first candidate
 	Control float64         // ratio of the baseline to itself
 }
 
-// Counts reports whether the machine was quiet enough for r to mean something.
+// Counts reports whether the machine was quiet enough for r to be meaningful.
 func (r Result) Counts() bool {
 	return r.Control >= 1-ControlBand && r.Control <= 1+ControlBand
 }
 
-// Compare runs the candidates, the first of which is the baseline. The last
-// result is returned whether it counts or not.
+// Compare measures the candidates. The first one is the baseline. Compare returns the last
+// result, even if it does not count.
 func (p Plan) Compare(candidates ...Candidate) Result {
 	if p.Clock == nil {
 		p.Clock = cpuTime
@@ -90,7 +92,7 @@ func (p Plan) compare(candidates []Candidate) Result {
 	return r
 }
 
-// calibrate finds how many operations fill a block.
+// calibrate returns the number of operations that fill a block.
 func (p Plan) calibrate(c Candidate) int {
 	for n := 1; ; n *= 2 {
 		start := p.Clock()
@@ -101,17 +103,17 @@ func (p Plan) calibrate(c Candidate) int {
 	}
 }
 
-// tenth is the tenth percentile: what a block takes when nothing disturbs it.
+// tenth returns the tenth percentile: the time of a block without disturbance.
 func tenth(samples []float64) float64 {
 	s := slices.Sorted(slices.Values(samples))
 	return s[len(s)/10]
 }
 
-// cpuTime is the processor time that this process has used.
+// cpuTime returns the processor time that this process has used.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err) // it has no way to fail
+		panic(err) // cannot happen
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
@@ -126,7 +128,7 @@ func (r Result) Print(w io.Writer) error {
 	return table.Flush()
 }
 
-// Verdict says whether r counts.
+// Verdict returns whether r counts, as a text.
 func (r Result) Verdict() string {
 	if r.Counts() {
 		return "it counts"

@@ -14,13 +14,13 @@ import (
 	"github.com/oidctoken/oidctoken/internal/blocks"
 )
 
-// ways are candidates on a clock that only they move, so that what they take is
+// ways makes candidates for a clock that only the candidates move, so that their times are
 // known.
 type ways struct{ now time.Duration }
 
 func (w *ways) clock() time.Duration { return w.now }
 
-// takes is a candidate whose k-th block costs perOp(k) an operation.
+// takes returns a candidate whose k-th block costs perOp(k) for each operation.
 func (w *ways) takes(name string, perOp func(block int) time.Duration) blocks.Candidate {
 	block := 0
 	return blocks.Candidate{Name: name, Run: func(n int) {
@@ -35,8 +35,8 @@ func always(d time.Duration) func(int) time.Duration {
 
 func TestCompare(t *testing.T) {
 	var w ways
-	// The slow candidate is disturbed in four blocks of five, which a tenth
-	// percentile does not see and a mean or median would.
+	// The slow candidate is disturbed in four blocks of five. That changes a mean or a median,
+	// but not the tenth percentile.
 	disturbed := func(block int) time.Duration {
 		if block%5 == 0 {
 			return 3 * time.Microsecond
@@ -63,7 +63,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// A candidate runs in blocks of the same time, however long one operation is.
+// A candidate runs in blocks of equal time, whatever the time of one operation is.
 func TestBlocksAreEquallyLong(t *testing.T) {
 	for _, perOp := range []time.Duration{time.Microsecond, 40 * time.Microsecond, 700 * time.Microsecond, time.Second} {
 		var w ways
@@ -80,15 +80,15 @@ func TestBlocksAreEquallyLong(t *testing.T) {
 	}
 }
 
-// What is measured is repeated until the control is within its band, and no more
-// often than the plan says.
+// A measurement is repeated until the control is within its band, at most as often as the plan
+// allows.
 func TestTries(t *testing.T) {
 	for _, tt := range []struct {
-		name      string
-		settlesAt int // the try from which on the baseline costs the same in every block
-		tries     int
-		want      int // tries made
-		counts    bool
+		name       string
+		stableFrom int // from this try on, the baseline costs the same in every block
+		tries      int
+		want       int // the number of tries
+		counts     bool
 	}{
 		{"at once", 1, 4, 1, true},
 		{"at the third", 3, 4, 3, true},
@@ -99,15 +99,15 @@ func TestTries(t *testing.T) {
 			made, before := 0, 0
 			plan := blocks.Plan{Rounds: 1, Tries: tt.tries, Clock: w.clock}
 			got := plan.Compare(blocks.Candidate{Name: "base", Run: func(n int) {
-				// With one round, each try has as many blocks as calibration
-				// needs, which begins with one operation, and two more.
+				// With one round, a try has two blocks after the blocks of the calibration,
+				// which begins with one operation.
 				if n == 1 && before != 1 {
 					made++
 				}
 				before = n
 				perOp := time.Microsecond
-				if made < tt.settlesAt {
-					perOp += w.now / 1000 // slower all the time
+				if made < tt.stableFrom {
+					perOp += w.now / 1000 // slower with time
 				}
 				w.now += time.Duration(n) * perOp
 			}})

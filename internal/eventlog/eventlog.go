@@ -1,6 +1,6 @@
-// Package eventlog renders the events that the packages report to a host, for
-// log/slog and for encoding/json, from one list of members. Errors appear as
-// their text, durations as "1.5s" and times in RFC 3339.
+// Package eventlog renders the events that the packages report to a host, for log/slog and for
+// encoding/json. Both get the same list of members. An error appears as its text, a duration as
+// "1.5s", and a time in RFC 3339.
 package eventlog
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Record holds the members of an event in their order. Each method leaves out a
-// member whose value is the zero value.
+// Record holds the members of an event in their order. Each method omits a member with the zero
+// value, except JSON.
 type Record struct{ attrs []slog.Attr }
 
 // Time adds a time.
@@ -53,8 +53,7 @@ func (r *Record) Err(name string, err error) {
 	}
 }
 
-// JSON adds a value as encoding/json writes it. The caller leaves out a zero
-// value.
+// JSON adds a value in its encoding/json form. It adds a zero value too: the caller omits that.
 func (r *Record) JSON(name string, value any) {
 	r.attrs = append(r.attrs, slog.Any(name, document{value}))
 }
@@ -91,5 +90,5 @@ type document struct{ value any }
 
 func (d document) MarshalJSON() ([]byte, error) { return json.Marshal(d.value) }
 
-// MarshalText serves handlers that do not write JSON.
+// MarshalText is for handlers that do not write JSON.
 func (d document) MarshalText() ([]byte, error) { return json.Marshal(d.value) }

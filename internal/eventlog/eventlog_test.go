@@ -15,7 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/eventlog"
 )
 
-// full has a member of every kind.
+// full returns a record with a member of every kind.
 func full() (r eventlog.Record) {
 	r.Time("Time", time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	r.Text("KeyID", `a"b`)
@@ -64,8 +64,8 @@ func TestMarshalJSON(t *testing.T) {
 	}
 }
 
-// The JSON handler writes what encoding/json writes, and the text handler shows
-// the same values.
+// The JSON handler writes the same members as encoding/json. The text handler shows the same
+// values.
 func TestLogValue(t *testing.T) {
 	r := full()
 	var out bytes.Buffer

@@ -13,8 +13,8 @@ import (
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
-// fakeJWT looks like a token of one issuer: the same header, claims that begin
-// alike, a random signature. It is of about 1.2 KB and no real token.
+// fakeJWT returns a text of about 1.2 KB that looks like a token of one issuer: the same
+// header, claims with the same beginning, a random signature.
 func fakeJWT(r *rand.Rand) string {
 	signature := make([]byte, 256)
 	for i := range signature {
@@ -28,7 +28,7 @@ func fakeJWT(r *rand.Rand) string {
 		"." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// logText is n bytes of what builds print.
+// logText returns n bytes of typical build output.
 func logText(r *rand.Rand, n int) []byte {
 	var b bytes.Buffer
 	for i := 0; b.Len() < n; i++ {
@@ -80,7 +80,7 @@ func BenchmarkWriter(b *testing.B) {
 	}
 }
 
-// BenchmarkAdd reports the time and the memory of one token in a set of a thousand.
+// BenchmarkAdd reports the time and the memory for one token in a set of a thousand.
 func BenchmarkAdd(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var tokens []string

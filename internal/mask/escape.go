@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// literalEncodings escape for the string literals of JSON, Go, Python and shells,
-// and for HTML and XML.
+// literalEncodings escape for the string literals of JSON, Go, Python and shells, and for HTML
+// and XML.
 func literalEncodings() []func(string) string {
 	all := []func(string) string{
 		func(s string) string { return unquoted(strconv.Quote(s)) },
@@ -30,7 +30,8 @@ func literalEncodings() []func(string) string {
 	} {
 		all = append(all, strings.NewReplacer(append(pairs, "&", "&amp;", "<", "&lt;", ">", "&gt;")...).Replace)
 	}
-	// What JSON encoders escape beyond what they must (RFC 8259, section 7).
+	// Characters that some JSON encoders escape although RFC 8259, section 7, does not require
+	// it.
 	for _, more := range []string{"", "<>&", "<>&\u2028\u2029", "\u2028\u2029", "<>&'", `<>&'"+` + "`", "/"} {
 		for _, isASCII := range []bool{false, true} {
 			for _, isUpper := range []bool{false, true} {
@@ -44,8 +45,8 @@ func literalEncodings() []func(string) string {
 
 func unquoted(s string) string { return s[1 : len(s)-1] }
 
-// jsonString escapes s for a JSON string. Characters in more are escaped too; a
-// slash by a backslash, the others by their number.
+// jsonString escapes s for a JSON string. It also escapes the characters in more: a slash with
+// a backslash, the others with their number.
 func jsonString(s, more string, isASCII, isUpper bool) string {
 	short := map[rune]string{'\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}
 	number := `\u%04x`
@@ -74,7 +75,7 @@ func jsonString(s, more string, isASCII, isUpper bool) string {
 	return b.String()
 }
 
-// pythonString escapes s as repr does, of a str or of bytes.
+// pythonString escapes s like Python's repr of a str or of bytes.
 func pythonString(s string, isQuoteEscaped, isBytes bool) string {
 	short := map[rune]string{'\\': `\\`, '\n': `\n`, '\r': `\r`, '\t': `\t`}
 	if isQuoteEscaped {
@@ -99,31 +100,31 @@ func pythonString(s string, isQuoteEscaped, isBytes bool) string {
 	return b.String()
 }
 
-// left has the characters that percent-encoders (RFC 3986, section 2.1) leave as
-// they are, besides letters and digits.
-var left = []string{
+// unescaped lists, for several percent-encoders (RFC 3986, section 2.1), the characters that
+// the encoder does not encode, apart from letters and digits.
+var unescaped = []string{
 	"-_.~/",                // Python's quote
 	"-_.~$&+=:@",           // Go's PathEscape
 	"-_.~$&+=:@/;",         // Go's URL.String, path
 	"-_.!~*'()",            // ECMAScript's encodeURIComponent
-	"-_.!~*'();,/?:@&=+$#", // and encodeURI
+	"-_.!~*'();,/?:@&=+$#", // ECMAScript's encodeURI
 	"-_.!*()",              // .NET's UrlEncode
 	"-_.*",                 // application/x-www-form-urlencoded of the URL standard, Java
 	"@*_+-./",              // ECMAScript's escape
-	// RFC 3986, unreserved; with "+", Go's QueryEscape. The others belong to encoders
-	// that encode some of these characters too.
+	// The unreserved characters of RFC 3986. With "+" for a space, this is Go's QueryEscape.
+	// The other entries are for encoders that encode some of these characters too.
 	"-_.~", "-_.", "-_~", "-.~", "_.~", "-_", "-.", "-~", "_.", "_~", ".~", "-", "_", ".", "~", "",
 }
 
-// percent is a way to percent-encode: once, and that percent-encoded again.
+// percent is a way to percent-encode a text. twice encodes the result of once again.
 type percent struct {
 	left        string
-	space       bool // is "+"
+	space       bool // a space becomes "+"
 	once, twice func(string) string
 }
 
 var percents = func() (all []percent) {
-	for _, left := range left {
+	for _, left := range unescaped {
 		for _, digits := range []string{"0123456789ABCDEF", "0123456789abcdef"} {
 			for _, space := range []string{"%20", "+"} {
 				isLeft := func(c byte) bool { return isAlphanumeric(c) || strings.IndexByte(left, c) >= 0 }
@@ -136,13 +137,13 @@ var percents = func() (all []percent) {
 	return all
 }()
 
-// percentForms adds the forms of part that are percent-encoded.
+// percentForms adds the percent-encoded forms of part.
 func percentForms(part string, add func(encode func(string) string)) {
-	seen := make(map[string]int) // by what of part's own characters is left
+	seen := make(map[string]int) // by the unescaped characters that occur in part
 	for _, p := range percents {
 		own := intersection(p.left, part)
 		if seen[own]++; seen[own] > 4 || p.space && !strings.Contains(part, " ") {
-			continue // 2 kinds of digits, 2 of spaces
+			continue // there are 2 kinds of digits and 2 of spaces
 		}
 		add(p.once)
 		if !isPlain(part) {
@@ -151,7 +152,7 @@ func percentForms(part string, add func(encode func(string) string)) {
 	}
 }
 
-// intersection returns those characters of left that s has.
+// intersection returns the characters of left that occur in s.
 func intersection(left, s string) string {
 	return strings.Map(func(r rune) rune {
 		if strings.ContainsRune(s, r) {
@@ -161,8 +162,8 @@ func intersection(left, s string) string {
 	}, left)
 }
 
-// percentEncoder returns a function that percent-encodes the characters that are
-// not left.
+// percentEncoder returns a function that percent-encodes all characters except those for which
+// isLeft is true.
 func percentEncoder(isLeft func(byte) bool, digits, space string) func(string) string {
 	var encoded [256]string
 	for c := range encoded {
@@ -197,7 +198,7 @@ func shellEncodings() []func(string) string {
 	}
 	for _, needs := range []func(c byte) bool{
 		func(c byte) bool { return strings.IndexByte("\\\"$`", c) >= 0 },                     // in double quotes
-		func(c byte) bool { return strings.IndexByte("\\\"$`!", c) >= 0 },                    // of an interactive bash
+		func(c byte) bool { return strings.IndexByte("\\\"$`!", c) >= 0 },                    // in an interactive bash
 		func(c byte) bool { return strings.IndexByte(" \t'\"\\|&;()<>!{}*[]?^$`,", c) >= 0 }, // bash's %q
 		func(c byte) bool { return strings.IndexByte(" \t'\"\\|&;()<>!{}*[]?^$`", c) >= 0 },
 		func(c byte) bool { return strings.IndexByte("_-./:@%+=,", c) < 0 && !isWord(c) }, // dash, zsh, Ruby
@@ -212,8 +213,8 @@ func isWord(c byte) bool {
 	return isAlphanumeric(c) || c == '_' || c >= utf8.RuneSelf
 }
 
-// backslashed puts a backslash before each byte that needs one, and before the two
-// that need one at the start of a word.
+// backslashed puts a backslash before each byte for which needs is true. It also does so for #
+// and ~ at the start of a word.
 func backslashed(s string, needs func(byte) bool) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -225,7 +226,7 @@ func backslashed(s string, needs func(byte) bool) string {
 	return b.String()
 }
 
-// ansiC escapes s for $'...', as bash's %q does with control characters in s.
+// ansiC escapes s for $'...', like bash's %q for text with control characters.
 func ansiC(s string) string {
 	short := map[byte]string{
 		'\\': `\\`, '\'': `\'`, '\a': `\a`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '\v': `\v`, 0x1B: `\E`,

@@ -1,6 +1,6 @@
 package mask
 
-// PatternsOf is what a Set looks for in folded text on behalf of secret.
+// PatternsOf returns the texts that a Set looks for in folded text because of secret.
 func PatternsOf(secret string) []string {
 	var all []string
 	for _, p := range patternsOf(secret) {
@@ -9,8 +9,8 @@ func PatternsOf(secret string) []string {
 	return all
 }
 
-// Sizes returns how many bytes the patterns of secret have, and how many of them
-// are kept until one is seen.
+// Sizes returns the number of bytes in all patterns of secret, and the number that the trie
+// stores at first.
 func Sizes(secret string) (all, kept int) {
 	for _, p := range patternsOf(secret) {
 		all += len(p.text)

@@ -8,32 +8,31 @@ import (
 // gram is the number of bytes that the filter looks at. No pattern is shorter.
 const gram = MinLength
 
-// filter says of most positions of a text that no pattern begins there.
+// filter rules out most positions of a text as the beginning of a pattern.
 type filter struct {
-	// A Bloom filter of the first bytes of the patterns, with both bits of a gram
-	// in one word.
+	// A Bloom filter of the first eight bytes (the gram) of the patterns. Both bits of a gram
+	// are in one word.
 	words []uint64
-	shift uint // of a hash, so that it numbers the words
+	shift uint // shifts a hash to the index of a word
 	grams map[uint64]struct{}
 
-	// A bit for the hash of every four bytes in a row in a gram. Where the last
-	// four of eight bytes of a text are none of these, no pattern begins at the
-	// first five.
+	// A bit for the hash of every four consecutive bytes in a gram. If the last four of eight
+	// bytes of a text have no bit here, no pattern begins at the first five of them.
 	quads     []uint64
-	quadShift uint // of a hash, so that it numbers the bits
+	quadShift uint // shifts a hash to the index of a bit
 
-	// For the end of a text, which has no gram: a bit for each first byte, for
-	// each first two, and for the hash of each first three.
+	// For the end of a text, which is shorter than a gram: a bit for each first byte, for each
+	// first two bytes, and for the hash of each first three bytes.
 	firsts  [1 << 8 / 64]uint64
 	pairs   [1 << 16 / 64]uint64
 	triples [1 << 16 / 64]uint64
 }
 
 const (
-	// gramsPerWord keeps false alarms of words below 1 %.
+	// gramsPerWord keeps the false positives of words below 1 %.
 	gramsPerWord = 3
-	// quadWords is the number of words of quads for each of words. It keeps false
-	// alarms below 12 %.
+	// quadWords is the number of words of quads for each of words. It keeps false positives
+	// below 12 %.
 	quadWords = 2
 	// skip is the number of positions that one look at quads rules out.
 	skip = gram - 4 + 1
@@ -45,7 +44,7 @@ func newFilter() filter {
 	return f
 }
 
-// resize makes 1<<log2 words.
+// resize allocates 1<<log2 words.
 func (f *filter) resize(log2 uint) {
 	f.words, f.shift = make([]uint64, 1<<log2), 64-log2
 	f.quads = make([]uint64, quadWords<<log2)
@@ -76,9 +75,9 @@ func (f *filter) set(g uint64) {
 	}
 }
 
-// next is the first index in text, from i on, at which a pattern may begin and
-// that gram bytes follow. If there is none, it is that of an end of text, of fewer
-// bytes, at or after which alone a pattern may begin.
+// next returns the first index in text, from i on, at which a pattern may begin and at least
+// gram bytes follow. If there is no such index, it returns the start of the last few bytes of
+// the text. A pattern may begin only at or after that index.
 func (f *filter) next(text []byte, i int) int {
 	words, shift := f.words, f.shift%64
 	quads, quadShift := f.quads, f.quadShift%64
@@ -89,8 +88,8 @@ func (f *filter) next(text []byte, i int) int {
 			continue
 		}
 		h := hash(g)
-		// The bits come from the middle of the hash, where the number of the word
-		// does not reach.
+		// The two bits come from the middle of the hash, and the index of the word from its
+		// upper end, so they are independent.
 		word := words[h>>shift]
 		if word>>(h>>32%64)&(word>>(h>>26%64))&1 != 0 {
 			return i
@@ -103,8 +102,8 @@ func (f *filter) next(text []byte, i int) int {
 	return i
 }
 
-// admits says whether a pattern may begin with text, which is not empty and
-// shorter than a gram. It is certain of one and of two bytes.
+// admits reports whether a pattern may begin with text, which is not empty and shorter than a
+// gram. For one and two bytes, the answer is exact.
 func (f *filter) admits(text []byte) bool {
 	switch len(text) {
 	case 1:
@@ -118,7 +117,7 @@ func (f *filter) admits(text []byte) bool {
 // hash spreads g over the upper bits.
 func hash(g uint64) uint64 { return g * 0x9E3779B97F4A7C15 }
 
-// hashQuad is the number of the bit for four bytes.
+// hashQuad returns the index of the bit for four bytes.
 func hashQuad(q uint32, shift uint) uint { return uint(hash(uint64(q)) >> shift) }
 
 func pair(b []byte) uint { return uint(b[0]) | uint(b[1])<<8 }

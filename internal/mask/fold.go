@@ -5,31 +5,31 @@ import (
 	"strings"
 )
 
-// wrapRun is the number of encoding characters in a line after which a break
-// counts as the work of an encoder that wraps lines. Known widths are 60 (xxd), 64
-// (PEM) and 76 (MIME). It is longer than a UUID or a SHA-1 in hexadecimal, with
-// which lines of ordinary logs end: the start of a secret could be held back there
-// over the break, though no secret follows.
+// wrapRun is the number of encoding characters in a line after which a line break counts as
+// added by an encoder that wraps lines. Common widths are 60 (xxd), 64 (PEM) and 76 (MIME).
+// wrapRun is longer than a UUID or a SHA-1 in hexadecimal, because ordinary log lines end with
+// these. Otherwise text at the end of such a line would be held back after the break although
+// no secret follows.
 const wrapRun = 48
 
-// folder brings line breaks into one form, in which patterns and texts are
-// compared: LF for any break, and nothing for one that wraps encoded text. The
-// zero folder stands at the start of a line.
+// folder converts line breaks to one form, in which patterns and texts are compared. A break
+// becomes LF. A break that wraps encoded text is removed. The zero folder is at the start of a
+// line.
 type folder struct {
-	run     int  // encoding characters before this place in this line, counted up to wrapRun
-	afterCR bool // an LF now would belong to the break before it
+	run     int  // encoding characters at the end of the line so far, counted up to wrapRun
+	afterCR bool // the next LF belongs to the break before it
 }
 
-// A cut is a place of folded text where bytes were left out.
+// cut is a place in folded text where bytes were removed.
 type cut struct {
-	at    int // the index, in the folded text, of the byte after those left out
-	shift int // the number of all bytes left out up to here
+	at    int // the index, in the folded text, of the byte after the removed ones
+	shift int // the number of all bytes removed up to here
 }
 
-// fold appends the folded p to text and the places of what was left out to cuts.
+// fold appends the folded p to text. It appends the places of removed bytes to cuts.
 func (f *folder) fold(text []byte, cuts []cut, p []byte) ([]byte, []cut) {
 	copied := 0      // p[:copied] is in text
-	lf, cr := -1, -1 // the next ones at or after i
+	lf, cr := -1, -1 // the next LF and CR at or after i
 	for i := 0; i < len(p); {
 		if f.afterCR {
 			f.afterCR = false
@@ -67,7 +67,7 @@ func (f *folder) fold(text []byte, cuts []cut, p []byte) ([]byte, []cut) {
 	return append(text, p[copied:]...), cuts
 }
 
-// count updates the run at the end of a piece of a line.
+// count updates the run after a piece of a line.
 func (f *folder) count(piece []byte) {
 	n := 0
 	for n < len(piece) && n < wrapRun && isEncoding[piece[len(piece)-1-n]] {
@@ -90,7 +90,7 @@ func leaveOut(cuts []cut, at int) []cut {
 	return append(cuts, cut{at, 1})
 }
 
-// indexFrom is the index of the first c in p at or after i, or len(p).
+// indexFrom returns the index of the first c in p at or after i, or len(p).
 func indexFrom(p []byte, i int, c byte) int {
 	if n := bytes.IndexByte(p[i:], c); n >= 0 {
 		return i + n
@@ -98,7 +98,7 @@ func indexFrom(p []byte, i int, c byte) int {
 	return len(p)
 }
 
-// isEncoding has the characters of base64, base64url, hexadecimal and JWTs.
+// isEncoding is true for the characters of base64, base64url, hexadecimal and JWTs.
 var isEncoding = func() (is [256]bool) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_.") {
 		is[c] = true
@@ -106,9 +106,9 @@ var isEncoding = func() (is [256]bool) {
 	return is
 }()
 
-// foldPattern returns the folded forms of a pattern: as it is when it begins a
-// line, and as it is when encoding characters stand before it in its line, if that
-// makes a difference (they lengthen the run before its first break).
+// foldPattern returns the folded forms of a pattern. There may be two: one for a pattern at the
+// start of a line, and one for a pattern after encoding characters in the same line, which
+// lengthen the run before the first break.
 func foldPattern(s string) []string {
 	if !strings.ContainsAny(s, "\r\n") {
 		return []string{s}

@@ -8,31 +8,31 @@ import (
 	"strings"
 )
 
-// minPart is the length of the shortest part of a secret (a line, a segment of a
-// JWT) that is a secret of its own. Shorter parts, such as "}" or "expires: 3600",
-// are too ordinary.
+// minPart is the length of the shortest part of a secret (a line, or a segment of a JWT) that
+// is masked as a secret of its own. Shorter parts, such as "}" or "expires: 3600", are too
+// common.
 const minPart = 16
 
-// A pattern is a byte string to look for in folded text.
+// pattern is a byte string to find in folded text.
 type pattern struct {
 	text string
-	form form // by which text can be made again; the zero form if it cannot
+	form form // produces text; the zero form if it cannot
 }
 
-// A form is one form of a part of a secret.
+// form is one form of a part of a secret.
 type form struct {
 	part   string
 	encode func(string) string
 }
 
-// spare is the number of bytes of a pattern that the trie keeps after those that
-// the pattern has in common with the unchanged secret.
+// spare is the number of bytes that the trie stores of a pattern after its common prefix with
+// the unchanged secret.
 const spare = 4
 
-// kept returns the number of bytes of the pattern that the trie has from the start.
-// Few secrets are ever printed in most of their forms, so the trie gets the rest when
-// the output has these bytes. They differ from the unchanged secret: otherwise every
-// token printed would complete all forms of all tokens that begin alike.
+// kept returns the number of bytes of the pattern that the trie stores at first. Most forms of
+// most secrets are never printed, so the trie gets the rest of a form only when these bytes
+// appear in the output. They go beyond the common prefix with the unchanged secret. Otherwise
+// each printed token would complete all forms of all tokens with the same beginning.
 func (p pattern) kept() int {
 	if p.form.encode == nil {
 		return len(p.text)
@@ -40,8 +40,8 @@ func (p pattern) kept() int {
 	return min(len(p.text), max(gram, commonPrefix([]byte(p.text), []byte(p.form.part))+spare))
 }
 
-// patternsOf returns all patterns on behalf of secret, each once and none shorter
-// than MinLength.
+// patternsOf returns all patterns for secret, without duplicates. None is shorter than
+// MinLength.
 func patternsOf(secret string) []pattern {
 	var all []pattern
 	seen := make(map[string]struct{})
@@ -69,14 +69,14 @@ func patternsOf(secret string) []pattern {
 	return all
 }
 
-// parts returns secret and those parts of it that must not be read by themselves.
+// parts returns secret and the parts of it that must be masked on their own.
 func parts(secret string) []string {
 	all := append([]string{secret}, segments(secret)...)
 	lines := strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' })
 	if len(lines) == 1 {
 		return all
 	}
-	// Folding makes all breaks equal, but not those that are inside an encoding.
+	// Folding makes all breaks equal, but cannot see breaks inside an encoding.
 	withLF := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(secret)
 	all = append(all, withLF, strings.ReplaceAll(withLF, "\n", "\r\n"))
 	for _, line := range lines {
@@ -89,8 +89,8 @@ func parts(secret string) []string {
 	return all
 }
 
-// segments returns the long segments of a token in the compact serialization of
-// JWS or JWE (RFC 7515, section 7.1, RFC 7516, section 7.1), without the header.
+// segments returns the long segments of a token in the compact serialization of JWS or JWE (RFC
+// 7515, section 7.1, RFC 7516, section 7.1), without the header.
 func segments(token string) []string {
 	all := strings.Split(token, ".")
 	if len(all) != 3 && len(all) != 5 {
@@ -115,12 +115,11 @@ var (
 		hexLower, func(s string) string { return strings.ToUpper(hexLower(s)) },
 		percentAll("0123456789abcdef"), percentAll("0123456789ABCDEF"),
 	}
-	// escapes change the characters that some program escapes.
+	// escapes change only characters that some program escapes.
 	escapes = slices.Concat(literalEncodings(), shellEncodings())
 )
 
-// forms adds what makes the forms of part that are looked for, besides part
-// itself.
+// forms adds the encoders for all masked forms of part, except part itself.
 func forms(part string, add func(encode func(string) string)) {
 	for _, encode := range dumps {
 		add(encode)
@@ -136,7 +135,7 @@ func forms(part string, add func(encode func(string) string)) {
 
 func hexLower(s string) string { return hex.EncodeToString([]byte(s)) }
 
-// isPlain says whether no usual escaping changes s. It is so for every JWT.
+// isPlain reports whether no usual escaping changes s. It is true for every JWT.
 func isPlain(s string) bool {
 	for _, c := range []byte(s) {
 		if !isAlphanumeric(c) && c != '-' && c != '_' && c != '.' {
@@ -150,14 +149,14 @@ func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// encodings64 has the encodings of a secret that stands in base64 after a number of
+// encodings64 holds the encoders for a secret that stands in base64 after a given number of
 // other bytes.
 type encodings64 struct {
 	once  func(string) string
-	other []func(string) string    // if it has "+" or "/"
-	twice [3]func(string) string   // after each number of other bytes again
-	url   [3]func(string) string   // the same, of base64url
-	lines [][3]func(string) string // the same, of lines
+	other []func(string) string    // for an encoding that contains "+" or "/"
+	twice [3]func(string) string   // for each number of bytes before the inner encoding
+	url   [3]func(string) string   // the same, with base64url inside
+	lines [][3]func(string) string // the same, with wrapped lines inside
 }
 
 var base64s = func() (all [3]encodings64) {
@@ -178,7 +177,7 @@ var base64s = func() (all [3]encodings64) {
 			e.url[outer] = func(s string) string { return base64At(toURL.Replace(e.once(s)), outer) }
 		}
 	}
-	for _, width := range []int{64, 76} { // of openssl, and of base64
+	for _, width := range []int{64, 76} { // the widths of openssl and of base64
 		var lines [3]func(string) string
 		for outer := range lines {
 			lines[outer] = func(s string) string { return base64At(wrapped(base64At(s, 0), width), outer) }
@@ -208,14 +207,14 @@ func base64Forms(part string, add func(encode func(string) string)) {
 	}
 }
 
-// base64At encodes s as it appears behind offset other bytes, and keeps those
-// characters only that hold bits of s alone.
+// base64At returns the base64 encoding of s after offset other bytes. It returns only the
+// characters that contain no bits of other bytes.
 func base64At(s string, offset int) string {
 	from, to := (8*offset+5)/6, 8*(offset+len(s))/6
 	return base64.RawStdEncoding.EncodeToString(append(make([]byte, offset), s...))[from:to]
 }
 
-// wrapped returns s in lines of that width, with line breaks between them.
+// wrapped returns s in lines of that width.
 func wrapped(s string, width int) string {
 	var b strings.Builder
 	for len(s) > width {

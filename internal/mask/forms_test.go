@@ -21,7 +21,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
-// awkward has all that any encoder escapes.
+// awkward contains all characters that an encoder escapes.
 const awkward = "pa<ss>&'w\"or\\d/+%20~!#$`(é)\u2028 {x}\tend=="
 
 // D07
@@ -110,8 +110,8 @@ func TestFormsOfStandardLibrary(t *testing.T) {
 	}
 }
 
-// Whatever subset of the unreserved characters an encoder encodes, with either kind
-// of digits. D07
+// An encoder may encode any subset of the unreserved characters, with either kind of digits.
+// D07
 func TestPercentEncodedUnreserved(t *testing.T) {
 	const secret = "eyJh-bGci_OiJ.FUzI~1NiJ9-x_y.z~0"
 	set := newSet(secret)
@@ -136,8 +136,8 @@ func TestPercentEncodedUnreserved(t *testing.T) {
 	}
 }
 
-// Base64 of base64, wherever the secret begins in the one and that in the other,
-// wrapped or not. D07
+// Base64 of base64, at every position of the secret in the inner text and of the inner text in
+// the outer, wrapped or not. D07
 func TestBase64Twice(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
 	for _, secret := range []string{"\xff\xfe~?" + randomText(r, 90), fakeJWT(r), "p&'" + randomText(r, 12) + "\"\\.", randomText(r, 8)} {
@@ -165,7 +165,7 @@ func TestBase64Twice(t *testing.T) {
 	}
 }
 
-// What base64 and openssl print, given to them again. D07
+// The output of base64 and openssl, encoded again by them. D07
 func TestBase64OfLines(t *testing.T) {
 	r := rand.New(rand.NewPCG(25, 26))
 	for _, secret := range []string{fakeJWT(r), randomText(r, 100), randomText(r, 57), randomText(r, 58)} {
@@ -185,7 +185,7 @@ func TestBase64OfLines(t *testing.T) {
 	}
 }
 
-// The set keeps only the beginning of a form that was not printed.
+// The set stores only the beginning of a form that was not printed.
 func TestFewBytesAreKept(t *testing.T) {
 	jwt := fakeJWT(rand.New(rand.NewPCG(27, 28)))
 	all, kept := mask.Sizes(jwt)
@@ -194,7 +194,7 @@ func TestFewBytesAreKept(t *testing.T) {
 	}
 }
 
-// Several writers meet the beginning of a form at once, and each masks it.
+// Several writers see the beginning of a form at once, and each masks it.
 func TestFormsAreCompletedForAllWriters(t *testing.T) {
 	r := rand.New(rand.NewPCG(29, 30))
 	secrets := canaries(r)
@@ -214,8 +214,8 @@ func TestFormsAreCompletedForAllWriters(t *testing.T) {
 	group.Wait()
 }
 
-// The beginning of a form that Flush has passed on does not keep the rest from
-// being masked, wherever it was cut.
+// If Flush has written the beginning of a form, the rest is still masked, wherever the form was
+// cut.
 func TestFlushInsideAForm(t *testing.T) {
 	const secret = "s3cr3t-of-somebody"
 	form := fmt.Sprintf("%x", secret)
@@ -236,12 +236,12 @@ func TestFlushInsideAForm(t *testing.T) {
 	}
 }
 
-// leftOf takes the line breaks out of out.
+// leftOf removes the line breaks from out.
 func leftOf(out string) string {
 	return strings.NewReplacer("\r", "", "\n", "").Replace(out)
 }
 
-// hasWindow says whether out has n bytes in a row of form.
+// hasWindow reports whether out contains n consecutive bytes of form.
 func hasWindow(out, form string, n int) bool {
 	for i := 0; i+n <= len(form); i++ {
 		if strings.Contains(out, form[i:i+n]) {
@@ -254,7 +254,7 @@ func hasWindow(out, form string, n int) bool {
 // D07
 func TestBase64AnywhereAndWrapped(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	secret := "\xff\xfe~?" + randomText(r, 90) // with digits in which base64 and base64url differ
+	secret := "\xff\xfe~?" + randomText(r, 90) // with characters in which base64 and base64url differ
 	set := newSet(secret)
 	for before := range 80 {
 		plain := randomText(r, before) + secret + randomText(r, 50)
@@ -284,11 +284,12 @@ func randomText(r *rand.Rand, n int) string {
 	return string(b)
 }
 
-// encoder returns s in some form as a step may print it, and that part of the form
-// which holds s alone, without line breaks.
+// encoder returns s in a form as a step may print it, and the part of the form that depends on
+// s alone, without line breaks.
 type encoder func(s string) (printed, core string)
 
-// encoders has a program's view of each form; it shares nothing with the package.
+// encoders returns an independent implementation of each form. It shares no code with the
+// package.
 func encoders() map[string]encoder {
 	whole := func(encode func(string) string) encoder {
 		return func(s string) (string, string) { return encode(s), encode(s) }
@@ -327,12 +328,12 @@ func encoders() map[string]encoder {
 func mustJSON(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // a string has always a JSON form
+		panic(err) // a string always has a JSON form
 	}
 	return string(b)
 }
 
-// canaries returns forty secrets: tokens, keys, passwords and the shortest there are.
+// canaries returns forty secrets: tokens, keys, passwords and the shortest possible ones.
 func canaries(r *rand.Rand) []string {
 	var all []string
 	for range 10 {
@@ -364,7 +365,7 @@ func TestNoCanaryReadable(t *testing.T) {
 					t.Errorf("a part of %q is readable in\n%s", core, out)
 				}
 			}
-			want := [2]int{len(cores), len(cores)} // nothing else is masked
+			want := [2]int{len(cores), len(cores)} // the text around the secrets is not masked
 			if got := [2]int{strings.Count(out, "***"), strings.Count(out, " done\n")}; got != want {
 				t.Errorf("masks and ends of lines = %v, want %v, in\n%s", got, want, out)
 			}
@@ -372,7 +373,7 @@ func TestNoCanaryReadable(t *testing.T) {
 	}
 }
 
-// D07: with thousands of secrets, the early and the late are found as one alone.
+// D07: among thousands of secrets, each is masked as if it were the only one.
 func TestManySecrets(t *testing.T) {
 	r := rand.New(rand.NewPCG(15, 16))
 	var set mask.Set
@@ -399,7 +400,7 @@ func TestManySecrets(t *testing.T) {
 	}
 }
 
-// jwtSegments returns payload and signature of a token, nothing of other texts.
+// jwtSegments returns the payload and the signature of a token, and nil for other texts.
 func jwtSegments(s string) []string {
 	all := strings.Split(s, ".")
 	if len(all) != 3 {
@@ -416,7 +417,7 @@ func TestHeaderOfJWTIsNotMasked(t *testing.T) {
 	for text, want := range map[string]string{
 		token:                  "***",
 		header + ".":           header + ".",
-		other:                  other, // agrees with token far into the payload
+		other:                  other, // equal to token far into the payload
 		token + "." + token:    "***.***",
 		token + token:          "***",
 		header + "." + token:   header + ".***",

@@ -16,9 +16,9 @@ var (
 	wrappedLine = regexp.MustCompile(`[A-Za-z0-9+/_.-]{48}\z`)
 )
 
-// reference masks text in the plainest way: it looks at the whole of it, searches
-// for each pattern at each place and marks what belongs to a match. What is certain
-// of its result, whatever comes after text, is what a Writer must have passed on.
+// reference masks text in the simplest way: it searches the whole text for each pattern at each
+// place, and marks all matches. certain is the part of the result that no later text can
+// change. A Writer must have written exactly that part.
 func reference(text string, secrets []string) (all, certain string) {
 	var folded []byte
 	var at []int // the index in text of each byte of folded
@@ -39,7 +39,7 @@ func reference(text string, secrets []string) (all, certain string) {
 	add(text[start:], start)
 
 	isMasked := make([]bool, len(text))
-	open := len(text) // where the first occurrence of a part of a pattern begins that may go on
+	open := len(text) // the beginning of the first partial match that may continue
 	for _, secret := range secrets {
 		for _, pattern := range mask.PatternsOf(secret) {
 			for i := range folded {
@@ -61,7 +61,7 @@ func reference(text string, secrets []string) (all, certain string) {
 	return masked(text, isMasked), masked(text[:open], isMasked)
 }
 
-// masked is text with stars for each range that is masked.
+// masked returns text with stars for each masked range.
 func masked(text string, isMasked []bool) string {
 	var out strings.Builder
 	for i := range len(text) {
@@ -74,7 +74,7 @@ func masked(text string, isMasked []bool) string {
 	return out.String()
 }
 
-// writeChunks writes text in pieces of the given sizes, again and again.
+// writeChunks writes text in pieces of the given sizes, which are used in turn.
 func writeChunks(t rapid.TB, set *mask.Set, text string, sizes []int) string {
 	t.Helper()
 	var out strings.Builder
@@ -100,8 +100,8 @@ func newSet(secrets ...string) *mask.Set {
 	return &set
 }
 
-// secretGenerator makes secrets that overlap with themselves and each other, and
-// some of many lines or with characters that are escaped.
+// secretGenerator makes secrets that overlap with themselves and each other, some with several
+// lines or with characters that are escaped.
 func secretGenerator() *rapid.Generator[string] {
 	return rapid.OneOf(
 		rapid.StringMatching(`[ab]{8,12}`),
@@ -114,8 +114,8 @@ func secretGenerator() *rapid.Generator[string] {
 	)
 }
 
-// textGenerator makes text in which forms of the secrets, parts of them and line
-// breaks at any place are frequent.
+// textGenerator makes text with many forms and parts of the secrets, and with line breaks at
+// random places.
 func textGenerator(secrets []string) *rapid.Generator[string] {
 	var patterns []string
 	for _, secret := range secrets {
@@ -139,7 +139,7 @@ func textGenerator(secrets []string) *rapid.Generator[string] {
 	return rapid.Map(rapid.SliceOfN(piece, 0, 12), func(pieces []string) string { return strings.Join(pieces, "") })
 }
 
-// wrap puts a line break behind every width bytes of s.
+// wrap puts a line break after every width bytes of s.
 func wrap(s string, width int, lineBreak string) string {
 	var b strings.Builder
 	for ; len(s) > width; s = s[width:] {
@@ -171,7 +171,7 @@ func TestMatchesReference(t *testing.T) {
 	})
 }
 
-// D07: after every write, all is passed on that is certain, and no more.
+// D07: after every write, the Writer has written everything that is certain, and no more.
 func TestHoldsBackAsReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.Map(secretGenerator(), strings.TrimSpace).

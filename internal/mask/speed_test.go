@@ -14,10 +14,11 @@ import (
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
-// BenchmarkSpeed reports, in megabytes per second of processor time, how fast
-// ordinary output is masked with a thousand tokens in the set, in writes of
-// several sizes, and output that looks much like tokens.
-// Run it alone: go test -run '^$' -bench Speed -benchtime 1x ./internal/mask
+// BenchmarkSpeed reports the speed of masking with a thousand tokens in the set, in megabytes
+// per second of processor time. It measures ordinary output in writes of several sizes, and
+// output that looks much like tokens. Run it alone:
+//
+//	go test -run '^$' -bench Speed -benchtime 1x ./internal/mask
 func BenchmarkSpeed(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	set := thousandTokens()
@@ -47,10 +48,10 @@ func BenchmarkSpeed(b *testing.B) {
 	}
 }
 
-// pieceSize is how much is written in one operation.
+// pieceSize is the number of bytes that one operation writes.
 const pieceSize = 64 << 10
 
-// inWrites writes text, over and over, in writes of that size.
+// inWrites writes text repeatedly, in writes of that size.
 func inWrites(b *testing.B, set *mask.Set, text []byte, kind string, size int) blocks.Candidate {
 	w, at := set.Writer(io.Discard), 0
 	return blocks.Candidate{Name: fmt.Sprintf("%s/%d", kind, size), Run: func(n int) {

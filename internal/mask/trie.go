@@ -6,14 +6,14 @@ import (
 	"math/bits"
 )
 
-// node is a node of a compressed trie. It is reached when all of key has been
-// seen; the edge to it is what key has beyond its parent's. An insertion may put a
-// new node between a node and its parent but never changes a key, so an open match
-// that has a node and the number of bytes seen stays valid.
+// node is a node of a compressed trie. The text up to the node is key. The edge to the node is
+// the part of key after the parent's key. An insertion may put a new node between a node and
+// its parent, but it never changes a key. So an open match, which consists of a node and the
+// number of matched bytes, stays valid.
 type node struct {
 	key   []byte
 	isEnd bool    // key is a pattern
-	short []form  // the patterns that begin with key, whose rest the trie lacks
+	short []form  // patterns that begin with key and whose rest is not yet in the trie
 	first []byte  // the first byte of the edge to each child
 	next  []*node // the children
 }
@@ -30,7 +30,7 @@ func (n *node) addChild(c *node) {
 	n.next = append(n.next, c)
 }
 
-// insert returns the node for key, below n, whose own key must be a prefix of it.
+// insert returns the node for key below n. n's own key must be a prefix of key.
 func (n *node) insert(key []byte) *node {
 	for len(n.key) < len(key) {
 		i := bytes.IndexByte(n.first, key[len(n.key)])
@@ -52,7 +52,7 @@ func (n *node) insert(key []byte) *node {
 	return n
 }
 
-// commonPrefix is the number of bytes in which a and b agree from the start.
+// commonPrefix returns the length of the longest common prefix of a and b.
 func commonPrefix(a, b []byte) int {
 	n := min(len(a), len(b))
 	i := 0

@@ -6,42 +6,41 @@ import (
 	"slices"
 )
 
-// A Writer passes what is written to it on to another writer, with all secrets of
-// its [Set] replaced by "***". Secrets that overlap or touch each other are
-// replaced together. The result does not depend on how the output is divided into
-// writes.
+// Writer copies its input to another writer and replaces all secrets of its [Set] by "***".
+// Secrets that overlap or touch are replaced together. The result does not depend on how the
+// output is divided into writes.
 //
-// It holds back the end of the output as long as that may be the start of a
-// secret, and no longer: a line that ends in ordinary text is passed on whole. (One
-// that ends in a long encoded text, such as a SHA-256, may lack its last characters
-// until more comes, since it may be wrapped. Whoever shows output to a waiting
-// person calls [Writer.Flush] when nothing has come for a while.)
+// A Writer holds back the end of the output only while it may be the start of a secret. A line
+// that ends in ordinary text is written completely. A line that ends in a long encoded text,
+// such as a SHA-256, may lack its last characters until more output comes, because the text may
+// be wrapped. A program that shows output to a waiting user calls [Writer.Flush] when no output
+// has come for a while.
 //
-// A Writer comes from [Set.Writer] and is for one goroutine at a time.
+// [Set.Writer] returns a Writer. A Writer is not safe for concurrent use.
 type Writer struct {
-	stream func() *stream // a func, so that no print verb shows what is held back
+	stream func() *stream // a func, so that no print verb shows the text that is held back
 }
 
-// errClosed answers a write after Close.
+// errClosed is the error of a write after Close.
 var errClosed = errors.New("mask: write to a closed Writer")
 
-// blockSize bounds what is worked on, and held in memory, at once.
+// blockSize limits the input that is processed, and held in memory, at once.
 const blockSize = 32 << 10
 
-// Writer returns a Writer that passes on to w.
+// Writer returns a Writer that writes to w.
 func (s *Set) Writer(w io.Writer) *Writer {
 	state := &stream{set: s, dst: w, maskedTo: -1}
 	return &Writer{func() *stream { return state }}
 }
 
-// Write masks p and passes on as much as is certain. An error is that of the
-// underlying writer; it lasts, since the output would have a gap.
+// Write masks p and writes as much as is certain. An error comes from the underlying writer.
+// All later calls return it too, because the output would have a gap.
 func (w *Writer) Write(p []byte) (int, error) {
 	s, n := w.stream(), 0
 	for n < len(p) && s.err == nil {
 		block := p[n:min(n+blockSize, len(p))]
 		s.take(block)
-		s.pass(s.settled())
+		s.pass(s.certainLength())
 		if s.err == nil {
 			n += len(block)
 		}
@@ -49,8 +48,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, s.err
 }
 
-// Flush passes on what is held back, though it may be the start of a secret. If the
-// rest of the secret follows after all, it is masked: only the start is readable.
+// Flush writes the text that is held back, although it may be the start of a secret. If the
+// rest of the secret follows, that rest is masked, and only the start is readable.
 func (w *Writer) Flush() error {
 	s := w.stream()
 	if s.err == nil {
@@ -60,7 +59,7 @@ func (w *Writer) Flush() error {
 	return s.err
 }
 
-// Close flushes. It does not close the underlying writer. A later Write fails.
+// Close calls Flush. It does not close the underlying writer. A later Write fails.
 func (w *Writer) Close() error {
 	s := w.stream()
 	if errors.Is(s.err, errClosed) {
@@ -73,38 +72,37 @@ func (w *Writer) Close() error {
 	return err
 }
 
-// stream is the state of a Writer. Indexes count from the first byte that has not
-// been passed on.
+// stream is the state of a Writer. Indexes count from the first byte that has not been written.
 type stream struct {
 	set     *Set
 	dst     io.Writer
 	err     error
 	version int // of the patterns that text has been compared with
 
-	raw  []byte // not passed on yet
+	raw  []byte // not written yet
 	fold folder
 	text []byte // raw, folded
-	cuts []cut  // where text lacks bytes of raw
+	cuts []cut  // places where text lacks bytes of raw
 
-	open     []match // those that go on beyond text, earliest first
+	open     []match // matches that may continue after text, earliest first
 	before   []match // open, before the last block
-	short    []*node // those in the text whose patterns have to be completed
-	scanned  int     // in text: a match that begins before it is open, found or none
-	found    []span  // of raw, to be masked
-	maskedTo int     // the end, in raw, of the range that was last masked; -1 if ordinary output came after it
+	short    []*node // nodes in the text whose patterns must be completed
+	scanned  int     // in text: all matches that begin before it have been followed
+	found    []span  // ranges of raw to mask
+	maskedTo int     // the end, in raw, of the last masked range; -1 if ordinary output followed it
 
 	out []byte // reused
 }
 
-// match is an occurrence of a pattern that is complete up to the end of the text.
+// match is an occurrence of a pattern that matches up to the end of the text.
 type match struct {
-	start int // in text; negative if its start had to be passed on
+	start int // in text; negative if its start has already been written
 	n     *node
 }
 
 type span struct{ start, end int }
 
-// take adds block to the text and finds what there is to mask in it.
+// take appends block to the text and finds the ranges to mask.
 func (s *stream) take(block []byte) {
 	old := len(s.text)
 	s.raw = append(s.raw, block...)
@@ -129,10 +127,9 @@ func (s *stream) complete() {
 	s.short = s.short[:0]
 }
 
-// find goes on with the open matches, for which text ended at old, and looks for
-// others.
+// find continues the open matches, for which the text ended at old, and looks for new ones.
 func (s *stream) find(old int) {
-	// A lock for the work in memory alone: the output is written without it.
+	// The lock covers only work in memory. The output is written without it.
 	s.set.mu.RLock()
 	defer s.set.mu.RUnlock()
 	if s.set.patterns == nil {
@@ -141,7 +138,7 @@ func (s *stream) find(old int) {
 	}
 	p := s.set.patterns()
 	if p.version != s.version {
-		// All that is held back is compared with the new patterns.
+		// Compare all text that is held back with the new patterns.
 		s.version = p.version
 		s.open = slices.DeleteFunc(s.open, func(m match) bool { return m.start >= 0 })
 		s.scanned = 0
@@ -154,9 +151,8 @@ func (s *stream) find(old int) {
 	s.scan(p)
 }
 
-// scan follows all matches that start in the text, up to a place near its end
-// at which a pattern may begin: how it goes on is cheaper to find out with the
-// next bytes.
+// scan follows all matches that start in the text. It stops near the end at a place where a
+// pattern may begin. With the next bytes, it is cheaper to find out how that place continues.
 func (s *stream) scan(p *patterns) {
 	i := p.filter.next(s.text, s.scanned)
 	for ; i+gram <= len(s.text); i = p.filter.next(s.text, i+1) {
@@ -168,7 +164,7 @@ func (s *stream) scan(p *patterns) {
 	s.scanned = i
 }
 
-// scanRest follows what scan has left, since the text is passed on now.
+// scanRest follows the matches that scan left for later, because the text is written now.
 func (s *stream) scanRest() {
 	s.set.mu.RLock()
 	defer s.set.mu.RUnlock()
@@ -177,7 +173,7 @@ func (s *stream) scanRest() {
 	}
 }
 
-// follow takes m, which is complete for its first done bytes, as far as text goes.
+// follow continues m, of which done bytes are matched, up to the end of the text.
 func (s *stream) follow(m match, done int) {
 	for m.start+done < len(s.text) {
 		if done == len(m.n.key) {
@@ -202,7 +198,7 @@ func (s *stream) follow(m match, done int) {
 	}
 }
 
-// rawIndex is the index in raw of the byte text[i].
+// rawIndex returns the index in raw of text[i].
 func (s *stream) rawIndex(i int) int {
 	if i < 0 {
 		return 0
@@ -210,7 +206,8 @@ func (s *stream) rawIndex(i int) int {
 	return i + s.shiftAt(i)
 }
 
-// shiftAt is the number of bytes of raw that text[:i] and the place before text[i] lack.
+// shiftAt returns the number of bytes of raw that were removed up to and directly before
+// text[i].
 func (s *stream) shiftAt(i int) int {
 	n, isExact := slices.BinarySearchFunc(s.cuts, i, func(c cut, i int) int { return c.at - i })
 	if isExact {
@@ -222,15 +219,15 @@ func (s *stream) shiftAt(i int) int {
 	return s.cuts[n-1].shift
 }
 
-// settled is the length of the text that no open match can change.
-func (s *stream) settled() int {
+// certainLength returns the length of the text that no open match can change.
+func (s *stream) certainLength() int {
 	if len(s.open) == 0 {
 		return s.scanned
 	}
-	return max(0, s.open[0].start) // before scanned
+	return max(0, s.open[0].start) // which is before scanned
 }
 
-// pass writes the first n bytes of text, masked, and forgets them.
+// pass masks the first n bytes of text, writes them and drops them.
 func (s *stream) pass(n int) {
 	shift := s.shiftAt(n)
 	s.maskUpTo(n + shift)
@@ -262,8 +259,8 @@ func (s *stream) pass(n int) {
 	s.out = s.out[:0]
 }
 
-// maskUpTo moves raw[:end] to out. Of a masked range that goes on beyond end only
-// the part before it counts as masked so far; maskedTo knows of the rest.
+// maskUpTo appends raw[:end] to out, masked. If a masked range continues after end, maskedTo
+// records its end.
 func (s *stream) maskUpTo(end int) {
 	slices.SortFunc(s.found, func(a, b span) int { return a.start - b.start })
 	used := 0

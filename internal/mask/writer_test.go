@@ -25,7 +25,7 @@ func TestHeldBack(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		writes []string
-		want   []string // what has come out after each write, and after Close
+		want   []string // the output after each write, and after Close
 	}{
 		{"ordinary line", []string{"ordinary line\n"}, []string{"ordinary line\n", "ordinary line\n"}},
 		{"start of the secret", []string{"a secret-", "value\nof two line", "s."}, []string{"a ", "a ", "a ***.", "a ***."}},
@@ -112,7 +112,7 @@ func TestLinesAreNotDelayed(t *testing.T) {
 	}
 }
 
-// A Writer that has seen output of a size needs no more memory for the next.
+// After a Writer has written some output, equal output needs no more memory.
 func TestWritesDoNotAllocate(t *testing.T) {
 	set, r := thousandTokens(), rand.New(rand.NewPCG(17, 18))
 	token := fakeJWT(r)
@@ -120,7 +120,7 @@ func TestWritesDoNotAllocate(t *testing.T) {
 	text := string(logText(r, 32<<10)) + token + wrap(base64.StdEncoding.EncodeToString([]byte(token)), 76, "\r\n") + token[:1000]
 	w := set.Writer(io.Discard)
 	for _, size := range []int{1, 100, 4 << 10} {
-		allocs := testing.AllocsPerRun(10, func() { // once more, before it counts
+		allocs := testing.AllocsPerRun(10, func() { // AllocsPerRun runs it once more, before it counts
 			for rest := []byte(text); len(rest) > 0; {
 				n := min(size, len(rest))
 				if _, err := w.Write(rest[:n]); err != nil {
@@ -129,7 +129,7 @@ func TestWritesDoNotAllocate(t *testing.T) {
 				rest = rest[n:]
 			}
 		})
-		if allocs > 1 { // []byte(text)
+		if allocs > 1 { // one for []byte(text)
 			t.Errorf("%d bytes in writes of %d: %v allocations, want none", len(text), size, allocs-1)
 		}
 	}
@@ -180,7 +180,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// limitedWriter takes n bytes and then fails with err, or if that is nil writes short.
+// limitedWriter accepts n bytes. Then it fails with err, or writes too few bytes if err is nil.
 type limitedWriter struct {
 	n   int
 	err error

@@ -1,15 +1,15 @@
-// Package near finds the known name that a misspelled one was probably meant to
-// be. It compares bytes.
+// Package near finds the known name that a misspelled name probably stands for. It compares
+// bytes.
 package near
 
 import "strings"
 
-// maxName is the length in bytes of the longest name that is compared. A longer
-// one is no misspelling, and the limit keeps the cost independent of the input.
+// maxName is the length in bytes of the longest name that is compared. A longer name is not a
+// misspelling, and the limit keeps the cost independent of the input.
 const maxName = 64
 
-// Distance returns how many bytes of a to insert, delete, replace, or swap with
-// their neighbour to get b. No byte is edited twice (this is the optimal string
+// Distance returns the number of edits that turn a into b. An edit inserts, deletes or replaces
+// one byte, or swaps two neighbours. No byte is edited twice (this is the optimal string
 // alignment distance).
 func Distance(a, b string) int {
 	before := make([]int, len(b)+1) // the row for a[:i-1]
@@ -35,23 +35,23 @@ func Distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Nearest returns the candidate with the smallest distance to name, the first in
-// byte order of several. It returns "" if there is no candidate, or if name has
-// more than 64 bytes.
+// Nearest returns the candidate with the smallest distance to name. Of several, it returns the
+// first in byte order. It returns "" if there is no candidate, or if name has more than 64
+// bytes.
 func Nearest(name string, candidates []string) string {
 	best, _ := nearest(name, candidates)
 	return best
 }
 
-// Misspelled returns the candidate that name is probably a misspelling of, or "".
-// The nearest candidate is returned if name differs from it
+// Misspelled returns the nearest candidate if name is probably a misspelling of it, and ""
+// otherwise. name is a misspelling if it differs from the candidate
 //
-//   - in the case of letters only;
-//   - by two neighbours that are swapped, if the candidate has three bytes or more;
+//   - only in the case of letters;
+//   - by two swapped neighbours, if the candidate has three bytes or more;
 //   - by one edit, if the candidate has four or five bytes;
 //   - by one or two edits, if the candidate has six bytes or more.
 //
-// Shorter names are too close to one another. A candidate itself is not misspelled.
+// Shorter names are too close to each other. A candidate itself is not a misspelling.
 func Misspelled(name string, candidates []string) string {
 	for _, c := range candidates {
 		if name == c {
@@ -80,7 +80,7 @@ func limit(name, known string) int {
 	return 0
 }
 
-// isSwapped reports whether both have the same bytes, in whatever order.
+// isSwapped reports whether a and b have the same bytes in any order.
 func isSwapped(a, b string) bool {
 	var counts [256]int
 	for i := range len(a) {

@@ -37,7 +37,7 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-// One edit more changes the distance by at most one.
+// One more edit changes the distance by at most one.
 func TestDistanceOfEdits(t *testing.T) {
 	t.Parallel()
 	name := rapid.StringMatching(`[ab]{0,8}`)

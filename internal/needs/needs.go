@@ -1,7 +1,7 @@
-// Package needs finds the programs of others that tests need. Where one is
-// missing, the test is skipped, and says which. Where the variable CI is set
-// that is a failure, unless OIDCTOKEN_ABSENT, a list separated by spaces, names
-// what could not be installed there.
+// Package needs finds third-party programs that tests need. If a program is missing, the test
+// is skipped with its name. If the environment variable CI is set, the test fails instead,
+// unless OIDCTOKEN_ABSENT contains the program. OIDCTOKEN_ABSENT is a list of programs that
+// could not be installed, separated by spaces.
 package needs
 
 import (
@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// Program returns the path of a program: from PATH, or else the last file that
-// one of the patterns (see [filepath.Glob]) finds.
-func Program(tb testing.TB, name string, elsewhere ...string) string {
+// Program returns the path of a program. It looks in PATH. Then it looks for files that match
+// one of the patterns (see [filepath.Glob]) and returns the last one.
+func Program(tb testing.TB, name string, patterns ...string) string {
 	tb.Helper()
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
-	for _, pattern := range elsewhere {
+	for _, pattern := range patterns {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			tb.Fatal(err)
@@ -33,11 +33,11 @@ func Program(tb testing.TB, name string, elsewhere ...string) string {
 	return ""
 }
 
-// Missing ends a test for which something is missing.
-func Missing(tb testing.TB, what, advice string) {
+// Missing skips or fails a test because program is not installed. advice tells how to get it.
+func Missing(tb testing.TB, program, advice string) {
 	tb.Helper()
-	if os.Getenv("CI") != "" && !slices.Contains(strings.Fields(os.Getenv("OIDCTOKEN_ABSENT")), what) {
-		tb.Fatalf("%s: not installed: %s", what, advice)
+	if os.Getenv("CI") != "" && !slices.Contains(strings.Fields(os.Getenv("OIDCTOKEN_ABSENT")), program) {
+		tb.Fatalf("%s: not installed: %s", program, advice)
 	}
-	tb.Skipf("%s: not installed: %s", what, advice)
+	tb.Skipf("%s: not installed: %s", program, advice)
 }

@@ -1,4 +1,4 @@
 package main
 
-// Report is report.
+// Report exports report to the tests.
 var Report = report

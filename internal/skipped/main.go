@@ -1,6 +1,6 @@
-// Skipped reads the output of go test -json and prints what go test prints,
-// followed by the tests that were skipped: why, how many, and how to run them.
-// go test alone says nothing of them.
+// Skipped reads the output of go test -json. It prints the output of go test, followed by the
+// number of skipped tests, the reasons, and how to run them. go test alone does not report
+// skipped tests.
 //
 //	go test -json work | go run ./internal/skipped
 //
@@ -35,24 +35,24 @@ func main() {
 type event struct {
 	Action  string
 	Package string
-	Test    string // "" for what the package says as a whole
+	Test    string // "" for an event of the whole package
 	Output  string
 }
 
-// name names a test.
+// name identifies a test.
 type name struct{ pkg, test string }
 
-// report copies what go test would print from r to w, and adds the skipped
-// tests. failed reports whether a test or a build failed.
+// report copies the output of go test from r to w and adds the skipped tests. failed reports
+// whether a test or a build failed.
 func report(r io.Reader, w io.Writer) (failed bool, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 16<<20)
-	said := make(map[name]*strings.Builder) // by tests that have not ended
+	outputs := make(map[name]*strings.Builder) // output of the tests that have not ended
 	reasons := make(map[string]int)
 	for lines.Scan() {
 		var e event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return false, fmt.Errorf("a line is not of go test -json: %.80q", lines.Text())
+			return false, fmt.Errorf("a line is not from go test -json: %.80q", lines.Text())
 		}
 		n := name{e.Package, e.Test}
 		switch e.Action {
@@ -65,25 +65,25 @@ func report(r io.Reader, w io.Writer) (failed bool, err error) {
 				}
 				continue
 			}
-			if said[n] == nil {
-				said[n] = new(strings.Builder)
+			if outputs[n] == nil {
+				outputs[n] = new(strings.Builder)
 			}
-			said[n].WriteString(e.Output)
+			outputs[n].WriteString(e.Output)
 		case "skip":
 			if e.Test != "" {
-				reasons[reasonOf(said[n])]++
+				reasons[reasonOf(outputs[n])]++
 			}
-			delete(said, n)
+			delete(outputs, n)
 		case "build-fail":
 			failed = true
 		case "fail":
 			failed = true
-			if said[n] != nil {
-				io.WriteString(w, said[n].String())
+			if outputs[n] != nil {
+				io.WriteString(w, outputs[n].String())
 			}
-			delete(said, n)
+			delete(outputs, n)
 		case "pass":
-			delete(said, n)
+			delete(outputs, n)
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -92,10 +92,10 @@ func report(r io.Reader, w io.Writer) (failed bool, err error) {
 	return failed, printSkipped(w, reasons)
 }
 
-// skipLine is the line by which a test says why it is skipped.
+// skipLine matches the line in which a test gives the reason for skipping.
 var skipLine = regexp.MustCompile(`^\s*[^\s:]+\.go:\d+: (.*)$`)
 
-// reasonOf returns why a test was skipped, from its output.
+// reasonOf returns the reason why a test was skipped, from its output.
 func reasonOf(output *strings.Builder) string {
 	if output == nil {
 		return "without a reason"
@@ -119,7 +119,7 @@ func printSkipped(w io.Writer, reasons map[string]int) error {
 		return err
 	}
 	fmt.Fprintf(w, "\n%d tests were skipped:\n\n", total)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) // Flush reports what could not be written
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) // Flush returns write errors
 	byCount := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
 		if reasons[a] != reasons[b] {
 			return reasons[b] - reasons[a]
@@ -132,6 +132,6 @@ func printSkipped(w io.Writer, reasons map[string]int) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "\nInstall what is missing, or run .ci/run, which installs it, and test again.")
+	_, err := fmt.Fprintln(w, "\nInstall the missing programs, or run .ci/run, which installs them, and run the tests again.")
 	return err
 }

@@ -42,7 +42,7 @@ func TestReport(t *testing.T) {
      2  gcloud: not installed: it is not in PATH
      1  aws: not installed: it is not in PATH
 
-Install what is missing, or run .ci/run, which installs it, and test again.
+Install the missing programs, or run .ci/run, which installs them, and run the tests again.
 `, false},
 		{"without a reason", `{"Action":"skip","Package":"p","Test":"TestE"}
 `, `
@@ -50,7 +50,7 @@ Install what is missing, or run .ci/run, which installs it, and test again.
 
      1  without a reason
 
-Install what is missing, or run .ci/run, which installs it, and test again.
+Install the missing programs, or run .ci/run, which installs them, and run the tests again.
 `, false},
 		{"a failure", `{"Action":"output","Package":"p","Test":"TestF","Output":"    x_test.go:3: wrong\n"}
 {"Action":"fail","Package":"p","Test":"TestF"}
@@ -76,7 +76,7 @@ Install what is missing, or run .ci/run, which installs it, and test again.
 
 func TestReportRefuses(t *testing.T) {
 	_, err := skipped.Report(strings.NewReader("ok  \tp\t0.1s\n"), new(strings.Builder))
-	const want = `a line is not of go test -json: "ok  \tp\t0.1s"`
+	const want = `a line is not from go test -json: "ok  \tp\t0.1s"`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

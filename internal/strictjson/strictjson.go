@@ -1,6 +1,6 @@
-// Package strictjson refuses JSON values that different readers may read
-// differently: with invalid UTF-8, or with a member name that occurs twice (RFC
-// 7515, section 10.12; RFC 8259, sections 4 and 8).
+// Package strictjson refuses JSON values that two readers may read differently: values with
+// invalid UTF-8, or with a member name that occurs twice (RFC 7515, section 10.12; RFC 8259,
+// sections 4 and 8).
 package strictjson
 
 import (
@@ -11,16 +11,15 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may be nested.
+// MaxDepth is the number of levels to which arrays and objects may be nested.
 const MaxDepth = 64
 
-// Check returns why value, a JSON value that [json.Marshal] returned, is refused,
-// as words that follow the value's name. It returns "" when value is good.
+// Check checks value, a JSON value that [json.Marshal] returned. It returns the reason why it
+// refuses value, as a phrase that follows the value's name. It returns "" if it accepts value.
 //
-// json.Marshal writes invalid UTF-8 of a Go string as the escape \ufffd, and the
-// character U+FFFD itself as its three bytes. So Check takes the character and
-// refuses the escape. Member names are compared after their escapes are decoded,
-// and with letter case.
+// json.Marshal writes invalid UTF-8 of a Go string as the escape \ufffd, but the character
+// U+FFFD as its three bytes. So Check accepts the character and refuses the escape. Check
+// decodes the escapes in member names before it compares them, and case matters.
 func Check(value []byte) (reason string) {
 	if !utf8.Valid(value) {
 		return "is not valid UTF-8"
@@ -31,8 +30,7 @@ func Check(value []byte) (reason string) {
 	return checkNames(value)
 }
 
-// checkEscapes checks the escapes of all strings. Outside strings, JSON has no
-// backslash.
+// checkEscapes checks the escapes of all strings. JSON has no backslash outside strings.
 func checkEscapes(value []byte) (reason string) {
 	for {
 		i := bytes.IndexByte(value, '\\')
@@ -42,7 +40,7 @@ func checkEscapes(value []byte) (reason string) {
 		value = value[i:]
 		r, ok := unit(value)
 		switch {
-		case !ok: // of one character, such as \n or \\
+		case !ok: // an escape of one character, such as \n or \\
 			value = value[min(2, len(value)):]
 			continue
 		case r == utf8.RuneError:
@@ -58,8 +56,7 @@ func checkEscapes(value []byte) (reason string) {
 	}
 }
 
-// unit returns the UTF-16 code unit of an escape such as \u00e9 that text begins
-// with.
+// unit returns the UTF-16 code unit of an escape such as \u00e9 at the beginning of text.
 func unit(text []byte) (r rune, ok bool) {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return 0, false
@@ -68,13 +65,13 @@ func unit(text []byte) (r rune, ok bool) {
 	return rune(n), err == nil
 }
 
-// checkNames looks for names that occur twice in an object.
+// checkNames looks for a name that occurs twice in an object.
 func checkNames(value []byte) (reason string) {
 	decoder := json.NewDecoder(bytes.NewReader(value))
-	decoder.UseNumber() // a number of any size
+	decoder.UseNumber() // accepts numbers of any size
 	var open []map[string]bool
 	var names map[string]bool // of the innermost object; nil in an array
-	isName := false           // the next string is one
+	isName := false           // the next string is a member name
 	for {
 		token, err := decoder.Token()
 		if err != nil {

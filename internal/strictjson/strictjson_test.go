@@ -83,8 +83,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// What Check takes, encoding/json reads without a loss, so writing it again gives
-// the same value.
+// encoding/json reads every value that Check accepts without a loss, so Check also accepts the
+// value that it writes again.
 func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{`{"a":1,"\u0061":2}`, `"\ud83d\ude00"`, `"\ud800"`, "\"\xff\"", `[[{"":null}]]`, `"\\ufffd"`, "\"\uFFFD\""} {
 		f.Add([]byte(seed))
@@ -96,7 +96,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		var v any
 		if json.Unmarshal(value, &v) != nil {
-			return // a number that is too large
+			return // a number is too large
 		}
 		again, err := json.Marshal(v)
 		if err != nil {
@@ -113,7 +113,7 @@ func FuzzCheck(f *testing.F) {
 
 var stringLiteral = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// members counts the members of all objects in v.
+// members returns the number of members of all objects in v.
 func members(v any) (n int) {
 	switch v := v.(type) {
 	case []any:
