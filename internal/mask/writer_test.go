@@ -56,15 +56,6 @@ func TestHeldBack(t *testing.T) {
 	}
 }
 
-func thousandTokens() *mask.Set {
-	r := rand.New(rand.NewPCG(1, 2))
-	var set mask.Set
-	for range 1000 {
-		set.Add(fakeJWT(r))
-	}
-	return &set
-}
-
 // D07
 func TestOrdinaryTextIsUnchanged(t *testing.T) {
 	set := thousandTokens()
@@ -178,21 +169,6 @@ func TestClose(t *testing.T) {
 	if diff := cmp.Diff("secret-", out.String()); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}
-}
-
-// limitedWriter accepts n bytes. Then it fails with err, or writes too few bytes if err is nil.
-type limitedWriter struct {
-	n   int
-	err error
-}
-
-func (w *limitedWriter) Write(p []byte) (int, error) {
-	n := min(w.n, len(p))
-	w.n -= n
-	if n < len(p) {
-		return n, w.err
-	}
-	return n, nil
 }
 
 func TestErrorsLast(t *testing.T) {

@@ -74,32 +74,6 @@ func masked(text string, isMasked []bool) string {
 	return out.String()
 }
 
-// writeChunks writes text in pieces of the given sizes, which are used in turn.
-func writeChunks(t rapid.TB, set *mask.Set, text string, sizes []int) string {
-	t.Helper()
-	var out strings.Builder
-	w := set.Writer(&out)
-	for i := 0; len(text) > 0; i++ {
-		n := min(sizes[i%len(sizes)], len(text))
-		if got, err := w.Write([]byte(text[:n])); err != nil || got != n {
-			t.Fatalf("Write = %d, %v, want %d, nil", got, err, n)
-		}
-		text = text[n:]
-	}
-	if err := w.Close(); err != nil {
-		t.Fatalf("Close = %v", err)
-	}
-	return out.String()
-}
-
-func newSet(secrets ...string) *mask.Set {
-	var set mask.Set
-	for _, secret := range secrets {
-		set.Add(secret)
-	}
-	return &set
-}
-
 // secretGenerator makes secrets that overlap with themselves and each other, some with several
 // lines or with characters that are escaped.
 func secretGenerator() *rapid.Generator[string] {
@@ -137,15 +111,6 @@ func textGenerator(secrets []string) *rapid.Generator[string] {
 		return p
 	})
 	return rapid.Map(rapid.SliceOfN(piece, 0, 12), func(pieces []string) string { return strings.Join(pieces, "") })
-}
-
-// wrap puts a line break after every width bytes of s.
-func wrap(s string, width int, lineBreak string) string {
-	var b strings.Builder
-	for ; len(s) > width; s = s[width:] {
-		b.WriteString(s[:width] + lineBreak)
-	}
-	return b.String() + s
 }
 
 // D07
