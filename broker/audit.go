@@ -27,7 +27,8 @@ type Event struct {
 	// requested the connector's default and the default is unknown.
 	Audience string
 	// TokenID and KeyID are the "jti" and the "kid" of the JWT that was exchanged or delivered,
-	// as in the ID and KeyID of oidctoken.Event. If an exchange was retried, they belong to the last try. They are empty if there was no JWT.
+	// as in the ID and KeyID of oidctoken.Event. If an exchange was retried, they belong to the
+	// last try. They are empty if there was no JWT.
 	TokenID, KeyID string
 	// SessionName is the name of the session at the cloud. AWS shows it in CloudTrail as the
 	// RoleSessionName. It belongs to the exchange, to the delivered credential, or to the

@@ -34,7 +34,8 @@ type Config struct {
 	// does not exist, and removes the directories that crashed processes left in it. Several
 	// brokers of one machine may share it, in one process or in several: New does not touch the
 	// directories of living steps. It recognizes them by their locks (flock). If the file
-	// system or the operating system has no such locks, New removes nothing and logs the directories. Optional: without it, a step can have no files.
+	// system or the operating system has no such locks, New removes nothing and logs the
+	// directories. Optional: without it, a step can have no files.
 	Dir string
 
 	// Logger receives failures to renew credentials and files, with the step's secrets masked.

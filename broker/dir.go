@@ -57,9 +57,9 @@ func (s *Step) open() (dir string, root *os.Root, err error) {
 	return s.dir, s.own.Root, nil
 }
 
-// has reports whether something exists at path in the step's directory. It returns false if
-// another directory has replaced the one that was opened. A link at that place does not count
-// as a replacement.
+// has reports whether something exists at path in the step's directory. It returns false if the
+// directory has vanished, or if another directory has replaced it. A link in its place does not
+// count as a replacement.
 func (s *Step) has(path string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

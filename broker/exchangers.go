@@ -48,7 +48,8 @@ func (x *exchangers) of(key ConnectorKey, c *Connector, limit int) (_ *Connector
 	return c, known
 }
 
-// is reports whether a credential of last is valid for c. It trusts the host's Version, but also compares the parts that must not change without a new Version.
+// is reports whether a credential of last is valid for c. It trusts the host's Version, but
+// also compares the parts that must not change without a new Version.
 func (last current) is(c *Connector) bool {
 	if last.version != c.Version || reflect.TypeOf(last.exchanger) != reflect.TypeOf(c.Exchanger) || last.exchanger.Audience() != c.Exchanger.Audience() {
 		return false
