@@ -7,7 +7,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -77,18 +76,18 @@ type Broker struct {
 	steps  map[*Step]struct{} // the steps that are not closed
 }
 
-// New checks c and creates or sweeps c.Dir. It fails if a required field is missing, if a
-// connector of a ConnectorMap cannot work (a *[ConnectorError]), or if Dir is not absolute or
-// not private. An existing Dir must belong to this user and be closed to all others (mode
-// 0700).
+// New checks c and creates or sweeps c.Dir. It fails if a field of c is missing or wrong (a
+// *[oidctoken.ConfigError]), if a connector of a ConnectorMap cannot work (a
+// *[ConnectorError]), or if Dir is not private. An existing Dir must belong to this user and be
+// closed to all others (mode 0700).
 func New(c Config) (*Broker, error) {
 	switch {
 	case c.Issuer == nil:
-		return nil, errors.New("broker: Config.Issuer is required")
+		return nil, configError("Config.Issuer", "is required")
 	case c.Connectors == nil:
-		return nil, errors.New("broker: Config.Connectors is required")
+		return nil, configError("Config.Connectors", "is required")
 	case c.Dir != "" && !filepath.IsAbs(c.Dir):
-		return nil, errors.New("broker: Config.Dir is not absolute")
+		return nil, configError("Config.Dir", "is not absolute")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -115,6 +114,11 @@ func New(c Config) (*Broker, error) {
 	b.tokens = oidctoken.NewCache(c.Issuer, oidctoken.CacheConfig{MaxEntries: c.MaxEntries})
 	b.credentials = exchange.NewCache(exchange.CacheConfig{MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes, Now: now, Observe: b.observe})
 	return b, nil
+}
+
+// configError returns an error for a field of Config or StepConfig.
+func configError(field, reason string) *oidctoken.ConfigError {
+	return &oidctoken.ConfigError{Package: "broker", Field: field, Reason: reason}
 }
 
 // Purge drops the credentials of a connector at once. A host calls it after it has changed or

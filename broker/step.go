@@ -88,14 +88,14 @@ type Step struct {
 }
 
 // NewStep returns a step with that configuration. It mints nothing, writes nothing and does not
-// call the issuer's policy. The caller must close the step. NewStep fails with ErrClosed after
-// Broker.Close.
+// call the issuer's policy. The caller must close the step. NewStep fails with a
+// *[oidctoken.ConfigError] if a field of c is wrong, and with ErrClosed after Broker.Close.
 func (b *Broker) NewStep(c StepConfig) (*Step, error) {
 	if c.Scope.Account.ID == "" {
-		return nil, errors.New("broker: StepConfig.Scope.Account is required")
+		return nil, configError("StepConfig.Scope.Account", "is required")
 	}
 	if c.Scope.Audience != "" || c.Scope.Profile != nil || c.Scope.Connector != nil {
-		return nil, errors.New("broker: StepConfig.Scope has an Audience, a Profile or a Connector, which only connectors may set")
+		return nil, configError("StepConfig.Scope", "has an Audience, a Profile or a Connector, which only connectors may set")
 	}
 	s := &Step{
 		broker: b,
