@@ -126,7 +126,7 @@ func (q quote) unit(s string) (n, skip int, end bool) {
 
 func isEscapable(c byte) bool { return c == '\\' || c == '"' || c == '\'' }
 
-// operators are in an order in which no operator is preceded by a prefix of it.
+// operators lists the operators. A longer operator stands before its prefixes.
 var operators = [...]string{"==", "!=", "&&", "||", "!", "+", "?", ":", "(", ")", ",", ".", "[", "]"}
 
 // next reads the token at pos.

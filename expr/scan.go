@@ -126,8 +126,7 @@ func (s *scanner) openExpression(d *delimiter) *fault {
 	return nil
 }
 
-// push opens f. In the frame around it, f stands behind the last dot, so that dot no longer
-// counts.
+// push opens f. It resets afterDot and start of the frame around f, because f follows them.
 func (s *scanner) push(f frame) {
 	if n := len(s.stack); n > 0 {
 		s.stack[n-1].afterDot = false
