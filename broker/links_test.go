@@ -63,7 +63,7 @@ func TestStepsLinks(t *testing.T) {
 					t.Fatal(err)
 				}
 				if _, err := step.WriteFile(t.Context(), tt.link+"/new", "new"); err == nil {
-					t.Error("a new file is written behind the link")
+					t.Error("a new file was written through the link")
 				}
 				time.Sleep(50 * time.Minute) // the files were renewed
 				synctest.Wait()

@@ -155,10 +155,10 @@ func TestDirectoryReplacedByALink(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if _, err := step.WriteFile(t.Context(), "access", access); err == nil {
-			t.Error("a file is written again behind the link")
+			t.Error("a file was written again through the link")
 		}
 		if _, err := step.WriteFile(t.Context(), "new", "text"); err == nil {
-			t.Error("a new file is written behind the link")
+			t.Error("a new file was written through the link")
 		}
 		if left := list(t, outside); len(left) != 0 {
 			t.Errorf("outside is %v", left)

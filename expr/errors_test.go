@@ -60,14 +60,14 @@ func TestTextAtFault(t *testing.T) {
 		{"unknown root of a call", `<+path.join(pipeline.x())>`, 13, "pipeline.x", `unknown root "pipeline"`},
 		{"bare getValue further on", `<+stage.variables.yes ? secrets.getValue("c") : "">`, 25, "secrets.getValue", "has to be an expression of its own"},
 		{"in the branch not chosen", `<+true ? "" : secrets.getjwt("c")>`, 15, "secrets.getjwt", "unknown function"},
-		{"behind an or that stops", `<+true || stage.nothing>`, 11, "stage.nothing", "unknown variable"},
+		{"after an or that stops", `<+true || stage.nothing>`, 11, "stage.nothing", "unknown variable"},
 
 		// Arity.
 		{"too few arguments", `<+secrets.getJWT()>`, 3, "secrets.getJWT", "takes 1 to 2 arguments, has 0"},
 		{"too many arguments", `<+secrets.getJWT("a", "b", "c")>`, 3, "secrets.getJWT", "takes 1 to 2 arguments, has 3"},
 		{"exactly one argument", `<+secrets.getAWSCredentials().sessionToken>`, 3, "secrets.getAWSCredentials", "takes 1 argument, has 0"},
 		{"exactly two arguments", `<+path.pair("a")>`, 3, "path.pair", "takes 2 arguments, has 1"},
-		{"an argument to none", `<+path.hostile("x")>`, 3, "path.hostile", "takes no arguments, has 1"},
+		{"an argument to a function without arguments", `<+path.hostile("x")>`, 3, "path.hostile", "takes no arguments, has 1"},
 		{"arity of concat", `<+"a".concat("b", "c")>`, 7, "concat", "takes 1 argument, has 2"},
 
 		// Grammar.
@@ -86,9 +86,9 @@ func TestTextAtFault(t *testing.T) {
 		{"no colon", `<+stage.name ? "a">`, 19, "stage.name", `expected ":", found end of the expression`},
 		{"no closing parenthesis", `<+path.join("a" "b")>`, 17, "path.join", `expected ")", found string`},
 		{"trailing comma", `<+path.join("a",)>`, 17, "path.join", `expected a value, found ")"`},
-		{"name behind a name", `<+path.join("a") stage>`, 18, "path.join", `unexpected name "stage"`},
+		{"name after a name", `<+path.join("a") stage>`, 18, "path.join", `unexpected name "stage"`},
 		{"trailing dot", `<+stage.name.>`, 14, "stage.name", "expected a name, found end of the expression"},
-		{"no name behind a dot", `<+path.join("a")."b">`, 18, "path.join", "expected a name, found string"},
+		{"no name after a dot", `<+path.join("a")."b">`, 18, "path.join", "expected a name, found string"},
 		{"name out of expressions", `<+stage.<+stage.name>>`, 9, "stage", `expected a name, found "<+"`},
 		{"open bracket", `<+path.join("a")[1>`, 19, "path.join", `expected "]"`},
 		{"index of a string", `<+path.join("a")[1]>`, 17, "", "a string has no index"},
@@ -129,8 +129,8 @@ func TestErrorPosition(t *testing.T) {
 		{"empty lines", "\n\n\n", 4, 1},
 		{"UTF-8", "日本\né☃", 2, 6},
 		{"invalid UTF-8", "\xff\xfe", 1, 3},
-		{"behind an expression over lines", "<+unknown\n>  ", 2, 4},
-		{"behind a result with lines", "<+'a\nb'>", 2, 4},
+		{"after an expression over lines", "<+unknown\n>  ", 2, 4},
+		{"after a result with lines", "<+'a\nb'>", 2, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -176,7 +176,7 @@ func TestForgedPlaceholders(t *testing.T) {
 		{"in the branch not chosen", `<+true ? "" : "@">`, "", 1, 16},
 		{"the word", `a oidctoken-placeholder b`, "", 1, 3},
 		{"in a value", "\n\nab<+user.v>", "x@", 3, 3},
-		{"in a value behind a call", `<+secrets.getJWT("c")>  <+user.v>`, "@", 1, 25},
+		{"in a value after a call", `<+secrets.getJWT("c")>  <+user.v>`, "@", 1, 25},
 		{"in a value before a call", ` <+user.v><+secrets.getJWT("c")>`, "@", 1, 2},
 		{"in a value beside a call", `<+'a<+secrets.getJWT("c")><+user.v>'>`, "@", 1, 1},
 		{"in a value that is an argument", `<+secrets.getJWT(<+user.v>)>`, "@", 1, 3},
@@ -186,7 +186,7 @@ func TestForgedPlaceholders(t *testing.T) {
 		{"in pieces", `<+user.v>a<+user.v>`, "ceholder oidctoken-pl", 1, 1},
 		{"open before a call", `<+user.v><+secrets.getJWT("c")>`, "oidctoken-placeholder.v1.AAAA", 1, 1},
 		{"closed by a call", `<+user.v><+secrets.getJWT("c")>`, "oidctoken-placeholder.v1.AAAA.", 1, 1},
-		{"goes on behind a call", `<+secrets.getJWT("c")><+user.v>`, ".v1.AAAA.oidctoken-placeholder", 1, 23},
+		{"continues after a call", `<+secrets.getJWT("c")><+user.v>`, ".v1.AAAA.oidctoken-placeholder", 1, 23},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -89,14 +89,14 @@ func TestCopiedPlaceholders(t *testing.T) {
 		name, text   string
 		line, column int
 	}{
-		{"behind the others", planned + " " + a, 3, 2},
-		{"behind itself", a + a + "\n" + b, 1, len(a) + 1},
+		{"after the others", planned + " " + a, 3, 2},
+		{"after itself", a + a + "\n" + b, 1, len(a) + 1},
 		{"swapped", b + "\n" + a, 1, 1},
 		{"in place of another", a + "\n" + a, 2, 1},
 		{"the first left out", "\n" + b, 2, 1},
 		{"of another plan of the text", a + "\n" + b2, 2, 1},
 		{"with another plan of the text", planned + again, 3, 1},
-		{"of another plan, behind", planned + b2, 3, 1},
+		{"of another plan, after", planned + b2, 3, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -63,7 +63,7 @@ func TestNearest(t *testing.T) {
 		candidates []string
 		want       string
 	}{
-		{"none", "a", nil, ""},
+		{"no candidate", "a", nil, ""},
 		{"of one", "zzz", []string{"abc"}, "abc"},
 		{"the least", "stge", []string{"step", "stage", "secrets"}, "stage"},
 		{"the first in byte order", "a", []string{"az", "ax", "ay"}, "ax"},

@@ -29,7 +29,7 @@ func TestReport(t *testing.T) {
 		name, input, want string
 		failed            bool
 	}{
-		{"none", pass, "ok  \tp\t0.1s\n\nNo test was skipped.\n", false},
+		{"no skipped test", pass, "ok  \tp\t0.1s\n\nNo test was skipped.\n", false},
 		{"nothing at all", "", "\nNo test was skipped.\n", false},
 		{"a package without tests", `{"Action":"output","Package":"p","Output":"?   \tp\t[no test files]\n"}
 {"Action":"skip","Package":"p"}
