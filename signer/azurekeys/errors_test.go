@@ -180,7 +180,7 @@ func TestOtherTransport(t *testing.T) {
 func TestGuardTimeout(t *testing.T) {
 	s := start(t)
 	v := s.add(vaultURL, "tokens", "EC", "P-256", "sign")
-	guard := signer.NewGuard(signer.Limits{Timeout: 100 * time.Millisecond})
+	guard := signer.NewGuard(signer.Limits{Timeout: 2 * time.Second})
 	guarded := must(azurekeys.New(t.Context(), s.client(vaultURL, s), v.kid(), guard))
 	s.fault = func(_ string, _ http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()

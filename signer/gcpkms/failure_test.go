@@ -200,7 +200,7 @@ func (r roundTripper) RoundTrip(*http.Request) (*http.Response, error) {
 func TestSignTimeout(t *testing.T) {
 	s := newStandin()
 	service, version := serve(t, s), s.add("k", "EC_SIGN_P256_SHA256").name
-	kms := newSigner(t, service, version, signer.NewGuard(signer.Limits{Timeout: 50 * time.Millisecond}))
+	kms := newSigner(t, service, version, signer.NewGuard(signer.Limits{Timeout: 2 * time.Second}))
 	s.set(func() {
 		s.fault = func(op string, w http.ResponseWriter, r *http.Request) bool {
 			<-r.Context().Done() // it never answers

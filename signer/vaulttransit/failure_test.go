@@ -265,7 +265,7 @@ func TestDeadline(t *testing.T) {
 	v := startVault(t)
 	v.addKey("ci", "ecdsa-p256")
 	patient := newSigner(t, v, "ci", 1)
-	hasty, err := vaulttransit.New(t.Context(), v.client(), "ci", 1, signer.NewGuard(signer.Limits{Timeout: 200 * time.Millisecond}))
+	hasty, err := vaulttransit.New(t.Context(), v.client(), "ci", 1, signer.NewGuard(signer.Limits{Timeout: 2 * time.Second}))
 	if err != nil {
 		t.Fatal(err)
 	}
