@@ -122,29 +122,29 @@ const (
 func (c *Config) check() error {
 	role, reason := parseRole(c.RoleARN)
 	if reason != "" {
-		return &ConfigError{"RoleARN", reason}
+		return configError("RoleARN", reason)
 	}
 	if reason := checkRegion(c.Region, role.partition); reason != "" {
-		return &ConfigError{"Region", reason}
+		return configError("Region", reason)
 	}
 	if c.Endpoint != "" {
 		if reason := checkEndpoint(c.Endpoint); reason != "" {
-			return &ConfigError{"Endpoint", reason}
+			return configError("Endpoint", reason)
 		}
 	}
 	switch {
 	case len(c.Audience) > maxAudience:
-		return &ConfigError{"Audience", "is longer than 255 characters"}
+		return configError("Audience", "is longer than 255 characters")
 	case !consists(c.Audience, visible):
-		return &ConfigError{"Audience", "is not printable ASCII without spaces"}
+		return configError("Audience", "is not printable ASCII without spaces")
 	case c.Lifetime%time.Second != 0:
-		return &ConfigError{"Lifetime", "is not in whole seconds"}
+		return configError("Lifetime", "is not in whole seconds")
 	case c.Lifetime != 0 && (c.Lifetime < minLifetime || c.Lifetime > maxLifetime):
-		return &ConfigError{"Lifetime", "is not between 15 minutes and 12 hours"}
+		return configError("Lifetime", "is not between 15 minutes and 12 hours")
 	case c.Timeout < 0:
-		return &ConfigError{"Timeout", "is negative"}
+		return configError("Timeout", "is negative")
 	case c.Budget < 0:
-		return &ConfigError{"Budget", "is negative"}
+		return configError("Budget", "is negative")
 	}
 	if err := c.checkPolicies(role); err != nil {
 		return err
@@ -155,19 +155,19 @@ func (c *Config) check() error {
 func (c *Config) checkPolicies(role arn) error {
 	if c.SessionPolicy != "" {
 		if reason := checkPolicy(c.SessionPolicy); reason != "" {
-			return &ConfigError{"SessionPolicy", reason}
+			return configError("SessionPolicy", reason)
 		}
 	}
 	if len(c.PolicyARNs) > maxPolicyARNs {
-		return &ConfigError{"PolicyARNs", "has more than 10"}
+		return configError("PolicyARNs", "has more than 10")
 	}
 	for i, s := range c.PolicyARNs {
 		policy, ok := parseARN(s)
 		switch {
 		case !ok || !strings.HasPrefix(policy.resource, "policy/"):
-			return &ConfigError{indexed("PolicyARNs", i), "is not arn:PARTITION:iam::ACCOUNT:policy/NAME"}
+			return configError(indexed("PolicyARNs", i), "is not arn:PARTITION:iam::ACCOUNT:policy/NAME")
 		case policy.partition != role.partition || policy.account != role.account && policy.account != "aws":
-			return &ConfigError{indexed("PolicyARNs", i), "is of neither RoleARN's account nor AWS"}
+			return configError(indexed("PolicyARNs", i), "is of neither RoleARN's account nor AWS")
 		}
 	}
 	return nil
@@ -175,7 +175,7 @@ func (c *Config) checkPolicies(role arn) error {
 
 func (c *Config) checkClaims() error {
 	if len(c.SessionTags) > maxSessionTags {
-		return &ConfigError{"SessionTags", "has more than 50"}
+		return configError("SessionTags", "has more than 50")
 	}
 	for i, name := range c.SessionTags {
 		reason := checkClaim(name)
@@ -188,33 +188,33 @@ func (c *Config) checkClaims() error {
 			}
 		}
 		if reason != "" {
-			return &ConfigError{indexed("SessionTags", i), reason}
+			return configError(indexed("SessionTags", i), reason)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.UnfitTags)) {
 		field := fmt.Sprintf("UnfitTags[%.128q]", name)
 		switch {
 		case !slices.Contains(c.SessionTags, name):
-			return &ConfigError{field, "is not one of SessionTags"}
+			return configError(field, "is not one of SessionTags")
 		case c.UnfitTags[name] > UnfitEncode:
-			return &ConfigError{field, notUnfit}
+			return configError(field, notUnfit)
 		}
 	}
 	for i, key := range c.TransitiveTagKeys {
 		switch {
 		case !slices.Contains(c.SessionTags, key):
-			return &ConfigError{indexed("TransitiveTagKeys", i), "is not one of SessionTags"}
+			return configError(indexed("TransitiveTagKeys", i), "is not one of SessionTags")
 		case slices.Contains(c.TransitiveTagKeys[:i], key):
-			return &ConfigError{indexed("TransitiveTagKeys", i), "is named before"}
+			return configError(indexed("TransitiveTagKeys", i), "is named before")
 		}
 	}
 	if c.SourceIdentity != "" {
 		if reason := checkClaim(c.SourceIdentity); reason != "" {
-			return &ConfigError{"SourceIdentity", reason}
+			return configError("SourceIdentity", reason)
 		}
 	}
 	if c.UnfitSourceIdentity > UnfitEncode {
-		return &ConfigError{"UnfitSourceIdentity", notUnfit}
+		return configError("UnfitSourceIdentity", notUnfit)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ const (
 // must therefore be the directory of one step execution and of no other.
 func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 	if reason := checkPath(dir); reason != "" {
-		return nil, &ConfigError{"dir", reason}
+		return nil, configError("dir", reason)
 	}
 	return e.SessionBundle(dir, tokenFile, exchange.SessionName("oidctoken", filepath.Clean(dir)))
 }
@@ -32,7 +32,7 @@ func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 // AWS_SHARED_CREDENTIALS_FILE lead to files below dir that name the Region and
 // nothing else, so that no profile of the machine takes part, and
 // AWS_EC2_METADATA_DISABLED keeps SDKs that cannot assume the role from turning
-// to the machine's own. It fails with a [*ConfigError].
+// to the machine's own. It fails with a [*oidctoken.ConfigError].
 //
 // The environment must have none of AWS_ACCESS_KEY_ID, AWS_PROFILE and
 // AWS_DEFAULT_PROFILE besides: they win.
@@ -49,17 +49,17 @@ func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 func (e *Exchanger) SessionBundle(dir, tokenFile, sessionName string) (*exchange.Bundle, error) {
 	for _, p := range []struct{ field, path string }{{"dir", dir}, {"tokenFile", tokenFile}} {
 		if reason := checkPath(p.path); reason != "" {
-			return nil, &ConfigError{p.field, reason}
+			return nil, configError(p.field, reason)
 		}
 	}
 	const lost = "would not apply, because a web identity file cannot name it: deliver credentials through a loopback endpoint instead"
 	switch {
 	case !isName(sessionName):
-		return nil, &ConfigError{"sessionName", "is not of 2 to 64 letters, digits and _+=,.@-"}
+		return nil, configError("sessionName", "is not of 2 to 64 letters, digits and _+=,.@-")
 	case e.config.SessionPolicy != "":
-		return nil, &ConfigError{"SessionPolicy", lost}
+		return nil, configError("SessionPolicy", lost)
 	case len(e.config.PolicyARNs) > 0:
-		return nil, &ConfigError{"PolicyARNs", lost}
+		return nil, configError("PolicyARNs", lost)
 	}
 	b := e.bundle(dir)
 	b.Env["AWS_WEB_IDENTITY_TOKEN_FILE"] = tokenFile
@@ -95,17 +95,17 @@ func (e *Exchanger) bundle(dir string) *exchange.Bundle {
 // AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE,
 // and those of [Exchanger.SessionBundle] that do not belong to a web identity.
 // Here the Exchanger makes the session: with its Lifetime, SessionPolicy and
-// PolicyARNs. It fails with a [*ConfigError].
+// PolicyARNs. It fails with a [*oidctoken.ConfigError].
 //
 // The environment must have none of AWS_ACCESS_KEY_ID, AWS_PROFILE,
 // AWS_DEFAULT_PROFILE, AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN besides:
 // they win.
 func (e *Exchanger) EndpointBundle(dir string, endpoint exchange.Endpoint) (*exchange.Bundle, error) {
 	if reason := checkPath(dir); reason != "" {
-		return nil, &ConfigError{"dir", reason}
+		return nil, configError("dir", reason)
 	}
 	if endpoint.CredentialsURL == "" || endpoint.Authorization == nil {
-		return nil, &ConfigError{"Endpoint", "has no CredentialsURL or no Authorization"}
+		return nil, configError("Endpoint", "has no CredentialsURL or no Authorization")
 	}
 	b := e.bundle(dir)
 	b.Files[authorizationName] = []byte(endpoint.Authorization()) // no line break: clients send it as it is
@@ -129,11 +129,11 @@ func checkPath(s string) (reason string) {
 }
 
 // CredentialProcess returns what a program prints that an SDK runs as its
-// credential_process: a secret, and the caller's. It fails with a [*ConfigError]
+// credential_process: a secret, and the caller's. It fails with a [*oidctoken.ConfigError]
 // if c is not a credential of an [Exchanger] of this package.
 func CredentialProcess(c *exchange.Credential) ([]byte, error) {
 	if reason := checkCredential(c); reason != "" {
-		return nil, &ConfigError{"Credential", reason}
+		return nil, configError("Credential", reason)
 	}
 	return json.Marshal(struct {
 		Version         int
@@ -149,11 +149,11 @@ func CredentialProcess(c *exchange.Credential) ([]byte, error) {
 // the one that AWS_CONTAINER_CREDENTIALS_FULL_URI leads SDKs to: a secret, and
 // the caller's. It is served as application/json. The credential should have
 // more than 15 minutes left: below that, boto3 asks anew at every call. It fails
-// with a [*ConfigError] if c is not a credential of an [Exchanger] of this
+// with a [*oidctoken.ConfigError] if c is not a credential of an [Exchanger] of this
 // package.
 func ContainerCredentials(c *exchange.Credential) ([]byte, error) {
 	if reason := checkCredential(c); reason != "" {
-		return nil, &ConfigError{"Credential", reason}
+		return nil, configError("Credential", reason)
 	}
 	return json.Marshal(struct {
 		AccessKeyID     string `json:"AccessKeyId"`

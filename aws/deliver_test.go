@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
 )
@@ -78,10 +79,10 @@ func TestEndpointBundle(t *testing.T) {
 	for _, tt := range []struct {
 		name, dir string
 		endpoint  exchange.Endpoint
-		want      aws.ConfigError
+		want      oidctoken.ConfigError
 	}{
-		{"relative directory", "aws", endpoint, aws.ConfigError{"dir", "is not an absolute path"}},
-		{"no endpoint", "/run", exchange.Endpoint{}, aws.ConfigError{"Endpoint", "has no CredentialsURL or no Authorization"}},
+		{"relative directory", "aws", endpoint, oidctoken.ConfigError{Package: "aws", Field: "dir", Reason: "is not an absolute path"}},
+		{"no endpoint", "/run", exchange.Endpoint{}, oidctoken.ConfigError{Package: "aws", Field: "Endpoint", Reason: "has no CredentialsURL or no Authorization"}},
 	} {
 		_, err := e.EndpointBundle(tt.dir, tt.endpoint)
 		if diff := cmp.Diff(&tt.want, configError(err)); diff != "" {
@@ -96,18 +97,18 @@ func TestBundleRefuses(t *testing.T) {
 		name             string
 		config           aws.Config
 		dir, file, named string
-		want             aws.ConfigError
+		want             oidctoken.ConfigError
 	}{
-		{"no directory", aws.Config{}, "", "/run/step/jwt", sessionName, aws.ConfigError{"dir", "is required"}},
-		{"relative directory", aws.Config{}, "aws", "/run/step/jwt", sessionName, aws.ConfigError{"dir", "is not an absolute path"}},
-		{"directory with a line break", aws.Config{}, "/run/a\nb", "/run/step/jwt", sessionName, aws.ConfigError{"dir", "has a control character"}},
-		{"no file", aws.Config{}, "/run/step", "", sessionName, aws.ConfigError{"tokenFile", "is required"}},
-		{"relative file", aws.Config{}, "/run/step", "jwt", sessionName, aws.ConfigError{"tokenFile", "is not an absolute path"}},
-		{"file with NUL", aws.Config{}, "/run/step", "/run/\x00", sessionName, aws.ConfigError{"tokenFile", "has a control character"}},
-		{"no session name", aws.Config{}, "/run/step", "/run/step/jwt", "", aws.ConfigError{"sessionName", "is not of 2 to 64 letters, digits and _+=,.@-"}},
-		{"session policy", aws.Config{SessionPolicy: "{}"}, "/run/step", "/run/step/jwt", sessionName, aws.ConfigError{"SessionPolicy", lost}},
+		{"no directory", aws.Config{}, "", "/run/step/jwt", sessionName, oidctoken.ConfigError{Package: "aws", Field: "dir", Reason: "is required"}},
+		{"relative directory", aws.Config{}, "aws", "/run/step/jwt", sessionName, oidctoken.ConfigError{Package: "aws", Field: "dir", Reason: "is not an absolute path"}},
+		{"directory with a line break", aws.Config{}, "/run/a\nb", "/run/step/jwt", sessionName, oidctoken.ConfigError{Package: "aws", Field: "dir", Reason: "has a control character"}},
+		{"no file", aws.Config{}, "/run/step", "", sessionName, oidctoken.ConfigError{Package: "aws", Field: "tokenFile", Reason: "is required"}},
+		{"relative file", aws.Config{}, "/run/step", "jwt", sessionName, oidctoken.ConfigError{Package: "aws", Field: "tokenFile", Reason: "is not an absolute path"}},
+		{"file with NUL", aws.Config{}, "/run/step", "/run/\x00", sessionName, oidctoken.ConfigError{Package: "aws", Field: "tokenFile", Reason: "has a control character"}},
+		{"no session name", aws.Config{}, "/run/step", "/run/step/jwt", "", oidctoken.ConfigError{Package: "aws", Field: "sessionName", Reason: "is not of 2 to 64 letters, digits and _+=,.@-"}},
+		{"session policy", aws.Config{SessionPolicy: "{}"}, "/run/step", "/run/step/jwt", sessionName, oidctoken.ConfigError{Package: "aws", Field: "SessionPolicy", Reason: lost}},
 		{"managed policy", aws.Config{PolicyARNs: []string{"arn:aws:iam::aws:policy/ReadOnlyAccess"}}, "/run/step", "/run/step/jwt", sessionName,
-			aws.ConfigError{"PolicyARNs", lost}},
+			oidctoken.ConfigError{Package: "aws", Field: "PolicyARNs", Reason: lost}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := newExchanger(t, nil, tt.config)
@@ -194,7 +195,7 @@ func TestCredentialFormatsRefuse(t *testing.T) {
 		{"no expiry", exchange.NewCredential(time.Time{}, all), "has no expiry"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			want := &aws.ConfigError{"Credential", tt.want}
+			want := &oidctoken.ConfigError{Package: "aws", Field: "Credential", Reason: tt.want}
 			for name, format := range map[string]func(*exchange.Credential) ([]byte, error){
 				"CredentialProcess": aws.CredentialProcess, "ContainerCredentials": aws.ContainerCredentials,
 			} {

@@ -23,7 +23,11 @@
 // protocols answer by which they fetch credentials. The nested module awscreds
 // serves Go programs.
 //
-// Whatever can be known to be wrong before a request is a [*ConfigError], what
-// STS refuses is an [*exchange.Error] whose Hint says what to change. No error
-// holds a part of a JWT or of a credential.
+// A setting or an argument that cannot work is refused before any request, with
+// an [*oidctoken.ConfigError]. Its Field is a field of [Config], such as
+// "RoleARN" or "PolicyARNs[1]", a field of an exchange.Request, such as
+// "Request.SessionName", or the name of a parameter.
+//
+// A refusal by STS is an [*exchange.Error], whose Hint says what to change. No
+// error holds a part of a JWT or of a credential.
 package aws

@@ -10,22 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// ConfigError says which of the host's values cannot work with AWS, and why. No
-// request was made with it.
-type ConfigError struct {
-	// Field is that of a [Config], such as "RoleARN" or "PolicyARNs[1]", one of
-	// an exchange.Request, such as "Request.SessionName", or the name of a
-	// parameter.
-	Field  string
-	Reason string // continues the field's name, such as "is required"
+// configError reports a setting or an argument that cannot work.
+func configError(field, reason string) *oidctoken.ConfigError {
+	return &oidctoken.ConfigError{Package: "aws", Field: field, Reason: reason}
 }
-
-// Error never repeats the value at fault: it may be anything.
-func (e *ConfigError) Error() string { return "aws: " + e.Field + " " + e.Reason }
 
 const (
 	provider = "aws"

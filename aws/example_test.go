@@ -101,7 +101,7 @@ func (p *platform) exchanger() *aws.Exchanger {
 
 func ExampleNew() {
 	_, err := aws.New(aws.Config{RoleARN: "arn:aws:iam::123456789012:role/deployer", Region: "cn-north-1"})
-	var wrong *aws.ConfigError
+	var wrong *oidctoken.ConfigError
 	fmt.Println(errors.As(err, &wrong), wrong.Field)
 	fmt.Println(err)
 	// Output:

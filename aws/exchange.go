@@ -35,7 +35,7 @@ var (
 )
 
 // New returns an Exchanger for c, of which it keeps a copy. It makes no
-// request. It fails with a [*ConfigError].
+// request. It fails with a [*oidctoken.ConfigError].
 func New(c Config) (*Exchanger, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -72,19 +72,19 @@ func (e *Exchanger) Cloud() string { return "aws" }
 // since a key may be too new for AWS, unless they name an error of the
 // configuration or of a clock. ExpiredTokenException is retried once.
 //
-// It fails with a [*ConfigError] when r, or the JWT that r.Subject returned,
+// It fails with a [*oidctoken.ConfigError] when r, or the JWT that r.Subject returned,
 // is one that AWS would refuse; with the error of r.Subject as it is; with one
 // that wraps that of ctx; or with an [*exchange.Error].
 func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
 	switch {
 	case r.Subject == nil:
-		return nil, &ConfigError{"Request.Subject", "is required"}
+		return nil, configError("Request.Subject", "is required")
 	case r.SessionName == "":
-		return nil, &ConfigError{"Request.SessionName", "is required: make one for the execution, as SessionName does"}
+		return nil, configError("Request.SessionName", "is required: make one for the execution, as SessionName does")
 	case !isName(r.SessionName):
-		return nil, &ConfigError{"Request.SessionName", "is not of 2 to 64 letters, digits and _+=,.@-"}
+		return nil, configError("Request.SessionName", "is not of 2 to 64 letters, digits and _+=,.@-")
 	case len(r.Scopes) > 0:
-		return nil, &ConfigError{"Request.Scopes", "is not empty, and AWS has no OAuth scopes: use Config.SessionPolicy"}
+		return nil, configError("Request.Scopes", "is not empty, and AWS has no OAuth scopes: use Config.SessionPolicy")
 	}
 	var s session
 	call := e.client.Call()
@@ -114,7 +114,7 @@ func (e *Exchanger) assume(ctx context.Context, call *tokenhttp.Call, r exchange
 	// What AWS would refuse is the host's to know at once, and is not sent.
 	j, reason := e.checkJWT(text)
 	if reason != "" {
-		return session{}, &ConfigError{"Request.Subject", reason}
+		return session{}, configError("Request.Subject", reason)
 	}
 	call.Hide(text)
 	asked := e.config.Now()

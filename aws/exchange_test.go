@@ -123,18 +123,18 @@ func TestExchangeRefusesRequest(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		give exchange.Request
-		want aws.ConfigError
+		want oidctoken.ConfigError
 	}{
-		{"no subject", exchange.Request{SessionName: sessionName}, aws.ConfigError{"Request.Subject", "is required"}},
+		{"no subject", exchange.Request{SessionName: sessionName}, oidctoken.ConfigError{Package: "aws", Field: "Request.Subject", Reason: "is required"}},
 		{"no session name", exchange.Request{Subject: subject},
-			aws.ConfigError{"Request.SessionName", "is required: make one for the execution, as SessionName does"}},
-		{"short session name", exchange.Request{Subject: subject, SessionName: "a"}, aws.ConfigError{"Request.SessionName", notName}},
-		{"long session name", exchange.Request{Subject: subject, SessionName: strings.Repeat("a", 65)}, aws.ConfigError{"Request.SessionName", notName}},
-		{"colon", exchange.Request{Subject: subject, SessionName: "account/acme:org"}, aws.ConfigError{"Request.SessionName", notName}},
-		{"umlaut", exchange.Request{Subject: subject, SessionName: "Zoë"}, aws.ConfigError{"Request.SessionName", notName}},
-		{"line break", exchange.Request{Subject: subject, SessionName: "acme\n"}, aws.ConfigError{"Request.SessionName", notName}},
+			oidctoken.ConfigError{Package: "aws", Field: "Request.SessionName", Reason: "is required: make one for the execution, as SessionName does"}},
+		{"short session name", exchange.Request{Subject: subject, SessionName: "a"}, oidctoken.ConfigError{Package: "aws", Field: "Request.SessionName", Reason: notName}},
+		{"long session name", exchange.Request{Subject: subject, SessionName: strings.Repeat("a", 65)}, oidctoken.ConfigError{Package: "aws", Field: "Request.SessionName", Reason: notName}},
+		{"colon", exchange.Request{Subject: subject, SessionName: "account/acme:org"}, oidctoken.ConfigError{Package: "aws", Field: "Request.SessionName", Reason: notName}},
+		{"umlaut", exchange.Request{Subject: subject, SessionName: "Zoë"}, oidctoken.ConfigError{Package: "aws", Field: "Request.SessionName", Reason: notName}},
+		{"line break", exchange.Request{Subject: subject, SessionName: "acme\n"}, oidctoken.ConfigError{Package: "aws", Field: "Request.SessionName", Reason: notName}},
 		{"scopes", exchange.Request{Subject: subject, SessionName: sessionName, Scopes: []string{"s3"}},
-			aws.ConfigError{"Request.Scopes", "is not empty, and AWS has no OAuth scopes: use Config.SessionPolicy"}},
+			oidctoken.ConfigError{Package: "aws", Field: "Request.Scopes", Reason: "is not empty, and AWS has no OAuth scopes: use Config.SessionPolicy"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &sts{answers: []answer{good(time.Now().Add(time.Hour))}}
@@ -220,7 +220,7 @@ func TestExchangeRefusesJWT(t *testing.T) {
 					sent, err = tt.give(ctx, audience)
 					return sent, err
 				}})
-			if diff := cmp.Diff(&aws.ConfigError{"Request.Subject", tt.want}, configError(err)); diff != "" {
+			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "aws", Field: "Request.Subject", Reason: tt.want}, configError(err)); diff != "" {
 				t.Errorf("Exchange (-want +got):\n%s", diff)
 			}
 			if n := len(s.asked()); n != 0 {

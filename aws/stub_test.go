@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
 )
@@ -227,8 +228,8 @@ func exchangeError(t *testing.T, e *aws.Exchanger, r exchange.Request) error {
 }
 
 // configError is err as one, or nil.
-func configError(err error) *aws.ConfigError {
-	var e *aws.ConfigError
+func configError(err error) *oidctoken.ConfigError {
+	var e *oidctoken.ConfigError
 	errors.As(err, &e)
 	return e
 }

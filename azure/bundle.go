@@ -14,7 +14,7 @@ const configDir = "azure"
 // AZURE_AUTHORITY_HOST for the Azure SDKs (WorkloadIdentityCredential, which
 // DefaultAzureCredential tries, too); ARM_USE_OIDC, ARM_OIDC_TOKEN_FILE_PATH,
 // ARM_CLIENT_ID and ARM_TENANT_ID for Terraform's providers, and, in a national
-// cloud, ARM_ENVIRONMENT. It fails with a [*ConfigError].
+// cloud, ARM_ENVIRONMENT. It fails with a [*oidctoken.ConfigError].
 //
 // AZURE_CONFIG_DIR is a directory below dir, since the Azure CLI keeps its login
 // there: in a shared one, a pipeline would find another's. The CLI reads none of
@@ -31,7 +31,7 @@ const configDir = "azure"
 func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 	for _, p := range []struct{ field, path string }{{"dir", dir}, {"tokenFile", tokenFile}} {
 		if reason := checkPath(p.path); reason != "" {
-			return nil, &ConfigError{p.field, reason}
+			return nil, configError(p.field, reason)
 		}
 	}
 	env := map[string]string{

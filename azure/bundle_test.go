@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
 )
@@ -66,19 +67,19 @@ func TestBundleRefuses(t *testing.T) {
 	const notText = "has a control character, or is not UTF-8"
 	for _, tt := range []struct {
 		name, dir, file string
-		want            azure.ConfigError
+		want            oidctoken.ConfigError
 	}{
-		{"no dir", "", "/jwt", azure.ConfigError{"dir", "is required"}},
-		{"relative dir", "step", "/jwt", azure.ConfigError{"dir", "is not an absolute path"}},
-		{"dir with line break", "/a\nb", "/jwt", azure.ConfigError{"dir", notText}},
-		{"no file", "/step", "", azure.ConfigError{"tokenFile", "is required"}},
-		{"relative file", "/step", "jwt", azure.ConfigError{"tokenFile", "is not an absolute path"}},
-		{"file with NUL", "/step", "/a\x00", azure.ConfigError{"tokenFile", notText}},
-		{"file that is not UTF-8", "/step", "/a\xff", azure.ConfigError{"tokenFile", notText}},
+		{"no dir", "", "/jwt", oidctoken.ConfigError{Package: "azure", Field: "dir", Reason: "is required"}},
+		{"relative dir", "step", "/jwt", oidctoken.ConfigError{Package: "azure", Field: "dir", Reason: "is not an absolute path"}},
+		{"dir with line break", "/a\nb", "/jwt", oidctoken.ConfigError{Package: "azure", Field: "dir", Reason: notText}},
+		{"no file", "/step", "", oidctoken.ConfigError{Package: "azure", Field: "tokenFile", Reason: "is required"}},
+		{"relative file", "/step", "jwt", oidctoken.ConfigError{Package: "azure", Field: "tokenFile", Reason: "is not an absolute path"}},
+		{"file with NUL", "/step", "/a\x00", oidctoken.ConfigError{Package: "azure", Field: "tokenFile", Reason: notText}},
+		{"file that is not UTF-8", "/step", "/a\xff", oidctoken.ConfigError{Package: "azure", Field: "tokenFile", Reason: notText}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b, err := newExchanger(t, http.NotFoundHandler(), azure.Config{}).Bundle(tt.dir, tt.file)
-			var got *azure.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" || b != nil {
 				t.Errorf("Bundle = %v (-want +got):\n%s", b, diff)

@@ -107,25 +107,25 @@ func (c *Config) cloud() cloud {
 func (c *Config) check() error {
 	switch {
 	case c.TenantID == "":
-		return &ConfigError{"TenantID", "is required"}
+		return configError("TenantID", "is required")
 	case !isGUID(c.TenantID) && !isDomain(c.TenantID):
-		return &ConfigError{"TenantID", "is neither the GUID nor a verified domain of a tenant"}
+		return configError("TenantID", "is neither the GUID nor a verified domain of a tenant")
 	case c.ClientID == "":
-		return &ConfigError{"ClientID", "is required"}
+		return configError("ClientID", "is required")
 	case !isGUID(c.ClientID):
-		return &ConfigError{"ClientID", "is not a GUID: it is the application (client) id, not a name or a URI"}
+		return configError("ClientID", "is not a GUID: it is the application (client) id, not a name or a URI")
 	case len(c.Audience) > maxValue:
-		return &ConfigError{"Audience", "is longer than 600 characters"}
+		return configError("Audience", "is longer than 600 characters")
 	case !consists(c.Audience, visible):
-		return &ConfigError{"Audience", "is not printable ASCII without spaces"}
+		return configError("Audience", "is not printable ASCII without spaces")
 	case c.Timeout < 0:
-		return &ConfigError{"Timeout", "is negative"}
+		return configError("Timeout", "is negative")
 	case c.Budget < 0:
-		return &ConfigError{"Budget", "is negative"}
+		return configError("Budget", "is negative")
 	}
 	if c.AuthorityHost != "" {
 		if reason := checkAuthorityHost(c.AuthorityHost); reason != "" {
-			return &ConfigError{"AuthorityHost", reason}
+			return configError("AuthorityHost", reason)
 		}
 	}
 	return checkScopes("Scopes", c.Scopes)
@@ -180,11 +180,11 @@ func checkAuthorityHost(s string) (reason string) {
 func checkScopes(field string, scopes []string) error {
 	for i, s := range scopes {
 		if resource, ok := strings.CutSuffix(s, defaultScope); !ok || resource == "" || !consists(s, scopeByte) {
-			return &ConfigError{field + "[" + strconv.Itoa(i) + "]", "is not RESOURCE/.default"}
+			return configError(field+"["+strconv.Itoa(i)+"]", "is not RESOURCE/.default")
 		}
 	}
 	if len(scopes) > 1 {
-		return &ConfigError{field, "has more than one: a token is for one resource"}
+		return configError(field, "has more than one: a token is for one resource")
 	}
 	return nil
 }

@@ -27,56 +27,56 @@ func TestNewRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*azure.Config)
-		want   azure.ConfigError
+		want   oidctoken.ConfigError
 	}{
-		{"no tenant", func(c *azure.Config) { c.TenantID = "" }, azure.ConfigError{"TenantID", "is required"}},
-		{"common", func(c *azure.Config) { c.TenantID = "common" }, azure.ConfigError{"TenantID", notTenant}},
-		{"organizations", func(c *azure.Config) { c.TenantID = "organizations" }, azure.ConfigError{"TenantID", notTenant}},
-		{"tenant in braces", func(c *azure.Config) { c.TenantID = "{" + tenant + "}" }, azure.ConfigError{"TenantID", notTenant}},
-		{"tenant without dashes", func(c *azure.Config) { c.TenantID = strings.ReplaceAll(tenant, "-", "") }, azure.ConfigError{"TenantID", notTenant}},
-		{"tenant with a path", func(c *azure.Config) { c.TenantID = "acme.com/x" }, azure.ConfigError{"TenantID", notTenant}},
-		{"tenant is dots", func(c *azure.Config) { c.TenantID = ".." }, azure.ConfigError{"TenantID", notTenant}},
-		{"tenant with a query", func(c *azure.Config) { c.TenantID = "acme.com?x" }, azure.ConfigError{"TenantID", notTenant}},
-		{"tenant with an escape", func(c *azure.Config) { c.TenantID = "acme%2ecom.x" }, azure.ConfigError{"TenantID", notTenant}},
-		{"tenant of dashes", func(c *azure.Config) { c.TenantID = "-acme.com" }, azure.ConfigError{"TenantID", notTenant}},
-		{"long label", func(c *azure.Config) { c.TenantID = strings.Repeat("a", 64) + ".com" }, azure.ConfigError{"TenantID", notTenant}},
-		{"long domain", func(c *azure.Config) { c.TenantID = strings.Repeat("abc.", 63) + "ab" }, azure.ConfigError{"TenantID", notTenant}},
-		{"no client", func(c *azure.Config) { c.ClientID = "" }, azure.ConfigError{"ClientID", "is required"}},
-		{"client is a URI", func(c *azure.Config) { c.ClientID = "api://" + client }, azure.ConfigError{"ClientID", notClient}},
-		{"client is no hex", func(c *azure.Config) { c.ClientID = strings.Replace(client, "a", "g", 1) }, azure.ConfigError{"ClientID", notClient}},
-		{"client with space", func(c *azure.Config) { c.ClientID = client + " " }, azure.ConfigError{"ClientID", notClient}},
-		{"client of other groups", func(c *azure.Config) { c.ClientID = "aaaaaaaaa-bbb-cccc-dddd-eeeeeeeeeeee" }, azure.ConfigError{"ClientID", notClient}},
+		{"no tenant", func(c *azure.Config) { c.TenantID = "" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: "is required"}},
+		{"common", func(c *azure.Config) { c.TenantID = "common" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"organizations", func(c *azure.Config) { c.TenantID = "organizations" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"tenant in braces", func(c *azure.Config) { c.TenantID = "{" + tenant + "}" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"tenant without dashes", func(c *azure.Config) { c.TenantID = strings.ReplaceAll(tenant, "-", "") }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"tenant with a path", func(c *azure.Config) { c.TenantID = "acme.com/x" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"tenant is dots", func(c *azure.Config) { c.TenantID = ".." }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"tenant with a query", func(c *azure.Config) { c.TenantID = "acme.com?x" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"tenant with an escape", func(c *azure.Config) { c.TenantID = "acme%2ecom.x" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"tenant of dashes", func(c *azure.Config) { c.TenantID = "-acme.com" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"long label", func(c *azure.Config) { c.TenantID = strings.Repeat("a", 64) + ".com" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"long domain", func(c *azure.Config) { c.TenantID = strings.Repeat("abc.", 63) + "ab" }, oidctoken.ConfigError{Package: "azure", Field: "TenantID", Reason: notTenant}},
+		{"no client", func(c *azure.Config) { c.ClientID = "" }, oidctoken.ConfigError{Package: "azure", Field: "ClientID", Reason: "is required"}},
+		{"client is a URI", func(c *azure.Config) { c.ClientID = "api://" + client }, oidctoken.ConfigError{Package: "azure", Field: "ClientID", Reason: notClient}},
+		{"client is no hex", func(c *azure.Config) { c.ClientID = strings.Replace(client, "a", "g", 1) }, oidctoken.ConfigError{Package: "azure", Field: "ClientID", Reason: notClient}},
+		{"client with space", func(c *azure.Config) { c.ClientID = client + " " }, oidctoken.ConfigError{Package: "azure", Field: "ClientID", Reason: notClient}},
+		{"client of other groups", func(c *azure.Config) { c.ClientID = "aaaaaaaaa-bbb-cccc-dddd-eeeeeeeeeeee" }, oidctoken.ConfigError{Package: "azure", Field: "ClientID", Reason: notClient}},
 
-		{"plain http", func(c *azure.Config) { c.AuthorityHost = "http://login.example.com" }, azure.ConfigError{"AuthorityHost", notLoopback}},
-		{"like loopback", func(c *azure.Config) { c.AuthorityHost = "http://127.0.0.1.example.com" }, azure.ConfigError{"AuthorityHost", notLoopback}},
-		{"only a host", func(c *azure.Config) { c.AuthorityHost = "login.microsoftonline.com" }, azure.ConfigError{"AuthorityHost", "is not https"}},
-		{"user", func(c *azure.Config) { c.AuthorityHost = "https://a@login.example.com" }, azure.ConfigError{"AuthorityHost", "holds user information"}},
+		{"plain http", func(c *azure.Config) { c.AuthorityHost = "http://login.example.com" }, oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: notLoopback}},
+		{"like loopback", func(c *azure.Config) { c.AuthorityHost = "http://127.0.0.1.example.com" }, oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: notLoopback}},
+		{"only a host", func(c *azure.Config) { c.AuthorityHost = "login.microsoftonline.com" }, oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: "is not https"}},
+		{"user", func(c *azure.Config) { c.AuthorityHost = "https://a@login.example.com" }, oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: "holds user information"}},
 		{"trailing dot", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com." },
-			azure.ConfigError{"AuthorityHost", "has a host that is neither a DNS name nor an address"}},
-		{"path", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com/" + tenant }, azure.ConfigError{"AuthorityHost", withPath}},
-		{"two slashes", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com//" }, azure.ConfigError{"AuthorityHost", withPath}},
-		{"query", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com?x" }, azure.ConfigError{"AuthorityHost", withPath}},
-		{"fragment", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com#x" }, azure.ConfigError{"AuthorityHost", "has a fragment"}},
-		{"line break", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com\n" }, azure.ConfigError{"AuthorityHost", "is not a URL"}},
+			oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: "has a host that is neither a DNS name nor an address"}},
+		{"path", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com/" + tenant }, oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: withPath}},
+		{"two slashes", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com//" }, oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: withPath}},
+		{"query", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com?x" }, oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: withPath}},
+		{"fragment", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com#x" }, oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: "has a fragment"}},
+		{"line break", func(c *azure.Config) { c.AuthorityHost = "https://login.microsoftonline.com\n" }, oidctoken.ConfigError{Package: "azure", Field: "AuthorityHost", Reason: "is not a URL"}},
 
-		{"scope without .default", func(c *azure.Config) { c.Scopes = []string{"https://vault.azure.net"} }, azure.ConfigError{"Scopes[0]", notDefault}},
-		{"scope without resource", func(c *azure.Config) { c.Scopes = []string{"/.default"} }, azure.ConfigError{"Scopes[0]", notDefault}},
-		{"two in one scope", func(c *azure.Config) { c.Scopes = []string{"a b/.default"} }, azure.ConfigError{"Scopes[0]", notDefault}},
-		{"quoted scope", func(c *azure.Config) { c.Scopes = []string{`"/.default`} }, azure.ConfigError{"Scopes[0]", notDefault}},
-		{"bad second scope", func(c *azure.Config) { c.Scopes = []string{armScope, "openid"} }, azure.ConfigError{"Scopes[1]", notDefault}},
+		{"scope without .default", func(c *azure.Config) { c.Scopes = []string{"https://vault.azure.net"} }, oidctoken.ConfigError{Package: "azure", Field: "Scopes[0]", Reason: notDefault}},
+		{"scope without resource", func(c *azure.Config) { c.Scopes = []string{"/.default"} }, oidctoken.ConfigError{Package: "azure", Field: "Scopes[0]", Reason: notDefault}},
+		{"two in one scope", func(c *azure.Config) { c.Scopes = []string{"a b/.default"} }, oidctoken.ConfigError{Package: "azure", Field: "Scopes[0]", Reason: notDefault}},
+		{"quoted scope", func(c *azure.Config) { c.Scopes = []string{`"/.default`} }, oidctoken.ConfigError{Package: "azure", Field: "Scopes[0]", Reason: notDefault}},
+		{"bad second scope", func(c *azure.Config) { c.Scopes = []string{armScope, "openid"} }, oidctoken.ConfigError{Package: "azure", Field: "Scopes[1]", Reason: notDefault}},
 		{"two scopes", func(c *azure.Config) { c.Scopes = []string{armScope, "https://vault.azure.net/.default"} },
-			azure.ConfigError{"Scopes", "has more than one: a token is for one resource"}},
-		{"long audience", func(c *azure.Config) { c.Audience = strings.Repeat("a", 601) }, azure.ConfigError{"Audience", "is longer than 600 characters"}},
-		{"audience with space", func(c *azure.Config) { c.Audience = "a b" }, azure.ConfigError{"Audience", notASCII}},
-		{"audience with umlaut", func(c *azure.Config) { c.Audience = "ä" }, azure.ConfigError{"Audience", notASCII}},
-		{"negative timeout", func(c *azure.Config) { c.Timeout = -1 }, azure.ConfigError{"Timeout", "is negative"}},
-		{"negative budget", func(c *azure.Config) { c.Budget = -1 }, azure.ConfigError{"Budget", "is negative"}},
+			oidctoken.ConfigError{Package: "azure", Field: "Scopes", Reason: "has more than one: a token is for one resource"}},
+		{"long audience", func(c *azure.Config) { c.Audience = strings.Repeat("a", 601) }, oidctoken.ConfigError{Package: "azure", Field: "Audience", Reason: "is longer than 600 characters"}},
+		{"audience with space", func(c *azure.Config) { c.Audience = "a b" }, oidctoken.ConfigError{Package: "azure", Field: "Audience", Reason: notASCII}},
+		{"audience with umlaut", func(c *azure.Config) { c.Audience = "ä" }, oidctoken.ConfigError{Package: "azure", Field: "Audience", Reason: notASCII}},
+		{"negative timeout", func(c *azure.Config) { c.Timeout = -1 }, oidctoken.ConfigError{Package: "azure", Field: "Timeout", Reason: "is negative"}},
+		{"negative budget", func(c *azure.Config) { c.Budget = -1 }, oidctoken.ConfigError{Package: "azure", Field: "Budget", Reason: "is negative"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := azure.Config{TenantID: tenant, ClientID: client}
 			tt.change(&c)
 			e, err := azure.New(c)
-			var got *azure.ConfigError
+			var got *oidctoken.ConfigError
 			if !errors.As(err, &got) || e != nil {
 				t.Fatalf("New = %v, %v; want no Exchanger and a *ConfigError", e, err)
 			}

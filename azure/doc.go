@@ -12,8 +12,12 @@
 // variables with which the Azure SDKs and Terraform trade JWTs by themselves.
 // The nested module azcred serves Go programs that use the Azure SDK.
 //
-// Whatever can be known to be wrong before a request is a [*ConfigError], what
-// Entra refuses is an [*exchange.Error] whose Hint says what to change. No error
-// holds a part of a JWT's text or of an access token; the issuer, subject and
-// audience that the JWT names are shown.
+// A setting or an argument that cannot work is refused before any request, with
+// an [*oidctoken.ConfigError]. Its Field is a field of [Config], such as
+// "TenantID" or "Scopes[0]", a field of an exchange.Request, such as
+// "Request.Scopes[0]", or the name of a parameter.
+//
+// A refusal by Entra is an [*exchange.Error], whose Hint says what to change. No
+// error holds a part of a JWT's text or of an access token. It may show the
+// issuer, the subject and the audience that the JWT names.
 package azure

@@ -11,21 +11,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// ConfigError says which of the host's values cannot work with Entra, and why.
-// No request was made with it.
-type ConfigError struct {
-	// Field is that of a [Config], such as "TenantID" or "Scopes[0]", one of an
-	// exchange.Request, such as "Request.Scopes[0]", or the name of a parameter.
-	Field  string
-	Reason string // continues the field's name, such as "is required"
+// configError reports a setting or an argument that cannot work.
+func configError(field, reason string) *oidctoken.ConfigError {
+	return &oidctoken.ConfigError{Package: "azure", Field: field, Reason: reason}
 }
-
-// Error never repeats the value at fault: it may be anything.
-func (e *ConfigError) Error() string { return "azure: " + e.Field + " " + e.Reason }
 
 var errTokenType = errors.New("token_type is not Bearer")
 

@@ -60,7 +60,7 @@ func newExample(c azure.Config, answers ...answer) *azure.Exchanger {
 
 func ExampleNew() {
 	_, err := azure.New(azure.Config{TenantID: "common", ClientID: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"})
-	var bad *azure.ConfigError
+	var bad *oidctoken.ConfigError
 	if errors.As(err, &bad) {
 		fmt.Println(bad.Field)
 	}

@@ -48,7 +48,7 @@ var (
 )
 
 // New returns an Exchanger for c, of which it keeps a copy. It makes no
-// request. It fails with a [*ConfigError].
+// request. It fails with a [*oidctoken.ConfigError].
 func New(c Config) (*Exchanger, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -97,18 +97,18 @@ func (e *Exchanger) Cloud() string { return "azure" }
 //
 // r.Scopes, if not nil, is one RESOURCE/.default. r.SessionName is not used.
 //
-// It fails with a [*ConfigError] when r, or the JWT that r.Subject returned, is
+// It fails with a [*oidctoken.ConfigError] when r, or the JWT that r.Subject returned, is
 // one that Entra would refuse; with the error of r.Subject as it is; with one
 // that wraps that of ctx; or with an [*exchange.Error].
 func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
 	scopes := r.Scopes
 	switch {
 	case r.Subject == nil:
-		return nil, &ConfigError{"Request.Subject", "is required"}
+		return nil, configError("Request.Subject", "is required")
 	case scopes == nil:
 		scopes = e.config.Scopes
 	case len(scopes) == 0:
-		return nil, &ConfigError{"Request.Scopes", "is empty, but not nil"}
+		return nil, configError("Request.Scopes", "is empty, but not nil")
 	}
 	if err := checkScopes("Request.Scopes", scopes); err != nil {
 		return nil, err
@@ -140,10 +140,10 @@ func (e *Exchanger) token(ctx context.Context, call *tokenhttp.Call, subject exc
 	// What Entra would refuse is the host's to know at once, and is not sent.
 	j, ok := decodeJWT(text)
 	if !ok {
-		return token{}, &ConfigError{"Request.Subject", "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp"}
+		return token{}, configError("Request.Subject", "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp")
 	}
 	if reason := j.check(e.config.Audience); reason != "" {
-		return token{}, &ConfigError{"Request.Subject", reason}
+		return token{}, configError("Request.Subject", reason)
 	}
 	call.Hide(text)
 	asked := e.config.Now()

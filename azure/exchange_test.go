@@ -107,18 +107,18 @@ func TestExchangeRefusesRequest(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		give exchange.Request
-		want azure.ConfigError
+		want oidctoken.ConfigError
 	}{
-		{"no subject", exchange.Request{}, azure.ConfigError{"Request.Subject", "is required"}},
-		{"no scopes", exchange.Request{Subject: good, Scopes: []string{}}, azure.ConfigError{"Request.Scopes", "is empty, but not nil"}},
-		{"bad scope", exchange.Request{Subject: good, Scopes: []string{"https://vault.azure.net"}}, azure.ConfigError{"Request.Scopes[0]", "is not RESOURCE/.default"}},
+		{"no subject", exchange.Request{}, oidctoken.ConfigError{Package: "azure", Field: "Request.Subject", Reason: "is required"}},
+		{"no scopes", exchange.Request{Subject: good, Scopes: []string{}}, oidctoken.ConfigError{Package: "azure", Field: "Request.Scopes", Reason: "is empty, but not nil"}},
+		{"bad scope", exchange.Request{Subject: good, Scopes: []string{"https://vault.azure.net"}}, oidctoken.ConfigError{Package: "azure", Field: "Request.Scopes[0]", Reason: "is not RESOURCE/.default"}},
 		{"two scopes", exchange.Request{Subject: good, Scopes: []string{"a/.default", "b/.default"}},
-			azure.ConfigError{"Request.Scopes", "has more than one: a token is for one resource"}},
+			oidctoken.ConfigError{Package: "azure", Field: "Request.Scopes", Reason: "has more than one: a token is for one resource"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stub := &entra{answers: []answer{granted("eyJ0.access")}}
 			err := exchangeError(t, newExchanger(t, stub, azure.Config{}), tt.give)
-			var got *azure.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Errorf("Exchange (-want +got):\n%s", diff)
@@ -200,9 +200,9 @@ func TestExchangeRefusesJWT(t *testing.T) {
 				sent, err = tt.give(ctx, audience)
 				return sent, err
 			}})
-			var got *azure.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
-			if diff := cmp.Diff(&azure.ConfigError{"Request.Subject", tt.want}, got); diff != "" {
+			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "azure", Field: "Request.Subject", Reason: tt.want}, got); diff != "" {
 				t.Errorf("Exchange (-want +got):\n%s", diff)
 			}
 			if n := len(stub.asked()); n != 0 {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
 )
@@ -68,7 +69,7 @@ func FuzzSubjectToken(f *testing.F) {
 		_, err := newExchanger(t, stub, azure.Config{}).Exchange(t.Context(), exchange.Request{
 			Subject: func(context.Context, string) (string, error) { return jwt, nil },
 		})
-		var refused *azure.ConfigError
+		var refused *oidctoken.ConfigError
 		switch {
 		case err == nil:
 			checkCall(t, stub.asked()[0], tokenURL, jwt, armScope)
@@ -91,7 +92,7 @@ func FuzzConfig(f *testing.F) {
 		stub := &entra{answers: []answer{granted("eyJ0.access")}}
 		e, err := azure.New(azure.Config{TenantID: tenant, ClientID: client, AuthorityHost: authority, Transport: inProcess{stub}})
 		if err != nil {
-			var refused *azure.ConfigError
+			var refused *oidctoken.ConfigError
 			if !errors.As(err, &refused) {
 				t.Fatalf("New: %v", err)
 			}

@@ -38,7 +38,7 @@ func (f tokenSource) Token() (*oauth2.Token, error) { return f() }
 // whose user trades them without this package: golang.org/x/oauth2 then follows
 // redirects and repeats answers in its errors. It asks subject for a JWT with
 // [Exchanger.Audience], checks it as Exchange does, and refuses with a
-// [*ConfigError] if the configuration names another provider or another type
+// [*oidctoken.ConfigError] if the configuration names another provider or another type
 // than a JWT. A nil subject is refused then, too.
 func (e *Exchanger) SubjectTokenSupplier(subject exchange.SubjectToken) externalaccount.SubjectTokenSupplier {
 	return subjectTokenSupplier{e, subject}
@@ -52,11 +52,11 @@ type subjectTokenSupplier struct {
 func (s subjectTokenSupplier) SubjectToken(ctx context.Context, o externalaccount.SupplierOptions) (string, error) {
 	switch {
 	case s.subject == nil:
-		return "", &ConfigError{"SubjectToken", "is required"}
+		return "", configError("SubjectToken", "is required")
 	case o.Audience != s.e.resource():
-		return "", &ConfigError{"SupplierOptions.Audience", "is not that of the Exchanger's provider"}
+		return "", configError("SupplierOptions.Audience", "is not that of the Exchanger's provider")
 	case o.SubjectTokenType != tokenTypeJWT && o.SubjectTokenType != tokenTypeID:
-		return "", &ConfigError{"SupplierOptions.SubjectTokenType", "is not that of a JWT"}
+		return "", configError("SupplierOptions.SubjectTokenType", "is not that of a JWT")
 	}
 	text, _, err := s.e.subjectToken(ctx, s.subject)
 	return text, err

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google/externalaccount"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
 )
@@ -119,17 +120,17 @@ func TestSubjectTokenSupplierRefuses(t *testing.T) {
 		name    string
 		subject exchange.SubjectToken
 		options externalaccount.SupplierOptions
-		want    gcp.ConfigError
+		want    oidctoken.ConfigError
 	}{
-		{"no subject", nil, good, gcp.ConfigError{"SubjectToken", "is required"}},
-		{"other provider", m.subject, other, gcp.ConfigError{"SupplierOptions.Audience", "is not that of the Exchanger's provider"}},
-		{"SAML", m.subject, saml, gcp.ConfigError{"SupplierOptions.SubjectTokenType", "is not that of a JWT"}},
+		{"no subject", nil, good, oidctoken.ConfigError{Package: "gcp", Field: "SubjectToken", Reason: "is required"}},
+		{"other provider", m.subject, other, oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.Audience", Reason: "is not that of the Exchanger's provider"}},
+		{"SAML", m.subject, saml, oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.SubjectTokenType", Reason: "is not that of a JWT"}},
 		{"bad JWT", (&minter{header: map[string]any{"alg": "PS256"}}).subject, good,
-			gcp.ConfigError{"SubjectToken", "returned a JWT that is signed with neither ES256 nor RS256"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "SubjectToken", Reason: "returned a JWT that is signed with neither ES256 nor RS256"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			jwt, err := e.SubjectTokenSupplier(tt.subject).SubjectToken(t.Context(), tt.options)
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" || jwt != "" {
 				t.Errorf("SubjectToken = %q (-want +got):\n%s", jwt, diff)

@@ -115,32 +115,32 @@ const (
 // check reports the first rule that c breaks.
 func (c *Config) check() error {
 	if reason := checkProvider(c.Provider); reason != "" {
-		return &ConfigError{"Provider", reason}
+		return configError("Provider", reason)
 	}
 	switch {
 	case len(c.Audience) > maxAudience:
-		return &ConfigError{"Audience", "is longer than 256 characters"}
+		return configError("Audience", "is longer than 256 characters")
 	case !consists(c.Audience, visible):
-		return &ConfigError{"Audience", "is not printable ASCII without spaces"}
+		return configError("Audience", "is not printable ASCII without spaces")
 	case c.ServiceAccount != "" && !isEmail(c.ServiceAccount):
-		return &ConfigError{"ServiceAccount", "is not the e-mail address of a service account"}
+		return configError("ServiceAccount", "is not the e-mail address of a service account")
 	case len(c.Delegates) > 0 && c.ServiceAccount == "":
-		return &ConfigError{"Delegates", "lead to no ServiceAccount"}
+		return configError("Delegates", "lead to no ServiceAccount")
 	case c.Lifetime%time.Second != 0:
-		return &ConfigError{"Lifetime", "is not in whole seconds"}
+		return configError("Lifetime", "is not in whole seconds")
 	case c.Lifetime != 0 && (c.Lifetime < minLifetime || c.Lifetime > maxLifetime):
-		return &ConfigError{"Lifetime", "is not between 10 minutes and 12 hours"}
+		return configError("Lifetime", "is not between 10 minutes and 12 hours")
 	case c.Timeout < 0:
-		return &ConfigError{"Timeout", "is negative"}
+		return configError("Timeout", "is negative")
 	case c.Budget < 0:
-		return &ConfigError{"Budget", "is negative"}
+		return configError("Budget", "is negative")
 	}
 	if err := c.checkProjects(); err != nil {
 		return err
 	}
 	for i, d := range c.Delegates {
 		if !isEmail(d) {
-			return &ConfigError{indexed("Delegates", i), "is not the e-mail address of a service account"}
+			return configError(indexed("Delegates", i), "is not the e-mail address of a service account")
 		}
 	}
 	if err := checkScopes("Scopes", c.Scopes); err != nil {
@@ -155,7 +155,7 @@ func (c *Config) check() error {
 			continue
 		}
 		if reason := checkEndpoint(u.value); reason != "" {
-			return &ConfigError{u.field, reason}
+			return configError(u.field, reason)
 		}
 	}
 	return nil
@@ -231,7 +231,7 @@ func (c *Config) pool() string {
 func checkScopes(field string, scopes []string) error {
 	for i, s := range scopes {
 		if s == "" || !consists(s, scopeByte) {
-			return &ConfigError{indexed(field, i), "is not an OAuth scope"}
+			return configError(indexed(field, i), "is not an OAuth scope")
 		}
 	}
 	return nil

@@ -24,76 +24,76 @@ func TestNewRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*gcp.Config)
-		want   gcp.ConfigError
+		want   oidctoken.ConfigError
 	}{
-		{"no provider", func(c *gcp.Config) { c.Provider = "" }, gcp.ConfigError{"Provider", "is required"}},
+		{"no provider", func(c *gcp.Config) { c.Provider = "" }, oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: "is required"}},
 		{"provider with host", func(c *gcp.Config) { c.Provider = "//iam.googleapis.com/" + provider },
-			gcp.ConfigError{"Provider", `begins with a host: leave out what stands before "projects/"`}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: `begins with a host: leave out what stands before "projects/"`}},
 		{"provider with scheme", func(c *gcp.Config) { c.Provider = "https://iam.googleapis.com/" + provider },
-			gcp.ConfigError{"Provider", `begins with a host: leave out what stands before "projects/"`}},
-		{"provider is a pool", func(c *gcp.Config) { c.Provider = pool }, gcp.ConfigError{"Provider", notProvider}},
-		{"provider with an end", func(c *gcp.Config) { c.Provider += "/" }, gcp.ConfigError{"Provider", notProvider}},
-		{"workforce provider", func(c *gcp.Config) { c.Provider = "locations/global/workforcePools/p/providers/x" }, gcp.ConfigError{"Provider", notProvider}},
-		{"other word for projects", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "projects", "Projects", 1) }, gcp.ConfigError{"Provider", notProvider}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: `begins with a host: leave out what stands before "projects/"`}},
+		{"provider is a pool", func(c *gcp.Config) { c.Provider = pool }, oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: notProvider}},
+		{"provider with an end", func(c *gcp.Config) { c.Provider += "/" }, oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: notProvider}},
+		{"workforce provider", func(c *gcp.Config) { c.Provider = "locations/global/workforcePools/p/providers/x" }, oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: notProvider}},
+		{"other word for projects", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "projects", "Projects", 1) }, oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: notProvider}},
 		{"project id", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "123", "my-project", 1) },
-			gcp.ConfigError{"Provider", "does not name the project by its number"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: "does not name the project by its number"}},
 		{"no project", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "123", "", 1) },
-			gcp.ConfigError{"Provider", "does not name the project by its number"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: "does not name the project by its number"}},
 		{"project with zero", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "123", "0123", 1) },
-			gcp.ConfigError{"Provider", "does not name the project by its number"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: "does not name the project by its number"}},
 		{"location", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "global", "europe-west1", 1) },
-			gcp.ConfigError{"Provider", "is in another location than global"}},
-		{"pool id", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "/ci/", "/CI/", 1) }, gcp.ConfigError{"Provider", notPool}},
-		{"no pool id", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "/ci/", "//", 1) }, gcp.ConfigError{"Provider", notPool}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: "is in another location than global"}},
+		{"pool id", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "/ci/", "/CI/", 1) }, oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: notPool}},
+		{"no pool id", func(c *gcp.Config) { c.Provider = strings.Replace(provider, "/ci/", "//", 1) }, oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: notPool}},
 		{"long pool id", func(c *gcp.Config) {
 			c.Provider = strings.Replace(provider, "/ci/", "/"+strings.Repeat("p", 33)+"/", 1)
 		},
-			gcp.ConfigError{"Provider", notPool}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: notPool}},
 		{"provider id", func(c *gcp.Config) { c.Provider += "?x" },
-			gcp.ConfigError{"Provider", "has a provider id that is not of 1 to 32 of a-z 0-9 -"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Provider", Reason: "has a provider id that is not of 1 to 32 of a-z 0-9 -"}},
 
-		{"long audience", func(c *gcp.Config) { c.Audience = strings.Repeat("a", 257) }, gcp.ConfigError{"Audience", "is longer than 256 characters"}},
-		{"audience with space", func(c *gcp.Config) { c.Audience = "a b" }, gcp.ConfigError{"Audience", "is not printable ASCII without spaces"}},
-		{"audience with umlaut", func(c *gcp.Config) { c.Audience = "ä" }, gcp.ConfigError{"Audience", "is not printable ASCII without spaces"}},
+		{"long audience", func(c *gcp.Config) { c.Audience = strings.Repeat("a", 257) }, oidctoken.ConfigError{Package: "gcp", Field: "Audience", Reason: "is longer than 256 characters"}},
+		{"audience with space", func(c *gcp.Config) { c.Audience = "a b" }, oidctoken.ConfigError{Package: "gcp", Field: "Audience", Reason: "is not printable ASCII without spaces"}},
+		{"audience with umlaut", func(c *gcp.Config) { c.Audience = "ä" }, oidctoken.ConfigError{Package: "gcp", Field: "Audience", Reason: "is not printable ASCII without spaces"}},
 
-		{"account without domain", func(c *gcp.Config) { c.ServiceAccount = "deployer" }, gcp.ConfigError{"ServiceAccount", notEmail}},
-		{"account with path", func(c *gcp.Config) { c.ServiceAccount = "a@b/../c" }, gcp.ConfigError{"ServiceAccount", notEmail}},
-		{"account with method", func(c *gcp.Config) { c.ServiceAccount = "a@b:signJwt" }, gcp.ConfigError{"ServiceAccount", notEmail}},
-		{"account with query", func(c *gcp.Config) { c.ServiceAccount = "a@b?x" }, gcp.ConfigError{"ServiceAccount", notEmail}},
-		{"account is a resource", func(c *gcp.Config) { c.ServiceAccount = "projects/-/serviceAccounts/a@b" }, gcp.ConfigError{"ServiceAccount", notEmail}},
-		{"two accounts", func(c *gcp.Config) { c.ServiceAccount = "a@b@c" }, gcp.ConfigError{"ServiceAccount", notEmail}},
-		{"delegates for nobody", func(c *gcp.Config) { c.Delegates = []string{serviceAccount} }, gcp.ConfigError{"Delegates", "lead to no ServiceAccount"}},
+		{"account without domain", func(c *gcp.Config) { c.ServiceAccount = "deployer" }, oidctoken.ConfigError{Package: "gcp", Field: "ServiceAccount", Reason: notEmail}},
+		{"account with path", func(c *gcp.Config) { c.ServiceAccount = "a@b/../c" }, oidctoken.ConfigError{Package: "gcp", Field: "ServiceAccount", Reason: notEmail}},
+		{"account with method", func(c *gcp.Config) { c.ServiceAccount = "a@b:signJwt" }, oidctoken.ConfigError{Package: "gcp", Field: "ServiceAccount", Reason: notEmail}},
+		{"account with query", func(c *gcp.Config) { c.ServiceAccount = "a@b?x" }, oidctoken.ConfigError{Package: "gcp", Field: "ServiceAccount", Reason: notEmail}},
+		{"account is a resource", func(c *gcp.Config) { c.ServiceAccount = "projects/-/serviceAccounts/a@b" }, oidctoken.ConfigError{Package: "gcp", Field: "ServiceAccount", Reason: notEmail}},
+		{"two accounts", func(c *gcp.Config) { c.ServiceAccount = "a@b@c" }, oidctoken.ConfigError{Package: "gcp", Field: "ServiceAccount", Reason: notEmail}},
+		{"delegates for nobody", func(c *gcp.Config) { c.Delegates = []string{serviceAccount} }, oidctoken.ConfigError{Package: "gcp", Field: "Delegates", Reason: "lead to no ServiceAccount"}},
 		{"bad delegate", func(c *gcp.Config) { c.ServiceAccount, c.Delegates = serviceAccount, []string{serviceAccount, "x"} },
-			gcp.ConfigError{"Delegates[1]", notEmail}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Delegates[1]", Reason: notEmail}},
 
-		{"empty scope", func(c *gcp.Config) { c.Scopes = []string{"a", ""} }, gcp.ConfigError{"Scopes[1]", "is not an OAuth scope"}},
-		{"two scopes in one", func(c *gcp.Config) { c.Scopes = []string{"a b"} }, gcp.ConfigError{"Scopes[0]", "is not an OAuth scope"}},
-		{"quoted scope", func(c *gcp.Config) { c.Scopes = []string{`a"`} }, gcp.ConfigError{"Scopes[0]", "is not an OAuth scope"}},
+		{"empty scope", func(c *gcp.Config) { c.Scopes = []string{"a", ""} }, oidctoken.ConfigError{Package: "gcp", Field: "Scopes[1]", Reason: "is not an OAuth scope"}},
+		{"two scopes in one", func(c *gcp.Config) { c.Scopes = []string{"a b"} }, oidctoken.ConfigError{Package: "gcp", Field: "Scopes[0]", Reason: "is not an OAuth scope"}},
+		{"quoted scope", func(c *gcp.Config) { c.Scopes = []string{`a"`} }, oidctoken.ConfigError{Package: "gcp", Field: "Scopes[0]", Reason: "is not an OAuth scope"}},
 
-		{"short lifetime", func(c *gcp.Config) { c.Lifetime = 599 * time.Second }, gcp.ConfigError{"Lifetime", notLifetime}},
-		{"long lifetime", func(c *gcp.Config) { c.Lifetime = 43201 * time.Second }, gcp.ConfigError{"Lifetime", notLifetime}},
-		{"negative lifetime", func(c *gcp.Config) { c.Lifetime = -time.Hour }, gcp.ConfigError{"Lifetime", notLifetime}},
-		{"part of a second", func(c *gcp.Config) { c.Lifetime = time.Hour + 1 }, gcp.ConfigError{"Lifetime", "is not in whole seconds"}},
-		{"negative timeout", func(c *gcp.Config) { c.Timeout = -1 }, gcp.ConfigError{"Timeout", "is negative"}},
-		{"negative budget", func(c *gcp.Config) { c.Budget = -1 }, gcp.ConfigError{"Budget", "is negative"}},
+		{"short lifetime", func(c *gcp.Config) { c.Lifetime = 599 * time.Second }, oidctoken.ConfigError{Package: "gcp", Field: "Lifetime", Reason: notLifetime}},
+		{"long lifetime", func(c *gcp.Config) { c.Lifetime = 43201 * time.Second }, oidctoken.ConfigError{Package: "gcp", Field: "Lifetime", Reason: notLifetime}},
+		{"negative lifetime", func(c *gcp.Config) { c.Lifetime = -time.Hour }, oidctoken.ConfigError{Package: "gcp", Field: "Lifetime", Reason: notLifetime}},
+		{"part of a second", func(c *gcp.Config) { c.Lifetime = time.Hour + 1 }, oidctoken.ConfigError{Package: "gcp", Field: "Lifetime", Reason: "is not in whole seconds"}},
+		{"negative timeout", func(c *gcp.Config) { c.Timeout = -1 }, oidctoken.ConfigError{Package: "gcp", Field: "Timeout", Reason: "is negative"}},
+		{"negative budget", func(c *gcp.Config) { c.Budget = -1 }, oidctoken.ConfigError{Package: "gcp", Field: "Budget", Reason: "is negative"}},
 
 		{"plain http", func(c *gcp.Config) { c.TokenURL = "http://sts.example.com/v1/token" },
-			gcp.ConfigError{"TokenURL", "is plain http to a host that is not loopback"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "TokenURL", Reason: "is plain http to a host that is not loopback"}},
 		{"like loopback", func(c *gcp.Config) { c.TokenURL = "http://127.0.0.1.example.com/" },
-			gcp.ConfigError{"TokenURL", "is plain http to a host that is not loopback"}},
-		{"other scheme", func(c *gcp.Config) { c.TokenURL = "file:///token" }, gcp.ConfigError{"TokenURL", "is not https"}},
-		{"user", func(c *gcp.Config) { c.TokenURL = "https://user@sts.example.com/" }, gcp.ConfigError{"TokenURL", "holds user information"}},
-		{"query", func(c *gcp.Config) { c.ImpersonationURL = "https://iam.example.com/?x" }, gcp.ConfigError{"ImpersonationURL", "has a query"}},
-		{"fragment", func(c *gcp.Config) { c.ImpersonationURL = "https://iam.example.com/#x" }, gcp.ConfigError{"ImpersonationURL", "has a fragment"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "TokenURL", Reason: "is plain http to a host that is not loopback"}},
+		{"other scheme", func(c *gcp.Config) { c.TokenURL = "file:///token" }, oidctoken.ConfigError{Package: "gcp", Field: "TokenURL", Reason: "is not https"}},
+		{"user", func(c *gcp.Config) { c.TokenURL = "https://user@sts.example.com/" }, oidctoken.ConfigError{Package: "gcp", Field: "TokenURL", Reason: "holds user information"}},
+		{"query", func(c *gcp.Config) { c.ImpersonationURL = "https://iam.example.com/?x" }, oidctoken.ConfigError{Package: "gcp", Field: "ImpersonationURL", Reason: "has a query"}},
+		{"fragment", func(c *gcp.Config) { c.ImpersonationURL = "https://iam.example.com/#x" }, oidctoken.ConfigError{Package: "gcp", Field: "ImpersonationURL", Reason: "has a fragment"}},
 		{"trailing dot", func(c *gcp.Config) { c.TokenInfoURL = "https://sts.example.com./" },
-			gcp.ConfigError{"TokenInfoURL", "has a host that is neither a DNS name nor an address"}},
-		{"space", func(c *gcp.Config) { c.TokenInfoURL = "https://sts.example.com/ x" }, gcp.ConfigError{"TokenInfoURL", "is not a URL"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "TokenInfoURL", Reason: "has a host that is neither a DNS name nor an address"}},
+		{"space", func(c *gcp.Config) { c.TokenInfoURL = "https://sts.example.com/ x" }, oidctoken.ConfigError{Package: "gcp", Field: "TokenInfoURL", Reason: "is not a URL"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := gcp.Config{Provider: provider}
 			tt.change(&c)
 			e, err := gcp.New(c)
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			if !errors.As(err, &got) || e != nil {
 				t.Fatalf("New = %v, %v; want no Exchanger and a *ConfigError", e, err)
 			}

@@ -18,8 +18,13 @@
 // [Exchanger.SubjectTokenSupplier] and the nested module gcpauth serve Go
 // programs.
 //
-// Google's own checks are those of its documentation: whatever can be known to
-// be wrong before a request is a [*ConfigError], what Google refuses is an
-// [*exchange.Error] whose Hint says what to change. No error holds a part of a
-// JWT or of an access token.
+// A setting or an argument that cannot work is refused before any request, with
+// an [*oidctoken.ConfigError]. Its Field is a field of [Config], such as
+// "Provider" or "Delegates[1]", or begins with the name of another type, such as
+// "FileSource.Path" or "Request.Scopes". It is "SubjectToken" for the JWT that
+// exchange.Request.Subject returned, and a place in the document for [JWKSet],
+// such as "keys[2].kid".
+//
+// A refusal by Google is an [*exchange.Error], whose Hint says what to change. No
+// error holds a part of a JWT or of an access token.
 package gcp

@@ -9,23 +9,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// ConfigError says which of the host's values cannot work with Google Cloud,
-// and why. No request was made with it.
-type ConfigError struct {
-	// Field is that of a [Config], such as "Provider" or "Delegates[1]", or
-	// begins with the name of another type, such as "FileSource.Path" or
-	// "Request.Scopes". It is "SubjectToken" for the JWT that such a func
-	// returned, and a place in the document for [JWKSet], such as "keys[2].kid".
-	Field  string
-	Reason string // continues the field's name, such as "is required"
+// configError reports a setting or an argument that cannot work.
+func configError(field, reason string) *oidctoken.ConfigError {
+	return &oidctoken.ConfigError{Package: "gcp", Field: field, Reason: reason}
 }
-
-// Error never repeats the value at fault: it may be anything.
-func (e *ConfigError) Error() string { return "gcp: " + e.Field + " " + e.Reason }
 
 // What is wrong with an answer of status 200.
 var (

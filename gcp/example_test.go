@@ -84,7 +84,7 @@ func ExampleNew() {
 		Provider:       "projects/my-project/locations/global/workloadIdentityPools/ci/providers/acme",
 		ServiceAccount: "deployer@acme.iam.gserviceaccount.com",
 	})
-	var bad *gcp.ConfigError
+	var bad *oidctoken.ConfigError
 	if errors.As(err, &bad) {
 		fmt.Println(bad.Field)
 	}

@@ -42,7 +42,7 @@ var (
 )
 
 // New returns an Exchanger for c, of which it keeps a copy. It makes no
-// request. It fails with a [*ConfigError].
+// request. It fails with a [*oidctoken.ConfigError].
 func New(c Config) (*Exchanger, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (e *Exchanger) resource() string { return "//iam.googleapis.com/" + e.confi
 // because Google could not read the issuer's keys are retried until Config.Budget
 // has passed, each time with a new JWT from r.Subject. r.SessionName is not used.
 //
-// It fails with a [*ConfigError] when r, or the JWT that r.Subject returned,
+// It fails with a [*oidctoken.ConfigError] when r, or the JWT that r.Subject returned,
 // is one that Google would refuse; with the error of r.Subject as it is; with
 // one that wraps that of ctx; or with an [*exchange.Error].
 func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
@@ -134,14 +134,14 @@ type token struct {
 
 func (e *Exchanger) accessToken(ctx context.Context, r exchange.Request) (t token, err error) {
 	if r.Subject == nil {
-		return token{}, &ConfigError{"Request.Subject", "is required"}
+		return token{}, configError("Request.Subject", "is required")
 	}
 	scopes := r.Scopes
 	switch {
 	case scopes == nil:
 		scopes = e.config.Scopes
 	case len(scopes) == 0:
-		return token{}, &ConfigError{"Request.Scopes", "is empty, but not nil"}
+		return token{}, configError("Request.Scopes", "is empty, but not nil")
 	}
 	if err := checkScopes("Request.Scopes", scopes); err != nil {
 		return token{}, err
@@ -199,7 +199,7 @@ func (e *Exchanger) subjectToken(ctx context.Context, subject exchange.SubjectTo
 	}
 	j, reason := checkJWT(text, e.config.Audience)
 	if reason != "" {
-		return "", jwt{}, &ConfigError{"SubjectToken", reason}
+		return "", jwt{}, configError("SubjectToken", reason)
 	}
 	return text, j, nil
 }

@@ -109,16 +109,16 @@ func TestExchangeRefusesRequest(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		give exchange.Request
-		want gcp.ConfigError
+		want oidctoken.ConfigError
 	}{
-		{"no subject", exchange.Request{}, gcp.ConfigError{"Request.Subject", "is required"}},
-		{"no scopes", exchange.Request{Subject: good, Scopes: []string{}}, gcp.ConfigError{"Request.Scopes", "is empty, but not nil"}},
-		{"bad scope", exchange.Request{Subject: good, Scopes: []string{"a", "b c"}}, gcp.ConfigError{"Request.Scopes[1]", "is not an OAuth scope"}},
+		{"no subject", exchange.Request{}, oidctoken.ConfigError{Package: "gcp", Field: "Request.Subject", Reason: "is required"}},
+		{"no scopes", exchange.Request{Subject: good, Scopes: []string{}}, oidctoken.ConfigError{Package: "gcp", Field: "Request.Scopes", Reason: "is empty, but not nil"}},
+		{"bad scope", exchange.Request{Subject: good, Scopes: []string{"a", "b c"}}, oidctoken.ConfigError{Package: "gcp", Field: "Request.Scopes[1]", Reason: "is not an OAuth scope"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := &google{answers: []answer{federated("ya29.federated", 899)}}
 			err := exchangeError(t, newExchanger(t, g, gcp.Config{}), tt.give)
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Errorf("Exchange (-want +got):\n%s", diff)
@@ -190,9 +190,9 @@ func TestExchangeRefusesJWT(t *testing.T) {
 				sent, err = tt.give(ctx, audience)
 				return sent, err
 			}})
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
-			if diff := cmp.Diff(&gcp.ConfigError{"SubjectToken", tt.want}, got); diff != "" {
+			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "gcp", Field: "SubjectToken", Reason: tt.want}, got); diff != "" {
 				t.Errorf("Exchange (-want +got):\n%s", diff)
 			}
 			if n := len(g.asked()); n != 0 {

@@ -99,15 +99,15 @@ type executable struct {
 // JSON) with which gcloud and Google's client libraries trade JWTs from s by
 // themselves. It is what "gcloud iam workload-identity-pools
 // create-cred-config" writes for the same settings. It is the caller's, and as
-// secret as the headers of a [URLSource]. It fails with a [*ConfigError].
+// secret as the headers of a [URLSource]. It fails with a [*oidctoken.ConfigError].
 //
 // Java's library refuses endpoints that are not https.
 func (e *Exchanger) CredentialFile(s Source) ([]byte, error) {
 	if len(e.config.Delegates) > 0 {
-		return nil, &ConfigError{"Delegates", "cannot be named in a credential file"}
+		return nil, configError("Delegates", "cannot be named in a credential file")
 	}
 	if s == nil {
-		return nil, &ConfigError{"Source", "is required"}
+		return nil, configError("Source", "is required")
 	}
 	source, err := s.render()
 	if err != nil {
@@ -163,7 +163,7 @@ const (
 // With Config.Project, Config.QuotaProject and a Config.UniverseDomain that is not
 // googleapis.com, Bundle returns their variables too.
 //
-// Bundle fails with a [*ConfigError].
+// Bundle fails with a [*oidctoken.ConfigError].
 func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 	return e.bundle(dir, FileSource{Path: tokenFile})
 }
@@ -172,7 +172,7 @@ func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 // endpoint.
 func (e *Exchanger) EndpointBundle(dir string, endpoint exchange.Endpoint) (*exchange.Bundle, error) {
 	if endpoint.Authorization == nil {
-		return nil, &ConfigError{"Endpoint", "has no Authorization"}
+		return nil, configError("Endpoint", "has no Authorization")
 	}
 	return e.bundle(dir, URLSource{
 		URL:       endpoint.TokenURL,
@@ -183,7 +183,7 @@ func (e *Exchanger) EndpointBundle(dir string, endpoint exchange.Endpoint) (*exc
 
 func (e *Exchanger) bundle(dir string, source Source) (*exchange.Bundle, error) {
 	if reason := checkPath(dir); reason != "" {
-		return nil, &ConfigError{"dir", reason}
+		return nil, configError("dir", reason)
 	}
 	file, err := e.CredentialFile(source)
 	if err != nil {
@@ -220,22 +220,22 @@ func botoConfig(credentials, stateDir string) []byte {
 
 func (s FileSource) render() (credentialSource, error) {
 	if reason := checkPath(s.Path); reason != "" {
-		return credentialSource{}, &ConfigError{"FileSource.Path", reason}
+		return credentialSource{}, configError("FileSource.Path", reason)
 	}
 	f, ok := formatOf(s.FieldName)
 	if !ok {
-		return credentialSource{}, &ConfigError{"FileSource.FieldName", notText}
+		return credentialSource{}, configError("FileSource.FieldName", notText)
 	}
 	return credentialSource{File: s.Path, Format: f}, nil
 }
 
 func (s URLSource) render() (credentialSource, error) {
 	if reason := checkURL(s.URL); reason != "" {
-		return credentialSource{}, &ConfigError{"URLSource.URL", reason}
+		return credentialSource{}, configError("URLSource.URL", reason)
 	}
 	f, ok := formatOf(s.FieldName)
 	if !ok {
-		return credentialSource{}, &ConfigError{"URLSource.FieldName", notText}
+		return credentialSource{}, configError("URLSource.FieldName", notText)
 	}
 	source := credentialSource{URL: s.URL, Format: f}
 	if s.Headers != nil {
@@ -243,7 +243,7 @@ func (s URLSource) render() (credentialSource, error) {
 	}
 	for name, value := range source.Headers {
 		if name == "" || !consists(name, headerNameByte) || hasControl(value) {
-			return credentialSource{}, &ConfigError{"URLSource.Headers", "has a name or a value that no header can have"}
+			return credentialSource{}, configError("URLSource.Headers", "has a name or a value that no header can have")
 		}
 	}
 	return source, nil
@@ -252,18 +252,18 @@ func (s URLSource) render() (credentialSource, error) {
 func (s ExecutableSource) render() (credentialSource, error) {
 	program, _, _ := strings.Cut(s.Command, " ")
 	if reason := checkPath(program); reason != "" || hasControl(s.Command) {
-		return credentialSource{}, &ConfigError{"ExecutableSource.Command", "does not begin with an absolute path, or has a control character"}
+		return credentialSource{}, configError("ExecutableSource.Command", "does not begin with an absolute path, or has a control character")
 	}
 	timeout := s.Timeout
 	if timeout == 0 {
 		timeout = 30 * time.Second
 	}
 	if timeout < 5*time.Second || timeout > 2*time.Minute || timeout%time.Millisecond != 0 {
-		return credentialSource{}, &ConfigError{"ExecutableSource.Timeout", "is not between 5 s and 2 min, in whole milliseconds"}
+		return credentialSource{}, configError("ExecutableSource.Timeout", "is not between 5 s and 2 min, in whole milliseconds")
 	}
 	if s.OutputFile != "" {
 		if reason := checkPath(s.OutputFile); reason != "" {
-			return credentialSource{}, &ConfigError{"ExecutableSource.OutputFile", reason}
+			return credentialSource{}, configError("ExecutableSource.OutputFile", reason)
 		}
 	}
 	return credentialSource{Executable: &executable{s.Command, timeout.Milliseconds(), s.OutputFile}}, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
 	"github.com/oidctoken/oidctoken/internal/needs"
@@ -212,31 +213,31 @@ func TestCredentialFileRefuses(t *testing.T) {
 		name   string
 		config gcp.Config
 		source gcp.Source
-		want   gcp.ConfigError
+		want   oidctoken.ConfigError
 	}{
-		{"nothing", gcp.Config{}, nil, gcp.ConfigError{"Source", "is required"}},
+		{"nothing", gcp.Config{}, nil, oidctoken.ConfigError{Package: "gcp", Field: "Source", Reason: "is required"}},
 		{"delegates", gcp.Config{ServiceAccount: serviceAccount, Delegates: []string{"a@b"}}, gcp.FileSource{Path: "/jwt"},
-			gcp.ConfigError{"Delegates", "cannot be named in a credential file"}},
-		{"no path", gcp.Config{}, gcp.FileSource{}, gcp.ConfigError{"FileSource.Path", "is required"}},
-		{"relative path", gcp.Config{}, gcp.FileSource{Path: "jwt"}, gcp.ConfigError{"FileSource.Path", notAbsolute}},
-		{"path with line break", gcp.Config{}, gcp.FileSource{Path: "/jwt\n"}, gcp.ConfigError{"FileSource.Path", notText}},
-		{"path with NUL", gcp.Config{}, gcp.FileSource{Path: "/jwt\x00"}, gcp.ConfigError{"FileSource.Path", notText}},
-		{"path is not UTF-8", gcp.Config{}, gcp.FileSource{Path: "/jwt\xff"}, gcp.ConfigError{"FileSource.Path", notText}},
-		{"field", gcp.Config{}, gcp.FileSource{Path: "/jwt", FieldName: "a\n"}, gcp.ConfigError{"FileSource.FieldName", notText}},
-		{"no URL", gcp.Config{}, gcp.URLSource{}, gcp.ConfigError{"URLSource.URL", "is not https"}},
-		{"plain http", gcp.Config{}, gcp.URLSource{URL: "http://a.example/"}, gcp.ConfigError{"URLSource.URL", "is plain http to a host that is not loopback"}},
-		{"user", gcp.Config{}, gcp.URLSource{URL: "https://u:p@a.example/"}, gcp.ConfigError{"URLSource.URL", "holds user information"}},
-		{"field of URL", gcp.Config{}, gcp.URLSource{URL: "https://a.example/", FieldName: "\x7f"}, gcp.ConfigError{"URLSource.FieldName", notText}},
-		{"header name", gcp.Config{}, good(map[string]string{"A B": "x"}), gcp.ConfigError{"URLSource.Headers", notHeader}},
-		{"empty header name", gcp.Config{}, good(map[string]string{"": "x"}), gcp.ConfigError{"URLSource.Headers", notHeader}},
-		{"header value", gcp.Config{}, good(map[string]string{"A": "x\r\nB: y"}), gcp.ConfigError{"URLSource.Headers", notHeader}},
-		{"no command", gcp.Config{}, gcp.ExecutableSource{}, gcp.ConfigError{"ExecutableSource.Command", notCommand}},
-		{"relative command", gcp.Config{}, gcp.ExecutableSource{Command: "agent /x"}, gcp.ConfigError{"ExecutableSource.Command", notCommand}},
-		{"two commands", gcp.Config{}, gcp.ExecutableSource{Command: "/agent x\n/other"}, gcp.ConfigError{"ExecutableSource.Command", notCommand}},
-		{"short timeout", gcp.Config{}, gcp.ExecutableSource{Command: "/agent", Timeout: 4999 * time.Millisecond}, gcp.ConfigError{"ExecutableSource.Timeout", notTimeout}},
-		{"long timeout", gcp.Config{}, gcp.ExecutableSource{Command: "/agent", Timeout: 120001 * time.Millisecond}, gcp.ConfigError{"ExecutableSource.Timeout", notTimeout}},
-		{"part of a millisecond", gcp.Config{}, gcp.ExecutableSource{Command: "/agent", Timeout: 5*time.Second + 1}, gcp.ConfigError{"ExecutableSource.Timeout", notTimeout}},
-		{"relative output", gcp.Config{}, gcp.ExecutableSource{Command: "/agent", OutputFile: "x"}, gcp.ConfigError{"ExecutableSource.OutputFile", notAbsolute}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Delegates", Reason: "cannot be named in a credential file"}},
+		{"no path", gcp.Config{}, gcp.FileSource{}, oidctoken.ConfigError{Package: "gcp", Field: "FileSource.Path", Reason: "is required"}},
+		{"relative path", gcp.Config{}, gcp.FileSource{Path: "jwt"}, oidctoken.ConfigError{Package: "gcp", Field: "FileSource.Path", Reason: notAbsolute}},
+		{"path with line break", gcp.Config{}, gcp.FileSource{Path: "/jwt\n"}, oidctoken.ConfigError{Package: "gcp", Field: "FileSource.Path", Reason: notText}},
+		{"path with NUL", gcp.Config{}, gcp.FileSource{Path: "/jwt\x00"}, oidctoken.ConfigError{Package: "gcp", Field: "FileSource.Path", Reason: notText}},
+		{"path is not UTF-8", gcp.Config{}, gcp.FileSource{Path: "/jwt\xff"}, oidctoken.ConfigError{Package: "gcp", Field: "FileSource.Path", Reason: notText}},
+		{"field", gcp.Config{}, gcp.FileSource{Path: "/jwt", FieldName: "a\n"}, oidctoken.ConfigError{Package: "gcp", Field: "FileSource.FieldName", Reason: notText}},
+		{"no URL", gcp.Config{}, gcp.URLSource{}, oidctoken.ConfigError{Package: "gcp", Field: "URLSource.URL", Reason: "is not https"}},
+		{"plain http", gcp.Config{}, gcp.URLSource{URL: "http://a.example/"}, oidctoken.ConfigError{Package: "gcp", Field: "URLSource.URL", Reason: "is plain http to a host that is not loopback"}},
+		{"user", gcp.Config{}, gcp.URLSource{URL: "https://u:p@a.example/"}, oidctoken.ConfigError{Package: "gcp", Field: "URLSource.URL", Reason: "holds user information"}},
+		{"field of URL", gcp.Config{}, gcp.URLSource{URL: "https://a.example/", FieldName: "\x7f"}, oidctoken.ConfigError{Package: "gcp", Field: "URLSource.FieldName", Reason: notText}},
+		{"header name", gcp.Config{}, good(map[string]string{"A B": "x"}), oidctoken.ConfigError{Package: "gcp", Field: "URLSource.Headers", Reason: notHeader}},
+		{"empty header name", gcp.Config{}, good(map[string]string{"": "x"}), oidctoken.ConfigError{Package: "gcp", Field: "URLSource.Headers", Reason: notHeader}},
+		{"header value", gcp.Config{}, good(map[string]string{"A": "x\r\nB: y"}), oidctoken.ConfigError{Package: "gcp", Field: "URLSource.Headers", Reason: notHeader}},
+		{"no command", gcp.Config{}, gcp.ExecutableSource{}, oidctoken.ConfigError{Package: "gcp", Field: "ExecutableSource.Command", Reason: notCommand}},
+		{"relative command", gcp.Config{}, gcp.ExecutableSource{Command: "agent /x"}, oidctoken.ConfigError{Package: "gcp", Field: "ExecutableSource.Command", Reason: notCommand}},
+		{"two commands", gcp.Config{}, gcp.ExecutableSource{Command: "/agent x\n/other"}, oidctoken.ConfigError{Package: "gcp", Field: "ExecutableSource.Command", Reason: notCommand}},
+		{"short timeout", gcp.Config{}, gcp.ExecutableSource{Command: "/agent", Timeout: 4999 * time.Millisecond}, oidctoken.ConfigError{Package: "gcp", Field: "ExecutableSource.Timeout", Reason: notTimeout}},
+		{"long timeout", gcp.Config{}, gcp.ExecutableSource{Command: "/agent", Timeout: 120001 * time.Millisecond}, oidctoken.ConfigError{Package: "gcp", Field: "ExecutableSource.Timeout", Reason: notTimeout}},
+		{"part of a millisecond", gcp.Config{}, gcp.ExecutableSource{Command: "/agent", Timeout: 5*time.Second + 1}, oidctoken.ConfigError{Package: "gcp", Field: "ExecutableSource.Timeout", Reason: notTimeout}},
+		{"relative output", gcp.Config{}, gcp.ExecutableSource{Command: "/agent", OutputFile: "x"}, oidctoken.ConfigError{Package: "gcp", Field: "ExecutableSource.OutputFile", Reason: notAbsolute}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.config.Provider = provider
@@ -245,7 +246,7 @@ func TestCredentialFileRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			b, err := e.CredentialFile(tt.source)
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" || b != nil {
 				t.Errorf("CredentialFile = %q (-want +got):\n%s", b, diff)
@@ -313,9 +314,9 @@ func TestEndpointBundle(t *testing.T) {
 		t.Errorf("EndpointBundle (-want +got):\n%s", diff)
 	}
 	_, err = e.EndpointBundle("/run/step", exchange.Endpoint{TokenURL: endpoint.TokenURL})
-	var refused *gcp.ConfigError
+	var refused *oidctoken.ConfigError
 	errors.As(err, &refused)
-	if diff := cmp.Diff(&gcp.ConfigError{Field: "Endpoint", Reason: "has no Authorization"}, refused); diff != "" {
+	if diff := cmp.Diff(&oidctoken.ConfigError{Package: "gcp", Field: "Endpoint", Reason: "has no Authorization"}, refused); diff != "" {
 		t.Errorf("without a secret (-want +got):\n%s", diff)
 	}
 }
@@ -324,14 +325,14 @@ func TestBundleRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name, dir, tokenFile string
 		config               gcp.Config
-		want                 gcp.ConfigError
+		want                 oidctoken.ConfigError
 	}{
-		{"no dir", "", "/jwt", gcp.Config{}, gcp.ConfigError{"dir", "is required"}},
-		{"relative dir", "step", "/jwt", gcp.Config{}, gcp.ConfigError{"dir", "is not an absolute path"}},
-		{"dir with line break", "/step\n", "/jwt", gcp.Config{}, gcp.ConfigError{"dir", "has a control character, or is not UTF-8"}},
-		{"relative file", "/step", "jwt", gcp.Config{}, gcp.ConfigError{"FileSource.Path", "is not an absolute path"}},
+		{"no dir", "", "/jwt", gcp.Config{}, oidctoken.ConfigError{Package: "gcp", Field: "dir", Reason: "is required"}},
+		{"relative dir", "step", "/jwt", gcp.Config{}, oidctoken.ConfigError{Package: "gcp", Field: "dir", Reason: "is not an absolute path"}},
+		{"dir with line break", "/step\n", "/jwt", gcp.Config{}, oidctoken.ConfigError{Package: "gcp", Field: "dir", Reason: "has a control character, or is not UTF-8"}},
+		{"relative file", "/step", "jwt", gcp.Config{}, oidctoken.ConfigError{Package: "gcp", Field: "FileSource.Path", Reason: "is not an absolute path"}},
 		{"delegates", "/step", "/jwt", gcp.Config{ServiceAccount: serviceAccount, Delegates: []string{"a@b"}},
-			gcp.ConfigError{"Delegates", "cannot be named in a credential file"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "Delegates", Reason: "cannot be named in a credential file"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.config.Provider = provider
@@ -340,7 +341,7 @@ func TestBundleRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			b, err := e.Bundle(tt.dir, tt.tokenFile)
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" || b != nil {
 				t.Errorf("Bundle = %v (-want +got):\n%s", b, diff)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
 )
@@ -82,7 +83,7 @@ func FuzzSubjectToken(f *testing.F) {
 		_, err := newExchanger(t, g, gcp.Config{}).Exchange(t.Context(), exchange.Request{
 			Subject: func(context.Context, string) (string, error) { return jwt, nil },
 		})
-		var refused *gcp.ConfigError
+		var refused *oidctoken.ConfigError
 		switch {
 		case err == nil:
 			checkSTSCall(t, g.asked()[0], stsForm(jwt, cloudPlatform))
@@ -107,7 +108,7 @@ func FuzzJWKSet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, document []byte) {
 		got, err := gcp.JWKSet(document)
 		if err != nil {
-			var refused *gcp.ConfigError
+			var refused *oidctoken.ConfigError
 			if !errors.As(err, &refused) || got != nil {
 				t.Fatalf("JWKSet = %q, %v", got, err)
 			}

@@ -28,16 +28,16 @@ type IDTokenRequest struct {
 // signs (projects.serviceAccounts.generateIdToken of the IAM Credentials API).
 // The credential's one variable is GOOGLE_ID_TOKEN; no tool of Google reads
 // one of that name. Its expiry is the ID token's "exp". It retries and fails as
-// [Exchanger.Exchange] does, and with a [*ConfigError] if there is no
+// [Exchanger.Exchange] does, and with a [*oidctoken.ConfigError] if there is no
 // Config.ServiceAccount.
 func (e *Exchanger) IDToken(ctx context.Context, r IDTokenRequest) (*exchange.Credential, error) {
 	switch {
 	case e.config.ServiceAccount == "":
-		return nil, &ConfigError{"ServiceAccount", "is required for an ID token"}
+		return nil, configError("ServiceAccount", "is required for an ID token")
 	case r.Subject == nil:
-		return nil, &ConfigError{"IDTokenRequest.Subject", "is required"}
+		return nil, configError("IDTokenRequest.Subject", "is required")
 	case r.Audience == "" || !consists(r.Audience, visible):
-		return nil, &ConfigError{"IDTokenRequest.Audience", "is required, in printable ASCII without spaces"}
+		return nil, configError("IDTokenRequest.Audience", "is required, in printable ASCII without spaces")
 	}
 	t := &trade{Exchanger: e, subject: r.Subject, call: e.client.Call()}
 	id, err := t.impersonate(ctx, func(ctx context.Context, federated token) (token, error) {

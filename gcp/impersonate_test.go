@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
 )
@@ -236,21 +237,21 @@ func TestIDTokenRefusesRequest(t *testing.T) {
 		name    string
 		account string
 		change  func(*gcp.IDTokenRequest)
-		want    gcp.ConfigError
+		want    oidctoken.ConfigError
 	}{
-		{"no account", "", func(*gcp.IDTokenRequest) {}, gcp.ConfigError{"ServiceAccount", "is required for an ID token"}},
-		{"no subject", serviceAccount, func(r *gcp.IDTokenRequest) { r.Subject = nil }, gcp.ConfigError{"IDTokenRequest.Subject", "is required"}},
+		{"no account", "", func(*gcp.IDTokenRequest) {}, oidctoken.ConfigError{Package: "gcp", Field: "ServiceAccount", Reason: "is required for an ID token"}},
+		{"no subject", serviceAccount, func(r *gcp.IDTokenRequest) { r.Subject = nil }, oidctoken.ConfigError{Package: "gcp", Field: "IDTokenRequest.Subject", Reason: "is required"}},
 		{"no audience", serviceAccount, func(r *gcp.IDTokenRequest) { r.Audience = "" },
-			gcp.ConfigError{"IDTokenRequest.Audience", "is required, in printable ASCII without spaces"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "IDTokenRequest.Audience", Reason: "is required, in printable ASCII without spaces"}},
 		{"bad audience", serviceAccount, func(r *gcp.IDTokenRequest) { r.Audience = "a\n" },
-			gcp.ConfigError{"IDTokenRequest.Audience", "is required, in printable ASCII without spaces"}},
+			oidctoken.ConfigError{Package: "gcp", Field: "IDTokenRequest.Audience", Reason: "is required, in printable ASCII without spaces"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := &google{answers: []answer{federated("ya29.federated", 899)}}
 			r := good
 			tt.change(&r)
 			_, err := newExchanger(t, g, gcp.Config{ServiceAccount: tt.account}).IDToken(t.Context(), r)
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Errorf("IDToken (-want +got):\n%s", diff)

@@ -17,7 +17,7 @@ import (
 // refuses all others. An uploaded set must be replaced before the issuer signs
 // with a new key.
 //
-// It fails with a [*ConfigError] if document is no JWK Set, holds a private or
+// It fails with a [*oidctoken.ConfigError] if document is no JWK Set, holds a private or
 // symmetric key, or has no key that Google accepts; and if one of these has no
 // kid of its own, or is not a valid public key.
 func JWKSet(document []byte) ([]byte, error) {
@@ -25,10 +25,10 @@ func JWKSet(document []byte) ([]byte, error) {
 	var set map[string]json.RawMessage
 	var keys []map[string]json.RawMessage
 	if len(document) > maxDocument {
-		return nil, &ConfigError{"document", "is longer than 256 KiB"}
+		return nil, configError("document", "is longer than 256 KiB")
 	}
 	if json.Unmarshal(document, &set) != nil || json.Unmarshal(set["keys"], &keys) != nil || keys == nil {
-		return nil, &ConfigError{"document", "is not a JWK Set"}
+		return nil, configError("document", "is not a JWK Set")
 	}
 	var kept struct {
 		Keys []uploadedKey `json:"keys"`
@@ -37,25 +37,25 @@ func JWKSet(document []byte) ([]byte, error) {
 	for i, members := range keys {
 		for _, name := range privateMembers {
 			if _, ok := members[name]; ok {
-				return nil, &ConfigError{indexed("keys", i), "is not a public key: do not publish it"}
+				return nil, configError(indexed("keys", i), "is not a public key: do not publish it")
 			}
 		}
 		k, ok := uploadedKeyOf(members)
 		switch {
 		case !ok:
-			return nil, &ConfigError{indexed("keys", i), "has a member that is not a string"}
+			return nil, configError(indexed("keys", i), "has a member that is not a string")
 		case k.Alg != "ES256" && k.Alg != "RS256" || k.Use != "" && k.Use != "sig":
 			continue
 		case k.Kid == "" || seen[k.Kid]:
-			return nil, &ConfigError{indexed("keys", i) + ".kid", "is missing, or another key's"}
+			return nil, configError(indexed("keys", i)+".kid", "is missing, or another key's")
 		case !k.valid():
-			return nil, &ConfigError{indexed("keys", i), "is not a valid public key for its alg"}
+			return nil, configError(indexed("keys", i), "is not a valid public key for its alg")
 		}
 		seen[k.Kid] = true
 		kept.Keys = append(kept.Keys, k)
 	}
 	if len(kept.Keys) == 0 {
-		return nil, &ConfigError{"keys", "has none for ES256 or RS256"}
+		return nil, configError("keys", "has none for ES256 or RS256")
 	}
 	b, err := json.Marshal(kept)
 	if err != nil {

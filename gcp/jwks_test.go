@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/gcp"
 )
 
@@ -124,35 +125,35 @@ func TestJWKSetRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		give []byte
-		want gcp.ConfigError
+		want oidctoken.ConfigError
 	}{
-		{"nothing", nil, gcp.ConfigError{"document", "is not a JWK Set"}},
-		{"a key", jwkSet(t, map[string]any{"keys": nil}), gcp.ConfigError{"document", "is not a JWK Set"}},
-		{"null", []byte(`{"keys":null}`), gcp.ConfigError{"document", "is not a JWK Set"}},
-		{"keys are numbers", []byte(`{"keys":[1]}`), gcp.ConfigError{"document", "is not a JWK Set"}},
-		{"two documents", []byte(`{"keys":[]}{}`), gcp.ConfigError{"document", "is not a JWK Set"}},
-		{"too long", []byte(`{"keys":[]}` + strings.Repeat(" ", 256<<10)), gcp.ConfigError{"document", "is longer than 256 KiB"}},
-		{"empty", []byte(`{"keys":[]}`), gcp.ConfigError{"keys", "has none for ES256 or RS256"}},
-		{"none that Google takes", jwkSet(t, nil, k.ed, k.p384), gcp.ConfigError{"keys", "has none for ES256 or RS256"}},
-		{"private key", jwkSet(t, nil, k.p256, with(k.p256b, map[string]any{"d": "AA"})), gcp.ConfigError{"keys[1]", notPublic}},
-		{"private key of another alg", jwkSet(t, nil, k.p256, with(k.ed, map[string]any{"d": "AA"})), gcp.ConfigError{"keys[1]", notPublic}},
-		{"private prime", jwkSet(t, nil, with(k.rsa, map[string]any{"dq": "AA"})), gcp.ConfigError{"keys[0]", notPublic}},
-		{"symmetric", jwkSet(t, nil, map[string]any{"kty": "oct", "k": "AA", "alg": "HS256"}), gcp.ConfigError{"keys[0]", notPublic}},
-		{"no kid", jwkSet(t, nil, with(k.rsa, map[string]any{"kid": nil})), gcp.ConfigError{"keys[0].kid", notKid}},
-		{"same kid", jwkSet(t, nil, k.p256, with(k.p256b, map[string]any{"kid": "e"})), gcp.ConfigError{"keys[1].kid", notKid}},
-		{"kid is a number", jwkSet(t, nil, with(k.rsa, map[string]any{"kid": 1})), gcp.ConfigError{"keys[0]", "has a member that is not a string"}},
-		{"alg of another key", jwkSet(t, nil, with(k.p256, map[string]any{"alg": "RS256"})), gcp.ConfigError{"keys[0]", notValid}},
-		{"curve", jwkSet(t, nil, with(k.p384, map[string]any{"alg": "ES256"})), gcp.ConfigError{"keys[0]", notValid}},
-		{"point is not on the curve", jwkSet(t, nil, with(k.p256, map[string]any{"x": k.p256b["x"]})), gcp.ConfigError{"keys[0]", notValid}},
-		{"no y", jwkSet(t, nil, with(k.p256, map[string]any{"y": nil})), gcp.ConfigError{"keys[0]", notValid}},
-		{"no n", jwkSet(t, nil, with(k.rsa, map[string]any{"n": nil})), gcp.ConfigError{"keys[0]", notValid}},
-		{"kty", jwkSet(t, nil, with(k.rsa, map[string]any{"kty": "EC"})), gcp.ConfigError{"keys[0]", notValid}},
-		{"small RSA", jwkSet(t, nil, small), gcp.ConfigError{"keys[0]", notValid}},
-		{"both kinds", jwkSet(t, nil, with(k.rsa, map[string]any{"x": k.p256["x"]})), gcp.ConfigError{"keys[0]", notValid}},
+		{"nothing", nil, oidctoken.ConfigError{Package: "gcp", Field: "document", Reason: "is not a JWK Set"}},
+		{"a key", jwkSet(t, map[string]any{"keys": nil}), oidctoken.ConfigError{Package: "gcp", Field: "document", Reason: "is not a JWK Set"}},
+		{"null", []byte(`{"keys":null}`), oidctoken.ConfigError{Package: "gcp", Field: "document", Reason: "is not a JWK Set"}},
+		{"keys are numbers", []byte(`{"keys":[1]}`), oidctoken.ConfigError{Package: "gcp", Field: "document", Reason: "is not a JWK Set"}},
+		{"two documents", []byte(`{"keys":[]}{}`), oidctoken.ConfigError{Package: "gcp", Field: "document", Reason: "is not a JWK Set"}},
+		{"too long", []byte(`{"keys":[]}` + strings.Repeat(" ", 256<<10)), oidctoken.ConfigError{Package: "gcp", Field: "document", Reason: "is longer than 256 KiB"}},
+		{"empty", []byte(`{"keys":[]}`), oidctoken.ConfigError{Package: "gcp", Field: "keys", Reason: "has none for ES256 or RS256"}},
+		{"none that Google takes", jwkSet(t, nil, k.ed, k.p384), oidctoken.ConfigError{Package: "gcp", Field: "keys", Reason: "has none for ES256 or RS256"}},
+		{"private key", jwkSet(t, nil, k.p256, with(k.p256b, map[string]any{"d": "AA"})), oidctoken.ConfigError{Package: "gcp", Field: "keys[1]", Reason: notPublic}},
+		{"private key of another alg", jwkSet(t, nil, k.p256, with(k.ed, map[string]any{"d": "AA"})), oidctoken.ConfigError{Package: "gcp", Field: "keys[1]", Reason: notPublic}},
+		{"private prime", jwkSet(t, nil, with(k.rsa, map[string]any{"dq": "AA"})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notPublic}},
+		{"symmetric", jwkSet(t, nil, map[string]any{"kty": "oct", "k": "AA", "alg": "HS256"}), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notPublic}},
+		{"no kid", jwkSet(t, nil, with(k.rsa, map[string]any{"kid": nil})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0].kid", Reason: notKid}},
+		{"same kid", jwkSet(t, nil, k.p256, with(k.p256b, map[string]any{"kid": "e"})), oidctoken.ConfigError{Package: "gcp", Field: "keys[1].kid", Reason: notKid}},
+		{"kid is a number", jwkSet(t, nil, with(k.rsa, map[string]any{"kid": 1})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: "has a member that is not a string"}},
+		{"alg of another key", jwkSet(t, nil, with(k.p256, map[string]any{"alg": "RS256"})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notValid}},
+		{"curve", jwkSet(t, nil, with(k.p384, map[string]any{"alg": "ES256"})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notValid}},
+		{"point is not on the curve", jwkSet(t, nil, with(k.p256, map[string]any{"x": k.p256b["x"]})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notValid}},
+		{"no y", jwkSet(t, nil, with(k.p256, map[string]any{"y": nil})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notValid}},
+		{"no n", jwkSet(t, nil, with(k.rsa, map[string]any{"n": nil})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notValid}},
+		{"kty", jwkSet(t, nil, with(k.rsa, map[string]any{"kty": "EC"})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notValid}},
+		{"small RSA", jwkSet(t, nil, small), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notValid}},
+		{"both kinds", jwkSet(t, nil, with(k.rsa, map[string]any{"x": k.p256["x"]})), oidctoken.ConfigError{Package: "gcp", Field: "keys[0]", Reason: notValid}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b, err := gcp.JWKSet(tt.give)
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" || b != nil {
 				t.Errorf("JWKSet = %s (-want +got):\n%s", b, diff)

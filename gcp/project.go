@@ -15,11 +15,11 @@ const (
 func (c *Config) checkProjects() error {
 	for _, p := range []struct{ field, id string }{{"Project", c.Project}, {"QuotaProject", c.QuotaProject}} {
 		if p.id != "" && !isProject(p.id) {
-			return &ConfigError{p.field, "is not the id of a project, such as acme-prod"}
+			return configError(p.field, "is not the id of a project, such as acme-prod")
 		}
 	}
 	if c.UniverseDomain != "" && !isDomain(c.UniverseDomain) {
-		return &ConfigError{"UniverseDomain", "is not a domain in lower case, such as googleapis.com"}
+		return configError("UniverseDomain", "is not a domain in lower case, such as googleapis.com")
 	}
 	return nil
 }

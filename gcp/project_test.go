@@ -210,9 +210,9 @@ func TestProjectsRefused(t *testing.T) {
 		t.Run(tt.field+": "+tt.value, func(t *testing.T) {
 			tt.config.Provider = provider
 			_, err := gcp.New(tt.config)
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
-			if diff := cmp.Diff(&gcp.ConfigError{Field: tt.field, Reason: tt.reason}, got); diff != "" {
+			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "gcp", Field: tt.field, Reason: tt.reason}, got); diff != "" {
 				t.Errorf("New (-want +got):\n%s", diff)
 			}
 		})

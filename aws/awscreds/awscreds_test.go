@@ -132,7 +132,7 @@ func TestRetrieveFails(t *testing.T) {
 	}
 	request.SessionName = ""
 	got, err := awscreds.New(c.exchanger, request).Retrieve(t.Context())
-	var refused *aws.ConfigError
+	var refused *oidctoken.ConfigError
 	if !errors.As(err, &refused) || refused.Field != "Request.SessionName" {
 		t.Errorf("error = %v, want a *ConfigError of Request.SessionName", err)
 	}

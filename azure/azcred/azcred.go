@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
 )
@@ -22,7 +23,7 @@ import (
 // keep their tokens until shortly before they expire.
 //
 // GetToken fails as [azure.Exchanger.Exchange] does, and with an
-// [*azure.ConfigError] for a claims challenge and for another tenant than e's.
+// [*oidctoken.ConfigError] for a claims challenge and for another tenant than e's.
 // It never asks for a token for continuous access evaluation, although the SDK
 // always says that it would take one: such a token could be revoked by a claims
 // challenge. An [azcore.AccessToken] prints as what it is, a secret.
@@ -56,5 +57,5 @@ func (c credential) GetToken(ctx context.Context, o policy.TokenRequestOptions) 
 }
 
 func refuse(field, reason string) (azcore.AccessToken, error) {
-	return azcore.AccessToken{}, &azure.ConfigError{Field: field, Reason: reason}
+	return azcore.AccessToken{}, &oidctoken.ConfigError{Package: "azure", Field: field, Reason: reason}
 }

@@ -158,23 +158,23 @@ func TestGetTokenRefuses(t *testing.T) {
 		name    string
 		request exchange.Request
 		options policy.TokenRequestOptions
-		want    azure.ConfigError
+		want    oidctoken.ConfigError
 	}{
-		{"no scope", good, policy.TokenRequestOptions{}, azure.ConfigError{Field: "TokenRequestOptions.Scopes", Reason: "is required"}},
+		{"no scope", good, policy.TokenRequestOptions{}, oidctoken.ConfigError{Package: "azure", Field: "TokenRequestOptions.Scopes", Reason: "is required"}},
 		{"two scopes", good, policy.TokenRequestOptions{Scopes: []string{armScope, "https://vault.azure.net/.default"}},
-			azure.ConfigError{Field: "Request.Scopes", Reason: "has more than one: a token is for one resource"}},
+			oidctoken.ConfigError{Package: "azure", Field: "Request.Scopes", Reason: "has more than one: a token is for one resource"}},
 		{"claims challenge", good, policy.TokenRequestOptions{Scopes: scopes, Claims: `{"access_token":{"nbf":{"essential":true}}}`},
-			azure.ConfigError{Field: "TokenRequestOptions.Claims", Reason: "holds a claims challenge, which this credential does not answer:" +
+			oidctoken.ConfigError{Package: "azure", Field: "TokenRequestOptions.Claims", Reason: "holds a claims challenge, which this credential does not answer:" +
 				" look for a conditional access policy or a revocation that concerns the application"}},
 		{"other tenant", good, policy.TokenRequestOptions{Scopes: scopes, TenantID: client},
-			azure.ConfigError{Field: "TokenRequestOptions.TenantID", Reason: "is not that of the Exchanger: make another Exchanger for it"}},
+			oidctoken.ConfigError{Package: "azure", Field: "TokenRequestOptions.TenantID", Reason: "is not that of the Exchanger: make another Exchanger for it"}},
 		{"scopes in the request", exchange.Request{Subject: good.Subject, Scopes: scopes}, policy.TokenRequestOptions{Scopes: scopes},
-			azure.ConfigError{Field: "Request.Scopes", Reason: "is not nil: each client of the SDK names its own"}},
-		{"no subject", exchange.Request{}, policy.TokenRequestOptions{Scopes: scopes}, azure.ConfigError{Field: "Request.Subject", Reason: "is required"}},
+			oidctoken.ConfigError{Package: "azure", Field: "Request.Scopes", Reason: "is not nil: each client of the SDK names its own"}},
+		{"no subject", exchange.Request{}, policy.TokenRequestOptions{Scopes: scopes}, oidctoken.ConfigError{Package: "azure", Field: "Request.Subject", Reason: "is required"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			token, err := azcred.New(c.exchanger(t), tt.request).GetToken(t.Context(), tt.options)
-			var got *azure.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" || token != (azcore.AccessToken{}) {
 				t.Errorf("GetToken = %v (-want +got):\n%s", token.ExpiresOn, diff)

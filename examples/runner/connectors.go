@@ -132,7 +132,7 @@ func (s *standIns) newAWS(c *pipeline.AWS, trust *pipeline.Trust) (exchange.Exch
 	for claim, name := range c.UnfitTags {
 		unfit := slices.Index([]string{"fail", "omit", "encode"}, name)
 		if unfit < 0 {
-			return nil, &aws.ConfigError{Field: "UnfitTags", Reason: "has a value other than fail, omit and encode"}
+			return nil, &oidctoken.ConfigError{Package: "aws", Field: "UnfitTags", Reason: "has a value other than fail, omit and encode"}
 		}
 		config.UnfitTags[claim] = []aws.Unfit{aws.UnfitFail, aws.UnfitOmit, aws.UnfitEncode}[unfit]
 	}
@@ -178,9 +178,9 @@ func (s *standIns) newAzure(c *pipeline.Azure, trust *pipeline.Trust) (exchange.
 // connectorError says where in the file a connector is wrong.
 func (h *host) connectorError(c *pipeline.Connector, err error) error {
 	var (
-		google    *gcp.ConfigError
-		amazon    *aws.ConfigError
-		microsoft *azure.ConfigError
+		google    *oidctoken.ConfigError
+		amazon    *oidctoken.ConfigError
+		microsoft *oidctoken.ConfigError
 		trust     *trustError
 	)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
@@ -120,7 +121,7 @@ func (e *trustError) Error() string { return "runner: trust." + e.key + " " + e.
 // that holds nothing but one connector's. keys leads from the name of a field to
 // the key of trust that decides it.
 func checkTrust(err error, keys map[string]string) error {
-	var config *oidctokentest.ConfigError
+	var config *oidctoken.ConfigError
 	if !errors.As(err, &config) {
 		return err
 	}

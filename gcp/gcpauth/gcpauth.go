@@ -17,6 +17,7 @@ import (
 	"cloud.google.com/go/auth/credentials/externalaccount"
 	supplier "golang.org/x/oauth2/google/externalaccount"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
 )
@@ -88,12 +89,12 @@ func (p subjectTokenProvider) SubjectToken(ctx context.Context, o *externalaccou
 // would carry the JWT to another host, and the Logger discards: without one,
 // GOOGLE_SDK_GO_LOGGING_LEVEL=debug prints every token. Both must be kept.
 //
-// It fails with a [*gcp.ConfigError] if e has Delegates, which Options cannot
+// It fails with a [*oidctoken.ConfigError] if e has Delegates, which Options cannot
 // name.
 func Options(e *gcp.Exchanger, subject exchange.SubjectToken) (*externalaccount.Options, error) {
 	c := e.Config()
 	if len(c.Delegates) > 0 {
-		return nil, &gcp.ConfigError{Field: "Delegates", Reason: "cannot be named in externalaccount.Options"}
+		return nil, &oidctoken.ConfigError{Package: "gcp", Field: "Delegates", Reason: "cannot be named in externalaccount.Options"}
 	}
 	o := &externalaccount.Options{
 		Audience:             "//iam.googleapis.com/" + c.Provider,

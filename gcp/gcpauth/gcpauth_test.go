@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
 	"github.com/oidctoken/oidctoken/gcp/gcpauth"
@@ -189,9 +190,9 @@ func TestCredentialsTooShort(t *testing.T) {
 func TestCredentialsErrors(t *testing.T) {
 	creds := gcpauth.Credentials(newExchanger(t, &google{seconds: 600}, gcp.Config{}), exchange.Request{})
 	_, err := creds.Token(t.Context())
-	var got *gcp.ConfigError
+	var got *oidctoken.ConfigError
 	errors.As(err, &got)
-	if diff := cmp.Diff(&gcp.ConfigError{Field: "Request.Subject", Reason: "is required"}, got); diff != "" {
+	if diff := cmp.Diff(&oidctoken.ConfigError{Package: "gcp", Field: "Request.Subject", Reason: "is required"}, got); diff != "" {
 		t.Errorf("Token (-want +got):\n%s", diff)
 	}
 }
@@ -201,16 +202,16 @@ func TestSubjectTokenProviderRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		give *externalaccount.RequestOptions
-		want *gcp.ConfigError
+		want *oidctoken.ConfigError
 	}{
 		{"good", &externalaccount.RequestOptions{Audience: "//iam.googleapis.com/" + provider, SubjectTokenType: jwtType}, nil},
-		{"nil", nil, &gcp.ConfigError{Field: "SupplierOptions.Audience", Reason: "is not that of the Exchanger's provider"}},
+		{"nil", nil, &oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.Audience", Reason: "is not that of the Exchanger's provider"}},
 		{"SAML", &externalaccount.RequestOptions{Audience: "//iam.googleapis.com/" + provider, SubjectTokenType: "urn:ietf:params:oauth:token-type:saml2"},
-			&gcp.ConfigError{Field: "SupplierOptions.SubjectTokenType", Reason: "is not that of a JWT"}},
+			&oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.SubjectTokenType", Reason: "is not that of a JWT"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			jwt, err := p.SubjectToken(t.Context(), tt.give)
-			var got *gcp.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(tt.want, got); diff != "" || (jwt == "") != (err != nil) {
 				t.Errorf("SubjectToken = %q (-want +got):\n%s", jwt, diff)
@@ -265,9 +266,9 @@ func TestOptions(t *testing.T) {
 func TestOptionsRefusesDelegates(t *testing.T) {
 	e := newExchanger(t, &google{}, gcp.Config{ServiceAccount: serviceAccount, Delegates: []string{"first@acme"}})
 	o, err := gcpauth.Options(e, subject)
-	var got *gcp.ConfigError
+	var got *oidctoken.ConfigError
 	if !errors.As(err, &got) || got.Field != "Delegates" || o != nil {
-		t.Errorf("Options = %v, %v; want a *gcp.ConfigError for Delegates", o, err)
+		t.Errorf("Options = %v, %v; want a *oidctoken.ConfigError for Delegates", o, err)
 	}
 }
 
