@@ -120,15 +120,15 @@ func (c *Config) complete() error {
 	}
 	switch {
 	case c.Store == nil:
-		return &ConfigError{"Store", "is required"}
+		return configError("Store", "is required")
 	case c.Wrapper == nil && c.Provisioner == nil:
-		return &ConfigError{"Wrapper", "is required, unless there is a Provisioner"}
+		return configError("Wrapper", "is required, unless there is a Provisioner")
 	case c.Name != "" && ident.Check(c.Name) != "":
-		return &ConfigError{"Name", ident.Check(c.Name)}
+		return configError("Name", ident.Check(c.Name))
 	case c.Name == "" && c.InsecureAdoptUnnamed:
-		return &ConfigError{"InsecureAdoptUnnamed", "is set, and Name is empty"}
+		return configError("InsecureAdoptUnnamed", "is set, and Name is empty")
 	case !slices.Contains([]int{2048, 3072, 4096}, c.RSABits):
-		return &ConfigError{"RSABits", "is not 2048, 3072 or 4096"}
+		return configError("RSABits", "is not 2048, 3072 or 4096")
 	}
 	if err := c.checkDurations(); err != nil {
 		return err
@@ -151,17 +151,17 @@ func (c *Config) checkDurations() error {
 	} {
 		switch {
 		case d.value < d.min || d.value > d.max:
-			return &ConfigError{d.field, fmt.Sprintf("is %v, not %v to %v", d.value, d.min, d.max)}
+			return configError(d.field, fmt.Sprintf("is %v, not %v to %v", d.value, d.min, d.max))
 		case d.field != "PollInterval" && d.value%time.Second != 0:
-			return &ConfigError{d.field, "is not in whole seconds"}
+			return configError(d.field, "is not in whole seconds")
 		}
 	}
 	// What one replica does is known to all in time, whatever their clocks say.
 	if slack := c.slack(); slack > c.Propagation {
-		return &ConfigError{"Propagation", fmt.Sprintf("is shorter than %v: twice Skew, twice PollInterval and %v", slack, callTimeout)}
+		return configError("Propagation", fmt.Sprintf("is shorter than %v: twice Skew, twice PollInterval and %v", slack, callTimeout))
 	}
 	if least := c.MaxAge + c.Propagation + c.slack(); c.Period < least {
-		return &ConfigError{"Period", fmt.Sprintf("is shorter than a key is published before it signs: at least %v are needed for these MaxAge, Propagation, Skew and PollInterval", least)}
+		return configError("Period", fmt.Sprintf("is shorter than a key is published before it signs: at least %v are needed for these MaxAge, Propagation, Skew and PollInterval", least))
 	}
 	return nil
 }
@@ -176,20 +176,20 @@ func (c *Config) checkAlgorithms() error {
 	known := []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"}
 	for i, alg := range c.Algorithms {
 		if !slices.Contains(known, alg) {
-			return &ConfigError{fmt.Sprintf("Algorithms[%d]", i), fmt.Sprintf("is %.20q, not one of %q", alg, known)}
+			return configError(fmt.Sprintf("Algorithms[%d]", i), fmt.Sprintf("is %.20q, not one of %q", alg, known))
 		}
 		if slices.Contains(c.Algorithms[:i], alg) {
-			return &ConfigError{fmt.Sprintf("Algorithms[%d]", i), "is there twice"}
+			return configError(fmt.Sprintf("Algorithms[%d]", i), "is there twice")
 		}
 	}
 	if len(c.Algorithms) == 0 {
-		return &ConfigError{"Algorithms", "is empty"}
+		return configError("Algorithms", "is empty")
 	}
 	// From when a key is made until it is removed.
 	served := 2*c.Period + (c.MaxAge + c.Propagation) + (c.MaxLifetime + c.Skew + c.MaxAge) + 2*c.slack()
 	each := int((served + c.Period - 1) / c.Period)
 	if n := each * len(c.Algorithms); n > maxPublished {
-		return &ConfigError{"Period", fmt.Sprintf("is too short for the rest: %d algorithms would have %d keys published at once, and the most is %d", len(c.Algorithms), n, maxPublished)}
+		return configError("Period", fmt.Sprintf("is too short for the rest: %d algorithms would have %d keys published at once, and the most is %d", len(c.Algorithms), n, maxPublished))
 	}
 	return nil
 }

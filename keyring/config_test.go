@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/keyring"
 )
 
@@ -59,7 +60,7 @@ func TestConfig(t *testing.T) {
 			if ring != nil {
 				ring.Close()
 			}
-			var got *keyring.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if tt.want == "" {
 				if err != nil {
@@ -67,7 +68,7 @@ func TestConfig(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(&keyring.ConfigError{Field: tt.want}, got, cmpopts.IgnoreFields(keyring.ConfigError{}, "Reason")); diff != "" || ring != nil {
+			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "keyring", Field: tt.want}, got, cmpopts.IgnoreFields(oidctoken.ConfigError{}, "Reason")); diff != "" || ring != nil {
 				t.Errorf("New: %v (-want +got):\n%s", err, diff)
 			}
 			if document, err := store.Load(t.Context()); document != nil || err != nil {

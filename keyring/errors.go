@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
@@ -54,14 +55,10 @@ var (
 	ErrUnknownKey = errors.New("the ring has no such key")
 )
 
-// ConfigError says which field of a [Config] is wrong, and why.
-type ConfigError struct {
-	Field  string
-	Reason string // continues the field's name
+// configError reports a setting or an argument that cannot work.
+func configError(field, reason string) *oidctoken.ConfigError {
+	return &oidctoken.ConfigError{Package: "keyring", Field: field, Reason: reason}
 }
-
-// Error names the field.
-func (e *ConfigError) Error() string { return "keyring: config: " + e.Field + " " + e.Reason }
 
 // advised adds an advice for the operator to the refusal of a document.
 func advised(err error) error {

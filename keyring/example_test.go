@@ -67,7 +67,7 @@ func check(err error) {
 func ExampleNew() {
 	_, err := keyring.New(context.Background(), keyring.Config{Store: new(keyring.MemoryStore)})
 	fmt.Println(err)
-	// Output: keyring: config: Wrapper is required, unless there is a Provisioner
+	// Output: keyring: Wrapper is required, unless there is a Provisioner
 }
 
 func ExampleNewFileStore() {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/keyring"
 )
 
@@ -95,13 +96,13 @@ func TestNameConfig(t *testing.T) {
 		if err == nil {
 			ring.Close()
 		}
-		var got *keyring.ConfigError
+		var got *oidctoken.ConfigError
 		if errors.As(err, &got); (want == "") != (err == nil) || want != "" && (got == nil || got.Field != want) {
 			t.Errorf("New with the name %q: %v, want an error of %q", name, err, want)
 		}
 	}
 	_, err := keyring.New(t.Context(), keyring.Config{Store: new(keyring.MemoryStore), Wrapper: newWrapper(), InsecureAdoptUnnamed: true})
-	var got *keyring.ConfigError
+	var got *oidctoken.ConfigError
 	if !errors.As(err, &got) || got.Field != "InsecureAdoptUnnamed" {
 		t.Errorf("New that adopts without a name: %v", err)
 	}

@@ -51,7 +51,7 @@ type snapshot struct {
 // New returns a replica of the ring in c.Store, which it makes if the store is
 // empty, and starts to poll. The caller must Close it. New fails with
 //
-//   - a *[ConfigError] that names the field;
+//   - a [*oidctoken.ConfigError] that names the field;
 //   - [ErrStore], [ErrWrapper] or [ErrProvisioner] when that is not available:
 //     without it there is no key. New also writes to the store, so it fails with
 //     ErrStore when the store can only be read;

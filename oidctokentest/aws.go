@@ -119,7 +119,7 @@ type AWS struct {
 }
 
 // NewAWS returns a stand-in that knows what c says. It makes no request. It
-// fails with a [*ConfigError] when AWS would refuse the configuration.
+// fails with a [*oidctoken.ConfigError] when AWS would refuse the configuration.
 func NewAWS(c AWSConfig) (*AWS, error) {
 	if c.Now == nil {
 		c.Now = time.Now

@@ -37,10 +37,10 @@ type awsRole struct {
 
 func (a *AWS) configure(c AWSConfig) error {
 	if len(c.Providers) == 0 {
-		return &ConfigError{"Providers", "is required"}
+		return configError("Providers", "is required")
 	}
 	if len(c.Roles) == 0 {
-		return &ConfigError{"Roles", "is required"}
+		return configError("Roles", "is required")
 	}
 	for i, provider := range c.Providers {
 		field := fmt.Sprintf("Providers[%d].", i)
@@ -50,7 +50,7 @@ func (a *AWS) configure(c AWSConfig) error {
 		}
 		key := awsProviderKey{p.Account, p.Issuer}
 		if a.providers[key] != nil {
-			return &ConfigError{field + "Issuer", "is that of another provider of the account, too"}
+			return configError(field+"Issuer", "is that of another provider of the account, too")
 		}
 		a.providers[key] = p
 	}
@@ -61,7 +61,7 @@ func (a *AWS) configure(c AWSConfig) error {
 			return err
 		}
 		if a.roles[r.ARN] != nil {
-			return &ConfigError{field + "ARN", "is that of another role, too"}
+			return configError(field+"ARN", "is that of another role, too")
 		}
 		a.roles[r.ARN] = r
 	}
@@ -70,20 +70,20 @@ func (a *AWS) configure(c AWSConfig) error {
 
 func newAWSProvider(field string, c AWSProvider, transport http.RoundTripper) (*awsProvider, error) {
 	if !isAccount(c.Account) {
-		return nil, &ConfigError{field + "Account", "is not of 12 digits"}
+		return nil, configError(field+"Account", "is not of 12 digits")
 	}
 	if reason := checkIssuer(c.Issuer); reason != "" {
-		return nil, &ConfigError{field + "Issuer", reason}
+		return nil, configError(field+"Issuer", reason)
 	}
 	if utf8.RuneCountInString(c.Issuer) > maxProviderURL {
-		return nil, &ConfigError{field + "Issuer", "is longer than 255 characters"}
+		return nil, configError(field+"Issuer", "is longer than 255 characters")
 	}
 	if len(c.ClientIDs) == 0 || len(c.ClientIDs) > maxClientIDs {
-		return nil, &ConfigError{field + "ClientIDs", "has not 1 to 100"}
+		return nil, configError(field+"ClientIDs", "has not 1 to 100")
 	}
 	for _, id := range c.ClientIDs {
 		if n := utf8.RuneCountInString(id); n == 0 || n > maxClientID {
-			return nil, &ConfigError{field + "ClientIDs", "has one that is not of 1 to 255 characters"}
+			return nil, configError(field+"ClientIDs", "has one that is not of 1 to 255 characters")
 		}
 	}
 	c.ClientIDs = slices.Clone(c.ClientIDs)
@@ -95,7 +95,7 @@ func (a *AWS) newRole(field string, c AWSRole) (*awsRole, error) {
 	p := strings.SplitN(c.ARN, ":", 6)
 	if len(p) != 6 || p[0] != "arn" || !strings.HasPrefix(p[1], "aws") || p[2] != "iam" || p[3] != "" || !isAccount(p[4]) ||
 		!strings.HasPrefix(p[5], "role/") || strings.HasSuffix(p[5], "/") || !isARN(c.ARN) {
-		return nil, &ConfigError{field + "ARN", "is not arn:PARTITION:iam::ACCOUNT:role/NAME"}
+		return nil, configError(field+"ARN", "is not arn:PARTITION:iam::ACCOUNT:role/NAME")
 	}
 	r.partition, r.account, r.name = p[1], p[4], p[5][strings.LastIndexByte(p[5], '/')+1:]
 	sum := sha256.Sum256([]byte(c.ARN))
@@ -104,14 +104,14 @@ func (a *AWS) newRole(field string, c AWSRole) (*awsRole, error) {
 		r.MaxSessionDuration = minAWSMax
 	}
 	if d := r.MaxSessionDuration; d < minAWSMax || d > maxAWSDuration || d%time.Second != 0 {
-		return nil, &ConfigError{field + "MaxSessionDuration", "is not between 1 and 12 hours, in whole seconds"}
+		return nil, configError(field+"MaxSessionDuration", "is not between 1 and 12 hours, in whole seconds")
 	}
 	r.Trust = slices.Clone(c.Trust)
 	for i := range r.Trust {
 		t := &r.Trust[i]
 		field := fmt.Sprintf("%sTrust[%d].", field, i)
 		if a.providers[awsProviderKey{r.account, t.Provider}] == nil {
-			return nil, &ConfigError{field + "Provider", "is not the Issuer of a provider of the role's account"}
+			return nil, configError(field+"Provider", "is not the Issuer of a provider of the role's account")
 		}
 		var err error
 		if t.StringEquals, err = cloneConditions(field+"StringEquals", t.StringEquals); err != nil {
@@ -129,10 +129,10 @@ func cloneConditions(field string, conditions map[string][]string) (map[string][
 	for _, key := range slices.Sorted(maps.Keys(conditions)) {
 		field := fmt.Sprintf("%s[%.64q]", field, key)
 		if key != "sub" && key != "aud" {
-			return nil, &ConfigError{field, "is not a condition key of a private issuer: these are sub and aud"}
+			return nil, configError(field, "is not a condition key of a private issuer: these are sub and aud")
 		}
 		if len(conditions[key]) == 0 {
-			return nil, &ConfigError{field, "has no value"}
+			return nil, configError(field, "has no value")
 		}
 		cloned[key] = slices.Clone(conditions[key])
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
@@ -22,47 +23,47 @@ func TestNewAWSRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*config)
-		want   oidctokentest.ConfigError
+		want   oidctoken.ConfigError
 	}{
-		{"no providers", func(c *config) { c.Providers = nil }, oidctokentest.ConfigError{"Providers", "is required"}},
-		{"no roles", func(c *config) { c.Roles = nil }, oidctokentest.ConfigError{"Roles", "is required"}},
-		{"account", func(c *config) { c.Providers[0].Account = "acme" }, oidctokentest.ConfigError{"Providers[0].Account", "is not of 12 digits"}},
-		{"no URL", func(c *config) { c.Providers[0].Issuer = "" }, oidctokentest.ConfigError{"Providers[0].Issuer", "is required"}},
-		{"plain http", func(c *config) { c.Providers[0].Issuer = "http://ci.example.com" }, oidctokentest.ConfigError{"Providers[0].Issuer", notIssuer}},
-		{"query", func(c *config) { c.Providers[0].Issuer += "?x" }, oidctokentest.ConfigError{"Providers[0].Issuer", notIssuer}},
+		{"no providers", func(c *config) { c.Providers = nil }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers", Reason: "is required"}},
+		{"no roles", func(c *config) { c.Roles = nil }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Roles", Reason: "is required"}},
+		{"account", func(c *config) { c.Providers[0].Account = "acme" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0].Account", Reason: "is not of 12 digits"}},
+		{"no URL", func(c *config) { c.Providers[0].Issuer = "" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0].Issuer", Reason: "is required"}},
+		{"plain http", func(c *config) { c.Providers[0].Issuer = "http://ci.example.com" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0].Issuer", Reason: notIssuer}},
+		{"query", func(c *config) { c.Providers[0].Issuer += "?x" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0].Issuer", Reason: notIssuer}},
 		{"long URL", func(c *config) { c.Providers[0].Issuer += "/" + strings.Repeat("x", 255) },
-			oidctokentest.ConfigError{"Providers[0].Issuer", "is longer than 255 characters"}},
-		{"no client id", func(c *config) { c.Providers[0].ClientIDs = nil }, oidctokentest.ConfigError{"Providers[0].ClientIDs", "has not 1 to 100"}},
-		{"many client ids", func(c *config) { c.Providers[0].ClientIDs = make([]string, 101) }, oidctokentest.ConfigError{"Providers[0].ClientIDs", "has not 1 to 100"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0].Issuer", Reason: "is longer than 255 characters"}},
+		{"no client id", func(c *config) { c.Providers[0].ClientIDs = nil }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0].ClientIDs", Reason: "has not 1 to 100"}},
+		{"many client ids", func(c *config) { c.Providers[0].ClientIDs = make([]string, 101) }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0].ClientIDs", Reason: "has not 1 to 100"}},
 		{"long client id", func(c *config) { c.Providers[0].ClientIDs[0] = strings.Repeat("a", 256) },
-			oidctokentest.ConfigError{"Providers[0].ClientIDs", "has one that is not of 1 to 255 characters"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0].ClientIDs", Reason: "has one that is not of 1 to 255 characters"}},
 		{"provider twice", func(c *config) { c.Providers = append(c.Providers, c.Providers[0]) },
-			oidctokentest.ConfigError{"Providers[1].Issuer", "is that of another provider of the account, too"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[1].Issuer", Reason: "is that of another provider of the account, too"}},
 
-		{"role name", func(c *config) { c.Roles[0].ARN = "deployer" }, oidctokentest.ConfigError{"Roles[0].ARN", notARN}},
-		{"user", func(c *config) { c.Roles[0].ARN = "arn:aws:iam::123456789012:user/deployer" }, oidctokentest.ConfigError{"Roles[0].ARN", notARN}},
-		{"role without name", func(c *config) { c.Roles[0].ARN = "arn:aws:iam::123456789012:role/" }, oidctokentest.ConfigError{"Roles[0].ARN", notARN}},
-		{"role twice", func(c *config) { c.Roles = append(c.Roles, c.Roles[0]) }, oidctokentest.ConfigError{"Roles[1].ARN", "is that of another role, too"}},
+		{"role name", func(c *config) { c.Roles[0].ARN = "deployer" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Roles[0].ARN", Reason: notARN}},
+		{"user", func(c *config) { c.Roles[0].ARN = "arn:aws:iam::123456789012:user/deployer" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Roles[0].ARN", Reason: notARN}},
+		{"role without name", func(c *config) { c.Roles[0].ARN = "arn:aws:iam::123456789012:role/" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Roles[0].ARN", Reason: notARN}},
+		{"role twice", func(c *config) { c.Roles = append(c.Roles, c.Roles[0]) }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Roles[1].ARN", Reason: "is that of another role, too"}},
 		{"short maximum", func(c *config) { c.Roles[0].MaxSessionDuration = 59 * time.Minute },
-			oidctokentest.ConfigError{"Roles[0].MaxSessionDuration", "is not between 1 and 12 hours, in whole seconds"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: "Roles[0].MaxSessionDuration", Reason: "is not between 1 and 12 hours, in whole seconds"}},
 		{"long maximum", func(c *config) { c.Roles[0].MaxSessionDuration = 13 * time.Hour },
-			oidctokentest.ConfigError{"Roles[0].MaxSessionDuration", "is not between 1 and 12 hours, in whole seconds"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: "Roles[0].MaxSessionDuration", Reason: "is not between 1 and 12 hours, in whole seconds"}},
 		{"unknown provider", func(c *config) { c.Roles[0].Trust[0].Provider += "/" },
-			oidctokentest.ConfigError{"Roles[0].Trust[0].Provider", "is not the Issuer of a provider of the role's account"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: "Roles[0].Trust[0].Provider", Reason: "is not the Issuer of a provider of the role's account"}},
 		{"provider of another account", func(c *config) { c.Providers[0].Account = "999999999999" },
-			oidctokentest.ConfigError{"Roles[0].Trust[0].Provider", "is not the Issuer of a provider of the role's account"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: "Roles[0].Trust[0].Provider", Reason: "is not the Issuer of a provider of the role's account"}},
 		{"custom claim", func(c *config) { c.Roles[0].Trust[0].StringEquals["project_id"] = []string{"ledger"} },
-			oidctokentest.ConfigError{`Roles[0].Trust[0].StringEquals["project_id"]`, notKey}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: `Roles[0].Trust[0].StringEquals["project_id"]`, Reason: notKey}},
 		{"custom claim, like", func(c *config) { c.Roles[0].Trust[0].StringLike["email"] = []string{"*"} },
-			oidctokentest.ConfigError{`Roles[0].Trust[0].StringLike["email"]`, notKey}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: `Roles[0].Trust[0].StringLike["email"]`, Reason: notKey}},
 		{"condition without value", func(c *config) { c.Roles[0].Trust[0].StringEquals["aud"] = nil },
-			oidctokentest.ConfigError{`Roles[0].Trust[0].StringEquals["aud"]`, "has no value"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: `Roles[0].Trust[0].StringEquals["aud"]`, Reason: "has no value"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := awsConfig(issuer)
 			tt.change(&c)
 			_, err := oidctokentest.NewAWS(c)
-			var got *oidctokentest.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Errorf("NewAWS (-want +got):\n%s", diff)

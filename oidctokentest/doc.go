@@ -13,12 +13,9 @@
 // to a network.
 package oidctokentest
 
-// ConfigError says which field of a stand-in's configuration is wrong, and
-// why.
-type ConfigError struct {
-	Field  string // such as "Providers[0].AttributeMapping[attribute.env]"
-	Reason string // continues the field's name, such as "is required"
-}
+import "github.com/oidctoken/oidctoken"
 
-// Error names the field.
-func (e *ConfigError) Error() string { return "oidctokentest: " + e.Field + " " + e.Reason }
+// configError reports a setting or an argument that cannot work.
+func configError(field, reason string) *oidctoken.ConfigError {
+	return &oidctoken.ConfigError{Package: "oidctokentest", Field: field, Reason: reason}
+}

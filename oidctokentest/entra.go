@@ -96,7 +96,7 @@ type Entra struct {
 }
 
 // NewEntra returns a stand-in that knows what c says. It makes no request. It
-// fails with a [*ConfigError] when Entra would refuse the configuration.
+// fails with a [*oidctoken.ConfigError] when Entra would refuse the configuration.
 func NewEntra(c EntraConfig) (*Entra, error) {
 	if c.Now == nil {
 		c.Now = time.Now

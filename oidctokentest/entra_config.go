@@ -24,17 +24,17 @@ type entraApplication struct {
 func (e *Entra) configure(c EntraConfig) error {
 	switch {
 	case c.TenantID == "":
-		return &ConfigError{"TenantID", "is required"}
+		return configError("TenantID", "is required")
 	case !isGUID(c.TenantID):
-		return &ConfigError{"TenantID", "is not a GUID"}
+		return configError("TenantID", "is not a GUID")
 	case c.Domain != "" && !isDomain(c.Domain):
-		return &ConfigError{"Domain", "is not the name of a domain"}
+		return configError("Domain", "is not the name of a domain")
 	case len(c.Applications) == 0:
-		return &ConfigError{"Applications", "is required"}
+		return configError("Applications", "is required")
 	}
 	for i, resource := range c.Resources {
 		if !isFederatedValue(resource) || strings.HasSuffix(resource, "/") {
-			return &ConfigError{fmt.Sprintf("Resources[%d]", i), "is not an application ID URI without a slash at its end"}
+			return configError(fmt.Sprintf("Resources[%d]", i), "is not an application ID URI without a slash at its end")
 		}
 	}
 	e.config.Resources = slices.Clone(c.Resources)
@@ -50,7 +50,7 @@ func (e *Entra) configure(c EntraConfig) error {
 		}
 		id := strings.ToLower(a.ClientID)
 		if e.applications[id] != nil {
-			return &ConfigError{fmt.Sprintf("Applications[%d].ClientID", i), "is that of another application, too"}
+			return configError(fmt.Sprintf("Applications[%d].ClientID", i), "is that of another application, too")
 		}
 		e.applications[id] = a
 	}
@@ -60,11 +60,11 @@ func (e *Entra) configure(c EntraConfig) error {
 func newEntraApplication(field string, c EntraApplication, transport http.RoundTripper) (*entraApplication, error) {
 	switch {
 	case c.ClientID == "":
-		return nil, &ConfigError{field + "ClientID", "is required"}
+		return nil, configError(field+"ClientID", "is required")
 	case !isGUID(c.ClientID):
-		return nil, &ConfigError{field + "ClientID", "is not a GUID"}
+		return nil, configError(field+"ClientID", "is not a GUID")
 	case len(c.FederatedCredentials) > maxFederatedCredentials:
-		return nil, &ConfigError{field + "FederatedCredentials", "has more than 20"}
+		return nil, configError(field+"FederatedCredentials", "has more than 20")
 	}
 	c.FederatedCredentials = slices.Clone(c.FederatedCredentials)
 	a := &entraApplication{EntraApplication: c, issuers: make(map[string]*issuerKeys)}
@@ -79,7 +79,7 @@ func newEntraApplication(field string, c EntraApplication, transport http.RoundT
 		}
 		for _, other := range c.FederatedCredentials[:i] {
 			if other.Issuer == f.Issuer && other.Subject == f.Subject {
-				return nil, &ConfigError{credential, "has the issuer and the subject of another one"}
+				return nil, configError(credential, "has the issuer and the subject of another one")
 			}
 		}
 		a.hidden = append(a.hidden, f.VisibleAfter)
@@ -92,15 +92,15 @@ func newEntraApplication(field string, c EntraApplication, transport http.RoundT
 
 func (f *EntraFederatedCredential) check(field string) error {
 	if reason := checkIssuer(f.Issuer); reason != "" {
-		return &ConfigError{field + "Issuer", reason}
+		return configError(field+"Issuer", reason)
 	}
 	for _, v := range []struct{ name, value string }{{"Issuer", f.Issuer}, {"Subject", f.Subject}, {"Audience", f.Audience}} {
 		if !isFederatedValue(v.value) {
-			return &ConfigError{field + v.name, "is not of 1 to 600 characters of printable ASCII without spaces"}
+			return configError(field+v.name, "is not of 1 to 600 characters of printable ASCII without spaces")
 		}
 	}
 	if f.VisibleAfter < 0 {
-		return &ConfigError{field + "VisibleAfter", "is negative"}
+		return configError(field+"VisibleAfter", "is negative")
 	}
 	return nil
 }

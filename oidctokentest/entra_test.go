@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
@@ -46,38 +47,38 @@ func TestNewEntraRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*oidctokentest.EntraConfig)
-		want   oidctokentest.ConfigError
+		want   oidctoken.ConfigError
 	}{
-		{"no tenant", func(c *oidctokentest.EntraConfig) { c.TenantID = "" }, oidctokentest.ConfigError{Field: "TenantID", Reason: "is required"}},
-		{"tenant is a domain", func(c *oidctokentest.EntraConfig) { c.TenantID = "acme.com" }, oidctokentest.ConfigError{Field: "TenantID", Reason: "is not a GUID"}},
-		{"domain", func(c *oidctokentest.EntraConfig) { c.Domain = "acme" }, oidctokentest.ConfigError{Field: "Domain", Reason: "is not the name of a domain"}},
-		{"no applications", func(c *oidctokentest.EntraConfig) { c.Applications = nil }, oidctokentest.ConfigError{Field: "Applications", Reason: "is required"}},
-		{"no client", func(c *oidctokentest.EntraConfig) { c.Applications[0].ClientID = "" }, oidctokentest.ConfigError{Field: "Applications[0].ClientID", Reason: "is required"}},
-		{"client is a name", func(c *oidctokentest.EntraConfig) { c.Applications[0].ClientID = "deployer" }, oidctokentest.ConfigError{Field: "Applications[0].ClientID", Reason: "is not a GUID"}},
+		{"no tenant", func(c *oidctokentest.EntraConfig) { c.TenantID = "" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "TenantID", Reason: "is required"}},
+		{"tenant is a domain", func(c *oidctokentest.EntraConfig) { c.TenantID = "acme.com" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "TenantID", Reason: "is not a GUID"}},
+		{"domain", func(c *oidctokentest.EntraConfig) { c.Domain = "acme" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Domain", Reason: "is not the name of a domain"}},
+		{"no applications", func(c *oidctokentest.EntraConfig) { c.Applications = nil }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Applications", Reason: "is required"}},
+		{"no client", func(c *oidctokentest.EntraConfig) { c.Applications[0].ClientID = "" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Applications[0].ClientID", Reason: "is required"}},
+		{"client is a name", func(c *oidctokentest.EntraConfig) { c.Applications[0].ClientID = "deployer" }, oidctoken.ConfigError{Package: "oidctokentest", Field: "Applications[0].ClientID", Reason: "is not a GUID"}},
 		{"client twice", func(c *oidctokentest.EntraConfig) {
 			c.Applications = append(c.Applications, oidctokentest.EntraApplication{ClientID: strings.ToUpper(entraClient)})
-		}, oidctokentest.ConfigError{Field: "Applications[1].ClientID", Reason: "is that of another application, too"}},
+		}, oidctoken.ConfigError{Package: "oidctokentest", Field: "Applications[1].ClientID", Reason: "is that of another application, too"}},
 		{"resource with a slash", func(c *oidctokentest.EntraConfig) { c.Resources = []string{arm + "/"} },
-			oidctokentest.ConfigError{Field: "Resources[0]", Reason: "is not an application ID URI without a slash at its end"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: "Resources[0]", Reason: "is not an application ID URI without a slash at its end"}},
 		{"21 credentials", func(c *oidctokentest.EntraConfig) {
 			c.Applications[0].FederatedCredentials = slices.Repeat(c.Applications[0].FederatedCredentials, 21)
-		}, oidctokentest.ConfigError{Field: "Applications[0].FederatedCredentials", Reason: "has more than 20"}},
+		}, oidctoken.ConfigError{Package: "oidctokentest", Field: "Applications[0].FederatedCredentials", Reason: "has more than 20"}},
 		{"credential twice", func(c *oidctokentest.EntraConfig) {
 			c.Applications[0].FederatedCredentials = slices.Repeat(c.Applications[0].FederatedCredentials, 2)
 			c.Applications[0].FederatedCredentials[1].Audience = "other" // does not make it another one
-		}, oidctokentest.ConfigError{Field: "Applications[0].FederatedCredentials[1]", Reason: "has the issuer and the subject of another one"}},
-		{"no issuer", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Issuer = "" }), oidctokentest.ConfigError{Field: first + "Issuer", Reason: "is required"}},
+		}, oidctoken.ConfigError{Package: "oidctokentest", Field: "Applications[0].FederatedCredentials[1]", Reason: "has the issuer and the subject of another one"}},
+		{"no issuer", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Issuer = "" }), oidctoken.ConfigError{Package: "oidctokentest", Field: first + "Issuer", Reason: "is required"}},
 		{"issuer on http", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Issuer = "http://ci.example.com" }),
-			oidctokentest.ConfigError{Field: first + "Issuer", Reason: "is not an https URL, or one of http for a loopback host, without query and fragment"}},
+			oidctoken.ConfigError{Package: "oidctokentest", Field: first + "Issuer", Reason: "is not an https URL, or one of http for a loopback host, without query and fragment"}},
 		{"long issuer", credentials(func(f *oidctokentest.EntraFederatedCredential) {
 			f.Issuer = "https://ci.example.com/" + strings.Repeat("i", 578)
-		}), oidctokentest.ConfigError{Field: first + "Issuer", Reason: value}},
-		{"no subject", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Subject = "" }), oidctokentest.ConfigError{Field: first + "Subject", Reason: value}},
-		{"long subject", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Subject = strings.Repeat("s", 601) }), oidctokentest.ConfigError{Field: first + "Subject", Reason: value}},
-		{"subject with a space", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Subject = "a " }), oidctokentest.ConfigError{Field: first + "Subject", Reason: value}},
-		{"long audience", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Audience = strings.Repeat("a", 601) }), oidctokentest.ConfigError{Field: first + "Audience", Reason: value}},
-		{"audience with a line break", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Audience = "a\n" }), oidctokentest.ConfigError{Field: first + "Audience", Reason: value}},
-		{"negative", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.VisibleAfter = -1 }), oidctokentest.ConfigError{Field: first + "VisibleAfter", Reason: "is negative"}},
+		}), oidctoken.ConfigError{Package: "oidctokentest", Field: first + "Issuer", Reason: value}},
+		{"no subject", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Subject = "" }), oidctoken.ConfigError{Package: "oidctokentest", Field: first + "Subject", Reason: value}},
+		{"long subject", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Subject = strings.Repeat("s", 601) }), oidctoken.ConfigError{Package: "oidctokentest", Field: first + "Subject", Reason: value}},
+		{"subject with a space", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Subject = "a " }), oidctoken.ConfigError{Package: "oidctokentest", Field: first + "Subject", Reason: value}},
+		{"long audience", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Audience = strings.Repeat("a", 601) }), oidctoken.ConfigError{Package: "oidctokentest", Field: first + "Audience", Reason: value}},
+		{"audience with a line break", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.Audience = "a\n" }), oidctoken.ConfigError{Package: "oidctokentest", Field: first + "Audience", Reason: value}},
+		{"negative", credentials(func(f *oidctokentest.EntraFederatedCredential) { f.VisibleAfter = -1 }), oidctoken.ConfigError{Package: "oidctokentest", Field: first + "VisibleAfter", Reason: "is negative"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := oidctokentest.EntraConfig{TenantID: entraTenant, Applications: []oidctokentest.EntraApplication{{
@@ -86,7 +87,7 @@ func TestNewEntraRefuses(t *testing.T) {
 			}}}
 			tt.change(&c)
 			e, err := oidctokentest.NewEntra(c)
-			var got *oidctokentest.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(&tt.want, got); diff != "" || e != nil {
 				t.Errorf("NewEntra = %v (-want +got):\n%s", e, diff)

@@ -128,7 +128,7 @@ type Google struct {
 }
 
 // NewGoogle returns a stand-in that knows what c says. It makes no request. It
-// fails with a [*ConfigError] when Google would refuse the configuration, or
+// fails with a [*oidctoken.ConfigError] when Google would refuse the configuration, or
 // this stand-in cannot follow it.
 func NewGoogle(c GoogleConfig) (*Google, error) {
 	if c.Now == nil {

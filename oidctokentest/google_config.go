@@ -35,7 +35,7 @@ type googleProvider struct {
 
 func (g *Google) configure(c GoogleConfig) error {
 	if len(c.Providers) == 0 {
-		return &ConfigError{"Providers", "is required"}
+		return configError("Providers", "is required")
 	}
 	for i, provider := range c.Providers {
 		p, err := newGoogleProvider(fmt.Sprintf("Providers[%d].", i), provider, c.Transport)
@@ -43,7 +43,7 @@ func (g *Google) configure(c GoogleConfig) error {
 			return err
 		}
 		if g.providers[p.Name] != nil {
-			return &ConfigError{fmt.Sprintf("Providers[%d].Name", i), "is that of another provider, too"}
+			return configError(fmt.Sprintf("Providers[%d].Name", i), "is that of another provider, too")
 		}
 		g.providers[p.Name] = p
 	}
@@ -53,7 +53,7 @@ func (g *Google) configure(c GoogleConfig) error {
 			return err
 		}
 		if g.accounts[a.Email] != nil {
-			return &ConfigError{field + "Email", "is that of another account, too"}
+			return configError(field+"Email", "is that of another account, too")
 		}
 		a.Members = slices.Clone(a.Members)
 		if a.MaxLifetime == 0 {
@@ -63,7 +63,7 @@ func (g *Google) configure(c GoogleConfig) error {
 	}
 	for i, p := range c.Projects {
 		if p.ID == "" || !isNumber(p.Number) {
-			return &ConfigError{fmt.Sprintf("Projects[%d]", i), "has no ID, or no Number in digits"}
+			return configError(fmt.Sprintf("Projects[%d]", i), "has no ID, or no Number in digits")
 		}
 	}
 	g.config.Projects = slices.Clone(c.Projects)
@@ -74,13 +74,13 @@ func newGoogleProvider(field string, c GoogleProvider, transport http.RoundTripp
 	p := &googleProvider{GoogleProvider: c}
 	var reason string
 	if p.pool, reason = poolOf(c.Name); reason != "" {
-		return nil, &ConfigError{field + "Name", reason}
+		return nil, configError(field+"Name", reason)
 	}
 	if reason := checkIssuer(c.Issuer); reason != "" {
-		return nil, &ConfigError{field + "Issuer", reason}
+		return nil, configError(field+"Issuer", reason)
 	}
 	if reason := checkAudiences(c.AllowedAudiences); reason != "" {
-		return nil, &ConfigError{field + "AllowedAudiences", reason}
+		return nil, configError(field+"AllowedAudiences", reason)
 	}
 	p.AllowedAudiences = slices.Clone(c.AllowedAudiences)
 	var err error
@@ -88,12 +88,12 @@ func newGoogleProvider(field string, c GoogleProvider, transport http.RoundTripp
 		return nil, err
 	}
 	if p.condition, reason = parseCondition(c.AttributeCondition); reason != "" {
-		return nil, &ConfigError{field + "AttributeCondition", reason}
+		return nil, configError(field+"AttributeCondition", reason)
 	}
 	if c.JWKSet == nil {
 		p.issuer = newIssuerKeys(c.Issuer, transport)
 	} else if p.uploaded, reason = parseUpload(c.JWKSet); reason != "" {
-		return nil, &ConfigError{field + "JWKSet", reason}
+		return nil, configError(field+"JWKSet", reason)
 	}
 	return p, nil
 }
@@ -150,16 +150,16 @@ func checkAudiences(audiences []string) (reason string) {
 
 func checkAccount(field string, a GoogleServiceAccount) error {
 	if !isEmail(a.Email) {
-		return &ConfigError{field + "Email", "is not the e-mail address of a service account"}
+		return configError(field+"Email", "is not the e-mail address of a service account")
 	}
 	for i, m := range a.Members {
 		if !isMember(m) {
-			return &ConfigError{fmt.Sprintf("%sMembers[%d]", field, i),
-				"is not principal://, principalSet:// or serviceAccount: with a full name, or names a group"}
+			return configError(fmt.Sprintf("%sMembers[%d]", field, i),
+				"is not principal://, principalSet:// or serviceAccount: with a full name, or names a group")
 		}
 	}
 	if l := a.MaxLifetime; l != 0 && (l < minMaxLifetime || l > maxAccessLifetime || l%time.Second != 0) {
-		return &ConfigError{field + "MaxLifetime", "is not between 1 and 12 hours, in whole seconds"}
+		return configError(field+"MaxLifetime", "is not between 1 and 12 hours, in whole seconds")
 	}
 	return nil
 }

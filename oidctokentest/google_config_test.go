@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
@@ -22,8 +23,8 @@ func TestNewGoogleRefuses(t *testing.T) {
 		badMember    = "is not principal://, principalSet:// or serviceAccount: with a full name, or names a group"
 		badLifetime  = "is not between 1 and 12 hours, in whole seconds"
 	)
-	providers := func(field, reason string) *oidctokentest.ConfigError {
-		return &oidctokentest.ConfigError{Field: "Providers[0]." + field, Reason: reason}
+	providers := func(field, reason string) *oidctoken.ConfigError {
+		return &oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0]." + field, Reason: reason}
 	}
 	many := make(map[string]string)
 	for i := range 51 {
@@ -32,9 +33,9 @@ func TestNewGoogleRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		spoil func(*oidctokentest.GoogleConfig, *oidctokentest.GoogleProvider)
-		want  *oidctokentest.ConfigError
+		want  *oidctoken.ConfigError
 	}{
-		{"no providers", func(c *oidctokentest.GoogleConfig, _ *oidctokentest.GoogleProvider) { c.Providers = nil }, &oidctokentest.ConfigError{Field: "Providers", Reason: "is required"}},
+		{"no providers", func(c *oidctokentest.GoogleConfig, _ *oidctokentest.GoogleProvider) { c.Providers = nil }, &oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers", Reason: "is required"}},
 		{"no name", func(_ *oidctokentest.GoogleConfig, p *oidctokentest.GoogleProvider) { p.Name = "" }, providers("Name", "is required")},
 		{"a pool", func(_ *oidctokentest.GoogleConfig, p *oidctokentest.GoogleProvider) { p.Name = pool }, providers("Name", badName)},
 		{"project id", func(_ *oidctokentest.GoogleConfig, p *oidctokentest.GoogleProvider) {
@@ -102,28 +103,28 @@ func TestNewGoogleRefuses(t *testing.T) {
 		}, providers("JWKSet", "has a key that is not valid")},
 		{"same provider", func(c *oidctokentest.GoogleConfig, p *oidctokentest.GoogleProvider) {
 			c.Providers = append(c.Providers, *p)
-		}, &oidctokentest.ConfigError{Field: "Providers[1].Name", Reason: "is that of another provider, too"}},
+		}, &oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[1].Name", Reason: "is that of another provider, too"}},
 		{"no address", func(c *oidctokentest.GoogleConfig, _ *oidctokentest.GoogleProvider) {
 			c.ServiceAccounts = []oidctokentest.GoogleServiceAccount{{Email: "deployer"}}
-		}, &oidctokentest.ConfigError{Field: "ServiceAccounts[0].Email", Reason: "is not the e-mail address of a service account"}},
+		}, &oidctoken.ConfigError{Package: "oidctokentest", Field: "ServiceAccounts[0].Email", Reason: "is not the e-mail address of a service account"}},
 		{"same account", func(c *oidctokentest.GoogleConfig, _ *oidctokentest.GoogleProvider) {
 			c.ServiceAccounts = []oidctokentest.GoogleServiceAccount{{Email: deployer}, {Email: deployer}}
-		}, &oidctokentest.ConfigError{Field: "ServiceAccounts[1].Email", Reason: "is that of another account, too"}},
+		}, &oidctoken.ConfigError{Package: "oidctokentest", Field: "ServiceAccounts[1].Email", Reason: "is that of another account, too"}},
 		{"short lifetime", func(c *oidctokentest.GoogleConfig, _ *oidctokentest.GoogleProvider) {
 			c.ServiceAccounts = []oidctokentest.GoogleServiceAccount{{Email: deployer, MaxLifetime: time.Minute}}
-		}, &oidctokentest.ConfigError{Field: "ServiceAccounts[0].MaxLifetime", Reason: badLifetime}},
+		}, &oidctoken.ConfigError{Package: "oidctokentest", Field: "ServiceAccounts[0].MaxLifetime", Reason: badLifetime}},
 		{"long lifetime", func(c *oidctokentest.GoogleConfig, _ *oidctokentest.GoogleProvider) {
 			c.ServiceAccounts = []oidctokentest.GoogleServiceAccount{{Email: deployer, MaxLifetime: 13 * time.Hour}}
-		}, &oidctokentest.ConfigError{Field: "ServiceAccounts[0].MaxLifetime", Reason: badLifetime}},
+		}, &oidctoken.ConfigError{Package: "oidctokentest", Field: "ServiceAccounts[0].MaxLifetime", Reason: badLifetime}},
 		{"project without number", func(c *oidctokentest.GoogleConfig, _ *oidctokentest.GoogleProvider) {
 			c.Projects = []oidctokentest.GoogleProject{{ID: "acme"}}
-		}, &oidctokentest.ConfigError{Field: "Projects[0]", Reason: "has no ID, or no Number in digits"}},
+		}, &oidctoken.ConfigError{Package: "oidctokentest", Field: "Projects[0]", Reason: "has no ID, or no Number in digits"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := oidctokentest.GoogleConfig{Providers: []oidctokentest.GoogleProvider{{Name: provider, Issuer: "https://example.com"}}}
 			tt.spoil(&c, &c.Providers[0])
 			_, err := oidctokentest.NewGoogle(c)
-			var got *oidctokentest.ConfigError
+			var got *oidctoken.ConfigError
 			errors.As(err, &got)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("NewGoogle (-want +got):\n%s", diff)
@@ -142,9 +143,9 @@ func TestNewGoogleRefuses(t *testing.T) {
 			Providers:       []oidctokentest.GoogleProvider{{Name: provider, Issuer: "https://example.com"}},
 			ServiceAccounts: []oidctokentest.GoogleServiceAccount{{Email: deployer, Members: []string{member}}},
 		})
-		var got *oidctokentest.ConfigError
+		var got *oidctoken.ConfigError
 		errors.As(err, &got)
-		want := &oidctokentest.ConfigError{Field: "ServiceAccounts[0].Members[0]", Reason: badMember}
+		want := &oidctoken.ConfigError{Package: "oidctokentest", Field: "ServiceAccounts[0].Members[0]", Reason: badMember}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("NewGoogle with the member %q (-want +got):\n%s", member, diff)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
@@ -69,7 +70,7 @@ func FuzzGoogleExpressions(f *testing.F) {
 		if want != (err == nil) {
 			t.Errorf("NewGoogle with the mapping %q and the condition %q: %v", m, c, err)
 		}
-		var bad *oidctokentest.ConfigError
+		var bad *oidctoken.ConfigError
 		if err != nil && (!errors.As(err, &bad) || !strings.HasPrefix(bad.Field, "Providers[0].Attribute")) {
 			t.Errorf("the error names no field: %v", err)
 		}

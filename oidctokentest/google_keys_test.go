@@ -205,12 +205,10 @@ func TestGoogleUploadedKeys(t *testing.T) {
 		_, err = oidctokentest.NewGoogle(oidctokentest.GoogleConfig{
 			Providers: []oidctokentest.GoogleProvider{{Name: provider, Issuer: other.URL, JWKSet: document}},
 		})
-		var got *oidctokentest.ConfigError
+		var got *oidctoken.ConfigError
 		errors.As(err, &got)
-		want := &oidctokentest.ConfigError{
-			Field:  "Providers[0].JWKSet",
-			Reason: "has a key that is neither of RSA, with 2048 bits or more, nor of P-256",
-		}
+		want := &oidctoken.ConfigError{Package: "oidctokentest", Field: "Providers[0].JWKSet",
+			Reason: "has a key that is neither of RSA, with 2048 bits or more, nor of P-256"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("NewGoogle with a key for %s (-want +got):\n%s", alg, diff)
 		}

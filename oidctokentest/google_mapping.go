@@ -36,18 +36,18 @@ func parseMapping(field string, mapping map[string]string) (map[string]operand, 
 		name, custom := strings.CutPrefix(target, attributePrefix)
 		switch {
 		case target != googleSubject && !(custom && isAttribute(name)):
-			return nil, &ConfigError{field, "is neither google.subject nor attribute.NAME with a NAME of 1 to 100 of a-z 0-9 _"}
+			return nil, configError(field, "is neither google.subject nor attribute.NAME with a NAME of 1 to 100 of a-z 0-9 _")
 		case len(mapping[target]) > maxExpression:
-			return nil, &ConfigError{field, "is longer than 2048 characters"}
+			return nil, configError(field, "is longer than 2048 characters")
 		}
 		o, rest, ok := parseOperand(mapping[target])
 		if !ok || rest != "" {
-			return nil, &ConfigError{field, needsCEL}
+			return nil, configError(field, needsCEL)
 		}
 		parsed[target] = o
 	}
 	if len(parsed)-1 > maxAttributes {
-		return nil, &ConfigError{field, "has more than 50 custom attributes"}
+		return nil, configError(field, "has more than 50 custom attributes")
 	}
 	return parsed, nil
 }
