@@ -36,10 +36,10 @@ type Config struct {
 	// Optional.
 	InsecureAdoptUnnamed bool
 
-	// Wrapper protects private keys that the ring makes itself, and lets it
-	// recognize a document that somebody else wrote. Required without a
-	// Provisioner; with one, Optional: without a Wrapper, whoever can write to
-	// the store can publish a key.
+	// Wrapper protects the private keys that the ring makes itself. It also lets
+	// the ring recognize a document that another program wrote. Required without a
+	// Provisioner, Optional with one. Without a Wrapper, every program that can
+	// write to the store can publish a key.
 	Wrapper Wrapper
 
 	// Provisioner has keys made that never leave a key management service.
@@ -87,8 +87,8 @@ type Config struct {
 	// become active. Optional; nil takes a key for published once it is stored.
 	Published func(ctx context.Context, kid string) error
 
-	// Audit is told of every transition and failure. It must not block for long.
-	// Optional.
+	// Audit is called for every transition and failure. It must not block for
+	// long. Optional.
 	Audit func(context.Context, Event)
 
 	// Now is the clock. Optional, time.Now by default.

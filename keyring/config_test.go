@@ -78,8 +78,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// P06: what a replica is set up for holds for what others do: the longest
-// lifetime that was ever allowed keeps keys published.
+// P06: the limits of one replica hold for all: the longest lifetime that was
+// ever allowed keeps keys published.
 func TestLimitsAreRaised(t *testing.T) {
 	store, wrapper := new(keyring.MemoryStore), newWrapper()
 	kept := func(lifetime time.Duration) time.Duration {

@@ -1,6 +1,6 @@
-// Package keyring rotates the keys of an issuer, so that every verifier has the
-// next key before it signs and the last for as long as something that it signed
-// is valid.
+// Package keyring rotates the keys of an issuer. Every verifier has the next
+// key before that key signs, and keeps the previous key until the last token of
+// that key expires.
 //
 // A [Ring] is an [oidctoken.KeySource]. Any number of replicas share one through
 // a [Store], which they change by compare-and-swap and no other means: there is
@@ -21,13 +21,13 @@
 //
 // # A key's life
 //
-// A key is published when it has been seen in the JWK Set, active from
-// Published + MaxAge + Propagation or later, retired when the next is active,
-// and removed MaxLifetime + Skew + MaxAge later. When a key becomes active, the
-// one behind it has been published for as long as that needs; [Ring.Revoke]
-// therefore takes effect at once and costs no valid token but the revoked
-// key's. A ring makes one key for each Period, however often its processes
-// start.
+// A key is published when it has been seen in the JWK Set. It becomes active at
+// Published + MaxAge + Propagation or later. It retires when the next key
+// becomes active, and it is removed MaxLifetime + Skew + MaxAge after that.
+// When a key becomes active, its successor has already been published long
+// enough to replace it. [Ring.Revoke] therefore takes effect at once, and only
+// the tokens of the revoked key fail. A ring makes one key for each Period,
+// however often its processes start.
 //
 // The first key of an empty ring signs at once, since no verifier knows
 // another. So does one that is made after an outage in which every key ended.

@@ -29,14 +29,15 @@ var (
 	ErrTooManyKeys = errors.New("ten keys are published already")
 
 	// ErrClock means that a key was made in the future: the clock of this replica
-	// is slow by more than Config.Skew, or that of another was fast. This one
-	// makes no transition; whoever runs the machines must act.
+	// is slow by more than Config.Skew, or the clock of another replica was fast.
+	// This replica makes no transition until an operator corrects the clock.
 	ErrClock = errors.New("a clock is wrong")
 
-	// The store's content is refused with one of these. The ring answers from
-	// memory and overwrites nothing; whoever runs the store must act.
+	// These errors refuse the content of the store. The ring keeps its keys in
+	// memory and overwrites nothing. The operator of the store must act.
 
-	// ErrCorrupt means that the document is truncated or is none of a ring's.
+	// ErrCorrupt means that the document is truncated, or is not the document of a
+	// ring.
 	ErrCorrupt = errors.New("the stored document is damaged")
 	// ErrTampered means that the document was not written by a replica of the
 	// ring: its tag does not match.

@@ -8,11 +8,11 @@ import (
 	"github.com/oidctoken/oidctoken/internal/eventlog"
 )
 
-// EventKind says what happened.
+// EventKind is the kind of an [Event].
 type EventKind string
 
-// What happens to keys. All but Activated are told by the one replica that made
-// the transition, Activated by each when it notices.
+// Events of keys. Each replica reports Activated when it notices it. The
+// replica that made a transition is the only one to report the others.
 const (
 	Created   EventKind = "created"   // a key was made, and is in the JWK Set
 	Published EventKind = "published" // it has been seen there, and knows when it will sign
@@ -26,13 +26,14 @@ const (
 	Named     EventKind = "named"     // the ring has the name in Config.Name, and another data key
 )
 
-// What a replica notices of its ring's condition: once, when it changes.
+// Events of the replica itself. Each is reported once, when the condition
+// changes.
 const (
-	Failed    EventKind = "failed"    // Err says what; the ring answers from memory
+	Failed    EventKind = "failed"    // Err holds the error; the ring keeps its keys in memory
 	Recovered EventKind = "recovered" // nothing fails any more
 )
 
-// Event is what [Config.Audit] is told. It holds no secret.
+// Event is the argument of [Config.Audit]. It holds no secret.
 type Event struct {
 	Time       time.Time
 	Kind       EventKind

@@ -33,7 +33,7 @@ func exampleRing(c keyring.Config) *keyring.Ring {
 func Example() {
 	dir := must(os.MkdirTemp("", "example"))
 	defer os.RemoveAll(dir)
-	os.Setenv("CI_WRAPPING_KEY", exampleKey) // done by whoever starts the program
+	os.Setenv("CI_WRAPPING_KEY", exampleKey) // the platform sets it when it starts the program
 
 	key, err := keyring.ParseWrappingKey(os.Getenv("CI_WRAPPING_KEY"))
 	check(err)
@@ -97,8 +97,8 @@ func ExampleReadWrappingKey() {
 	// Output: keyring.WrappingKey(624fc146fece8734)
 }
 
-// The wrapping key is replaced: a wrapper encrypts with the new one and can
-// still decrypt what was encrypted with the old.
+// To replace the wrapping key, give the new key and the old one: the wrapper
+// encrypts with the new key and still decrypts with the old one.
 func ExampleNewWrapper() {
 	ctx := context.Background()
 	old := must(keyring.ParseWrappingKey(exampleKey))
@@ -275,9 +275,9 @@ func ExampleProbe_Check() {
 	// keyring: probe: https://ci.example.com/.well-known/jwks.json does not have the key other
 }
 
-// An issuer identifier moves: two issuers with one ring serve both while the
-// clouds are told, and each pipeline's tokens come from the one that its cloud
-// trusts already.
+// To move to another issuer identifier, run two issuers on one ring. Both are
+// served while each cloud is changed, and a pipeline gets its tokens from the
+// issuer that its cloud trusts.
 func Example_migration() {
 	ring := exampleRing(keyring.Config{Algorithms: []string{"ES256"}})
 	defer ring.Close()

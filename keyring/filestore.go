@@ -33,7 +33,8 @@ func NewFileStore(path string) (*FileStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keyring: file store: %w", err)
 	}
-	// What a killed process left behind: ciphertext, but rubbish.
+	// A process that was killed may have left temporary files. They hold
+	// ciphertext only.
 	if _, err := atomicfile.Sweep(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("keyring: file store: %w", err)
 	}

@@ -72,7 +72,7 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-// D02: what is not a file of ours is neither read nor replaced.
+// D02: a file of another kind is neither read nor replaced.
 func TestFileStoreRefuses(t *testing.T) {
 	for name, make1 := range notOurs {
 		t.Run(name, func(t *testing.T) {

@@ -122,7 +122,7 @@ func (h *history) CompareAndSwap(ctx context.Context, old, replacement []byte) e
 	return err
 }
 
-// at is what the store had at a time.
+// at returns the document that the store had at that time.
 func (h *history) at(when time.Time) []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -140,7 +140,7 @@ func (h *history) all() [][]byte {
 	return slices.Clone(h.documents)
 }
 
-// recorder keeps what Audit was told.
+// recorder keeps the events that Audit received.
 type recorder struct {
 	mu     sync.Mutex
 	events []keyring.Event

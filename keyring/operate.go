@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Revoke takes a key out at once: it signs nothing more and leaves the JWK Set.
-// If it was the one that signs, the next does, which has been published for
-// long. What the key has signed is dropped by those who [Ring.Subscribe], before
-// Revoke returns; a verifier accepts it until its JWK Set is as old as MaxAge.
-// Revoking a revoked key is no error.
+// Revoke takes a key out at once: the key signs nothing more and leaves the JWK
+// Set. If it was the active key, the next one takes over, which has been
+// published long enough. Subscribers ([Ring.Subscribe]) drop the tokens of the
+// key before Revoke returns. A verifier accepts such a token until its copy of
+// the JWK Set is older than MaxAge. A key may be revoked more than once.
 //
-// Revoke fails with [ErrUnknownKey], or with [ErrStore] when the other replicas
-// could not be told: this one then obeys all the same and goes on trying to tell
-// them for as long as it runs.
+// Revoke fails with [ErrUnknownKey], or with [ErrStore] when it cannot store
+// the revocation for the other replicas. In that case this replica obeys all
+// the same, and retries until it has stored it.
 //
 // A second Revoke within MaxAge and Propagation of the first may leave no key
 // that has been published for long enough. The ring then falls back to a key
@@ -41,7 +41,8 @@ func (r *Ring) Revoke(ctx context.Context, kid string) error {
 		if _, err := r.transition(ctx, snap, change{changeRevoke, kid}); err != nil {
 			return fmt.Errorf("keyring: revoke %s: this replica obeys, the others do not know: %w", kid, r.concluded(ctx, err))
 		}
-		// What follows, such as the next key, is not what was asked for: Err has it.
+		// Errors of later transitions, such as the next key, do not concern the
+		// caller. Err returns them.
 		_ = r.step(ctx)
 	}
 	return nil
@@ -56,14 +57,14 @@ type Rotation struct {
 	InsecureUnpublished bool
 }
 
-// RotateNow has the next key sign ahead of its time, and returns when it will:
-// as soon as it has been published for long enough and every replica has heard
-// of it, which is minutes as a rule. It does not wait until then.
+// RotateNow makes the next key sign before its scheduled time, and returns that
+// time: as soon as the key has been published long enough and every replica
+// knows the change, usually within minutes. It does not wait for that time.
 //
-// The key that it replaces stays published for what it has signed; a key that
-// must not be trusted any more wants [Ring.Revoke]. RotateNow fails with
-// [ErrTooManyKeys] when the key behind the next could not be made for it, and
-// with ErrStore and the other errors of the package as they apply.
+// The replaced key stays published until its tokens expire; to distrust a key,
+// call [Ring.Revoke] instead. RotateNow fails with [ErrTooManyKeys] when there
+// is no room for another key behind the next one. It also returns ErrStore and
+// the other errors of this package.
 func (r *Ring) RotateNow(ctx context.Context, o Rotation) (time.Time, error) {
 	at, err := r.rotate(ctx, o)
 	if err != nil {

@@ -18,9 +18,9 @@ func pair(t *testing.T, store keyring.Store) (a, b *keyring.Ring) {
 	return newRing(t, c), newRing(t, c)
 }
 
-// K02: a revoked key signs nothing more and leaves the JWK Set: at once where
-// Revoke was called, and elsewhere with the next poll. The next key signs, and
-// what has the revoked one's tokens is told.
+// K02: a revoked key signs nothing more and leaves the JWK Set: at once on the
+// replica that called Revoke, and on the others with their next poll. The next
+// key signs, and subscribers are called.
 func TestRevoke(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t, new(keyring.MemoryStore))
@@ -104,8 +104,8 @@ func TestRevokeAll(t *testing.T) {
 	})
 }
 
-// A replica that cannot tell the others obeys all the same, says so, and tells
-// them when it can.
+// A replica that cannot store a revocation obeys it, reports the failure, and
+// stores it later.
 func TestRevokeWithoutStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &flaky{Store: new(keyring.MemoryStore)}

@@ -33,7 +33,7 @@ func TestOutage(t *testing.T) {
 			keyring.Failed, keyring.Activated, keyring.Removed, keyring.Extended,
 			keyring.Created, keyring.Published, keyring.Created, keyring.Published, keyring.Recovered,
 		}},
-		// Nobody has a key any more: the next signs at once.
+		// No replica has a key, so the next one signs at once.
 		{"until all keys are gone", 70 * day, false, []keyring.EventKind{
 			keyring.Failed, keyring.Activated, keyring.Removed, keyring.Removed, keyring.Created, keyring.Created, keyring.Published, keyring.Recovered, keyring.Activated,
 		}},
@@ -139,8 +139,8 @@ func TestLostAnswer(t *testing.T) {
 	})
 }
 
-// A replica whose clock is slow by more than it may be makes no transition, and
-// says so. What one with a fast clock did can be revoked.
+// A replica whose clock is slow by more than Skew makes no transition and
+// reports ErrClock. A key that a replica with a fast clock made can be revoked.
 func TestWrongClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, wrapper := new(history), newWrapper()
@@ -207,7 +207,7 @@ func TestCrashLoop(t *testing.T) {
 				time.Sleep(time.Hour)
 			}
 			made := madeKeys(t, store.all())
-			if len(made) < 3 || len(made) > 4 { // 41 days, of which a period has 30
+			if len(made) < 3 || len(made) > 4 { // 41 days; a period is 30 days
 				t.Errorf("%d keys were made", len(made))
 			}
 			if provisioned && kms.made != len(made) {

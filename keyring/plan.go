@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// policy is what a replica is set up for, in seconds.
+// policy holds the settings of a replica, in seconds.
 type policy struct {
 	algorithms  []string
 	period      int64
@@ -220,9 +220,9 @@ func (s *state) revoke(kid string, now int64, p *policy) {
 	}
 }
 
-// successor is the key to sign at once if none does: one that was published for
-// long enough; else the last that did sign, if it still may; else whatever
-// there is.
+// successor returns the key that must sign at once when no key is active: the
+// next key if it was published long enough, otherwise the key that signed last
+// if it may still sign, otherwise any key.
 func (s *state) successor(alg string, now int64, p *policy) *record {
 	chain := s.chain(alg)
 	var next *record

@@ -75,7 +75,7 @@ func play(t *testing.T, period time.Duration, acts []act) (mistakes []string) {
 		}
 	}
 	gate.set(false)
-	time.Sleep(time.Hour) // until all replicas have told what they could not
+	time.Sleep(time.Hour) // until all replicas have stored their revocations
 	for _, ring := range rings {
 		if err := ring.Err(); err != nil {
 			mistakes = append(mistakes, fmt.Sprintf("Err: %v", err))
@@ -125,7 +125,7 @@ func broken(t *testing.T, period time.Duration, documents [][]byte, forced int) 
 		}
 		before = d
 	}
-	// One key per period, the next two, and what was forced.
+	// One key per period, the next two, and the forced ones.
 	first, last := parse(t, documents[1]).Keys[0].Created, time.Now().Unix()
 	periods := int((last-first)/int64(period/time.Second)) + 1
 	if n := len(begun); n > periods+2+2*forced {

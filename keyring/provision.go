@@ -12,9 +12,9 @@ import (
 // Provisioner makes and ends keys that never leave a key management service.
 // The ring decides when. It is safe for concurrent use.
 //
-// A Provisioner serves one ring: what it lists, and no ring knows, is what was
-// left when a replica ended between Create and storing what that returned, and
-// becomes the ring's next key.
+// A Provisioner serves one ring. A replica may end between Create and storing
+// the new version. The ring finds such a version in the list and uses it as its
+// next key.
 type Provisioner interface {
 	// Versions lists the versions that can sign: every one that Create has
 	// returned, at once, until Retire.
@@ -30,7 +30,7 @@ type Provisioner interface {
 type Version struct {
 	// ID is the service's name for it, of at most 1024 bytes. Required.
 	ID string
-	// Algorithm is what it is for. Required.
+	// Algorithm is the algorithm that the version signs with. Required.
 	Algorithm string
 	// Signer signs with it. Required.
 	Signer oidctoken.Signer

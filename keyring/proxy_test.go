@@ -144,7 +144,7 @@ func fetch(t *testing.T, address, etag string) (int, http.Header, string) {
 	return response.StatusCode, response.Header, string(must(io.ReadAll(response.Body)))
 }
 
-// startNginx starts a proxy that caches what may be cached.
+// startNginx starts a caching proxy in front of origin.
 func startNginx(t *testing.T, nginx, origin string) string {
 	dir := t.TempDir()
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))

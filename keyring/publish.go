@@ -35,9 +35,9 @@ const (
 // each account has its own identifier and needs its own dir. Serve both files as
 // application/json with the returned max-age in Cache-Control.
 //
-// A file that would not change is not touched. The others are replaced as a
-// whole and readable for everybody (mode 0644); dir is made if it is missing.
-// The JWK Set comes first, since the other document names the algorithms in it.
+// An unchanged file is not touched. A changed file is replaced as a whole, with
+// mode 0644. dir is made if it is missing. The JWK Set is written first,
+// because the other document names its algorithms.
 //
 // An answer of the issuer of more than 256 KiB is refused, since [Probe] and
 // verifiers would not read it.
@@ -111,7 +111,7 @@ func serve(ctx context.Context, h http.Handler, path string) ([]byte, time.Durat
 	return a.body, age, nil
 }
 
-// writePublic replaces a file that everybody may read.
+// writePublic replaces a file that every user may read.
 func writePublic(path string, document []byte) (err error) {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, document) {
 		return nil

@@ -21,8 +21,8 @@ import (
 )
 
 // P06: a key that has not been seen at the public address does not sign,
-// however long that takes, and the one before it signs on for as long as a year
-// or twice its time allows.
+// however long that takes. The key before it signs on, for a year or twice its
+// period at most.
 func TestActivationWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var isBlocked atomic.Bool
@@ -107,7 +107,7 @@ func TestActivationWaitsTooLong(t *testing.T) {
 	})
 }
 
-// P01, P03: static files are what the issuer serves.
+// P01, P03: the static files equal the responses of the issuer.
 func TestPublicDocuments(t *testing.T) {
 	const identifier = "https://cdn.example.com/ci/oidc"
 	ring := newRing(t, keyring.Config{MaxAge: 15 * time.Minute})

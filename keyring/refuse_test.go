@@ -78,7 +78,7 @@ func (f *fixed) started() []byte {
 	return f.document
 }
 
-// damages are what may happen to a document, and how it is then refused.
+// damages returns damaged copies of a document, with the error for each.
 func damages(b []byte) map[string]struct {
 	document []byte
 	want     error
@@ -118,7 +118,7 @@ func damages(b []byte) map[string]struct {
 }
 
 // A document that is damaged, changed or of a later version is refused with the
-// reason, by a ring that starts and by one that runs; and it stays as it is.
+// reason, at start and while the ring runs. The document stays as it is.
 func TestRefusedDocument(t *testing.T) {
 	wrapper := newWrapper()
 	newDocument := func(t *testing.T) []byte {
@@ -171,7 +171,7 @@ func testRefused(t *testing.T, wrapper keyring.Wrapper, original, damaged []byte
 	}
 }
 
-// What was stored before is not taken back, be it authentic or gone.
+// A running ring refuses an earlier document, and an empty store.
 func TestRollback(t *testing.T) {
 	wrapper, store := newWrapper(), new(history)
 	ring := newRing(t, keyring.Config{Store: store, Wrapper: wrapper})
@@ -215,8 +215,8 @@ func TestDowngrade(t *testing.T) {
 	}
 }
 
-// FuzzDocument gives a ring what a store may hold: it is refused or used, and
-// never with a key that is not the original's.
+// FuzzDocument gives a ring arbitrary documents. The ring refuses a document or
+// uses it, and it never uses a key that is not in the original.
 func FuzzDocument(f *testing.F) {
 	wrapper, store := newWrapper(), new(keyring.MemoryStore)
 	newRing(f, keyring.Config{Store: store, Wrapper: wrapper}).Close()

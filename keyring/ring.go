@@ -16,8 +16,8 @@ import (
 )
 
 // Ring is a replica of a key ring: an [oidctoken.KeySource] whose keys rotate.
-// It answers from memory and learns in the background what the others did. It
-// is safe for concurrent use.
+// It returns keys from memory and polls the store in the background for the
+// changes of other replicas. It is safe for concurrent use.
 type Ring struct {
 	config Config
 	policy policy
@@ -37,7 +37,7 @@ type Ring struct {
 	lastPoll     time.Time
 }
 
-// snapshot is what a replica knows. It does not change.
+// snapshot is an immutable view of the ring by this replica.
 type snapshot struct {
 	document []byte
 	state    *state // the document's
@@ -52,7 +52,7 @@ type snapshot struct {
 // empty, and starts to poll. The caller must Close it. New fails with
 //
 //   - a [*oidctoken.ConfigError] that names the field;
-//   - [ErrStore], [ErrWrapper] or [ErrProvisioner] when that is not available:
+//   - [ErrStore], [ErrWrapper] or [ErrProvisioner] when that service is unavailable:
 //     without it there is no key. New also writes to the store, so it fails with
 //     ErrStore when the store can only be read;
 //   - [ErrNotMigrated] when the store has no table;
@@ -152,9 +152,9 @@ func (r *Ring) poll(ctx context.Context) {
 	}
 }
 
-// Refresh does at once what the ring does once per PollInterval: it learns what
-// other replicas did, and makes the transitions that are due. Its error is also
-// that of Err.
+// Refresh polls the store now instead of at the next PollInterval: it reads the
+// changes of other replicas and makes the transitions that are due. Err returns
+// the same error until the next poll.
 func (r *Ring) Refresh(ctx context.Context) error {
 	if err := r.step(ctx); err != nil {
 		return fmt.Errorf("keyring: %w", err)
@@ -162,10 +162,11 @@ func (r *Ring) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// Subscribe has f called with the "kid" of every key that is revoked, by
-// whichever replica, as soon as this one knows and before Revoke returns: for
-// caches of what the key has signed. f must not block for long and may be
-// called by several goroutines at once. stop ends the subscription.
+// Subscribe registers f, which receives the "kid" of every revoked key,
+// whichever replica revoked it: as soon as this replica knows, and before
+// Revoke returns. Caches use it to drop the tokens of the key. f must not block
+// for long, and several goroutines may call it at once. stop ends the
+// subscription.
 func (r *Ring) Subscribe(f func(kid string)) (stop func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,8 +180,8 @@ func (r *Ring) Subscribe(f func(kid string)) (stop func()) {
 	}
 }
 
-// adopt makes n what this replica knows, unless it knows of something later,
-// and returns what it knows then.
+// adopt makes n the current snapshot, unless the current one is newer, and
+// returns the current one.
 func (r *Ring) adopt(n *snapshot) *snapshot {
 	r.mu.Lock()
 	before := r.current()
@@ -254,7 +255,8 @@ func (n *snapshot) publishedKeys() (keys []oidctoken.Key) {
 	return keys
 }
 
-// load returns what the store has, or why that is refused.
+// load reads the store and returns its snapshot, or the reason why it is
+// refused.
 func (r *Ring) load(ctx context.Context) (*snapshot, error) {
 	loading, cancel := context.WithTimeout(ctx, callTimeout)
 	document, err := r.config.Store.Load(loading)

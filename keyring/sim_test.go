@@ -16,8 +16,8 @@ import (
 	"github.com/oidctoken/oidctoken/keyring"
 )
 
-// simulation is replicas whose clocks disagree and whose reads are old, and
-// verifiers that keep a JWK Set for as long as they may.
+// simulation runs replicas whose clocks disagree and whose reads are old, and
+// verifiers that cache a JWK Set as long as they may.
 type simulation struct {
 	*testing.T
 	rand      *rand.Rand
@@ -25,7 +25,7 @@ type simulation struct {
 	replicas  []*replica
 	verifiers []*verifier
 	pending   map[time.Time][]delivered
-	proxy     *verifier // in front of all replicas; nil if there is none
+	proxy     *verifier // in front of all replicas; nil means no proxy
 
 	minted   map[string]int // by algorithm
 	rejected []string
@@ -88,7 +88,7 @@ func newSimulation(t *testing.T, c keyring.Config, change func(*keyring.Ring) oi
 	return s
 }
 
-// lagging reads what the store had a while ago.
+// lagging returns an earlier document of the store.
 type lagging struct {
 	*history
 	lag func() time.Duration

@@ -22,9 +22,9 @@ const (
 	maxRecords   = 64 // with those that were revoked
 )
 
-// state is what the replicas of a ring share. Its JSON is the stored document:
-// members in this order, no white space, times in seconds since 1970, durations
-// in seconds. No field of it changes once it is shared: a transition changes a
+// state is the document that the replicas of a ring share. Its JSON form is
+// stored: members in this order, no white space, times in seconds since 1970,
+// durations in seconds. A shared state is immutable: a transition changes a
 // clone.
 type state struct {
 	Version    int    `json:"version"`
@@ -43,8 +43,8 @@ type state struct {
 	Tag          []byte        `json:"tag"` // last: of the document without it
 }
 
-// record is a key. What it is at a time follows from its times: made but not
-// published (Published is 0), published, active, retired; or revoked.
+// record is a key. Its times tell its condition: made but not published
+// (Published is 0), published, active, retired, or revoked.
 type record struct {
 	ID        string `json:"kid"`
 	Algorithm string `json:"alg"`
@@ -73,7 +73,7 @@ func (s *state) clone() *state {
 	return &c
 }
 
-// find returns the key with that kid; nil if there is none.
+// find returns the key with that kid, or nil.
 func (s *state) find(kid string) *record {
 	for i := range s.Keys {
 		if s.Keys[i].ID == kid {
@@ -196,8 +196,8 @@ func (s *state) label() string {
 	return fmt.Sprintf("%.128q (%.40q)", s.Name, s.Ring)
 }
 
-// published is how many keys are in the JWK Set, or will be gone from it only
-// when the clock says so.
+// published returns the number of keys that are in the JWK Set, or leave it
+// only by the clock.
 func (s *state) published() int {
 	n := 0
 	for i := range s.Keys {

@@ -18,8 +18,8 @@ const (
 	maxConflicts = 10 // in a row
 )
 
-// step learns what the store has and makes the transitions that are due. One
-// that fails keeps no other from being made.
+// step reads the store and makes the transitions that are due. A failed
+// transition does not prevent the others.
 func (r *Ring) step(ctx context.Context) error {
 	snap, err := r.load(ctx)
 	for i := 0; i < maxConflicts && errors.Is(err, ErrConflict); i++ { // another replica made the ring
@@ -86,7 +86,7 @@ func (r *Ring) next(snap *snapshot, failed map[change]error) change {
 	return change{}
 }
 
-// waits reports whether another replica has reserved what is due.
+// waits reports whether another replica has reserved the transition.
 func (r *Ring) waits(snap *snapshot, c change) bool {
 	return c.kind == changeCreate && r.policy.provisioned && snap.state.holder(c.id, r.now()) != r.id
 }
@@ -275,8 +275,8 @@ func (r *Ring) dispose(ctx context.Context, s *state, c change) error {
 	return nil
 }
 
-// concluded remembers how a step ended, tells of what has changed since the
-// last, and returns err.
+// concluded stores the result of a step, reports changes since the last step to
+// Audit, and returns err.
 func (r *Ring) concluded(ctx context.Context, err error) error {
 	if ctx.Err() != nil && err != nil {
 		return err // it is the caller who is gone

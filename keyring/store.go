@@ -14,23 +14,24 @@ var ErrConflict = errors.New("the store's document has changed")
 // maxDocument is how large a document may be, in bytes.
 const maxDocument = 256 << 10
 
-// Store keeps one document of at most 256 KiB, for all replicas of a ring. It
-// is safe for concurrent use, also by several processes, and its operations are
-// linearizable. What it keeps needs no protection from readers: public keys and
-// ciphertext. Test an implementation with [oidctokentest.TestStore].
+// Store keeps one document of at most 256 KiB for all replicas of a ring. It is
+// safe for concurrent use by several processes, and its operations are
+// linearizable. The document holds public keys and ciphertext, so it needs no
+// protection from readers. Test an implementation with
+// [oidctokentest.TestStore].
 //
 // [oidctokentest.TestStore]: https://pkg.go.dev/github.com/oidctoken/oidctoken/oidctokentest#TestStore
 type Store interface {
-	// Load returns the document, which is the caller's, or nil if none has been
-	// stored. An empty document is not nil. A Load that reads from a lagging
-	// replica of a database does no harm, as long as it catches up.
+	// Load returns the document, or nil if no document is stored. An empty
+	// document is not nil. The caller owns the result. A Load may read from a
+	// lagging copy of a database, if that copy catches up.
 	Load(ctx context.Context) ([]byte, error)
 
-	// CompareAndSwap stores replacement if the document is old, byte for byte,
-	// where nil means that none has been stored; else it fails with an error
-	// that is ErrConflict, and changes nothing. With nil it succeeded, and the
-	// document survives a crash. After any other error it may have stored the
-	// document or not. It keeps neither slice. Replacement is neither nil nor
+	// CompareAndSwap stores replacement if the stored document equals old, byte
+	// for byte; a nil old means that no document is stored. Otherwise it fails
+	// with ErrConflict and changes nothing. After a nil error the document
+	// survives a crash. After any other error the document may or may not be
+	// stored. CompareAndSwap keeps neither slice. replacement is neither nil nor
 	// equal to old.
 	CompareAndSwap(ctx context.Context, old, replacement []byte) error
 }

@@ -182,7 +182,7 @@ func TestRewrap(t *testing.T) {
 	if _, err := keyring.New(t.Context(), keyring.Config{Store: store, Wrapper: must(keyring.NewWrapper(one))}); !errors.Is(err, keyring.ErrWrapper) {
 		t.Errorf("New with the old key: %v, want %v", err, keyring.ErrWrapper)
 	}
-	// Who has both does not wrap it back before it is told to.
+	// A replica that has both keys does not wrap back by itself.
 	n := len(store.all())
 	if err := ring.Refresh(t.Context()); err != nil || len(store.all()) != n {
 		t.Errorf("%d more documents, %v", len(store.all())-n, err)

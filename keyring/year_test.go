@@ -43,8 +43,8 @@ func TestYearBehindProxy(t *testing.T) {
 	})
 }
 
-// The simulation notices what it is there for: a key that signs as soon as it
-// is made, and one that leaves the JWK Set when it has signed last.
+// The simulation detects two mistakes: a key that signs as soon as it is made,
+// and one that leaves the JWK Set as soon as it retires.
 func TestYearNoticesMistakes(t *testing.T) {
 	for name, change := range map[string]func([]oidctoken.Key) []oidctoken.Key{
 		"signs too early": func(keys []oidctoken.Key) []oidctoken.Key {

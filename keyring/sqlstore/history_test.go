@@ -22,9 +22,9 @@ func newKey() string {
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// readJournal reads what a replica wrote down. One that was killed may have
-// written half of its last line: of what it was about to do, and so did not
-// begin, or of how something ended, of which then nobody knows.
+// readJournal reads the journal of a replica. A killed replica may have written
+// half of its last line. Such a line is ignored: the operation did not begin,
+// or its result is unknown.
 func readJournal(t *testing.T, path string) (entries []entry) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -111,7 +111,7 @@ func checkLinearizable(t *testing.T, entries []entry) {
 	}
 }
 
-// document is what a ring stores.
+// document is the part of a stored document that the test reads.
 type document struct {
 	Generation int
 	Keys       []key
@@ -140,7 +140,7 @@ func stored(t *testing.T, entries []entry) (documents []document) {
 			seen[e.Result] = true
 		}
 	}
-	// A swap of which nobody knows was done if its document was found.
+	// A swap with an unknown result succeeded if a later load found its document.
 	for _, e := range entries {
 		if e.Kind == "swap" && seen[e.New] {
 			successor[e.Old] = e.New
@@ -234,7 +234,7 @@ func checkSignatures(t *testing.T, entries []entry, keys map[string]key) {
 
 func at(seconds int64) string { return strconv.FormatInt(seconds, 10) }
 
-// The model refuses what a store must not do.
+// The model refuses wrong behaviour of a store.
 func TestRegister(t *testing.T) {
 	swap := func(old, replacement, result string, call, end int64) porcupine.Operation {
 		return porcupine.Operation{Input: entry{Kind: "swap", Old: old, New: replacement}, Output: result, Call: call, Return: end}

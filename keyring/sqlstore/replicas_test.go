@@ -53,7 +53,7 @@ type entry struct {
 	At       int64  // in ns, by the wall clock
 	Old, New string `json:",omitempty"` // what documents are called in the history
 	Document []byte `json:",omitempty"` // New's
-	Result   string `json:",omitempty"` // ok, conflict or unknown; of a load what it found
+	Result   string `json:",omitempty"` // ok, conflict or unknown; for a load, the document's name
 	KeyID    string `json:",omitempty"`
 	Time     int64  `json:",omitempty"` // by the ring's clock, in s: before a signature
 	Until    int64  `json:",omitempty"` // and after it
@@ -88,7 +88,7 @@ func (j *journal) next() string {
 	return j.id + "/" + strconv.Itoa(j.n)
 }
 
-// name is what a document is called in a history.
+// name returns the name of a document in a history.
 func name(document []byte) string {
 	if document == nil {
 		return "none"
@@ -97,7 +97,7 @@ func name(document []byte) string {
 	return fmt.Sprintf("%x", sum[:6])
 }
 
-// recorded writes what is done to a store, and how it ended.
+// recorded journals the operations of a store and their results.
 type recorded struct {
 	keyring.Store
 	journal  *journal
@@ -108,7 +108,7 @@ func (r recorded) Load(ctx context.Context) ([]byte, error) {
 	id := r.journal.next()
 	r.journal.write(entry{Kind: "load", ID: id})
 	document, err := r.Store.Load(ctx)
-	if err == nil { // else it says nothing
+	if err == nil { // after an error, the document is unknown
 		r.journal.write(entry{Kind: "load", ID: id, Result: name(document)})
 	}
 	return document, err
@@ -176,7 +176,7 @@ func replicate(ctx context.Context, store recorded, wrapper keyring.Wrapper, sta
 func child() {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(1) // nobody is there any more
+		os.Exit(1) // the parent process has ended
 	}()
 	env := func(n string) string { return os.Getenv("SQLSTORE_CHILD_" + n) }
 	log, err := os.OpenFile(os.Getenv(childLog), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
@@ -215,8 +215,8 @@ func duration() time.Duration {
 }
 
 // K03, K04, P06: processes that rotate one ring at once, and are killed at
-// random, agree on one key per period and algorithm, sign with none that was not
-// published, make no more than they need; and what the store did is
+// random, agree on one key per period and algorithm. They sign with published
+// keys only and make no needless keys. The history of the store is
 // linearizable.
 func TestReplicas(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b backend) {

@@ -49,7 +49,7 @@ const (
 	SQLite     Dialect = "sqlite"
 )
 
-// statements are those of a dialect.
+// statements holds the SQL statements of a dialect.
 type statements struct {
 	migrations []string // each is done once, in order, and may be done twice
 	load       string   // name
@@ -194,10 +194,10 @@ func (s *Store) failed(ctx context.Context, op string, err error) error {
 	return fmt.Errorf("sqlstore: %s %s: %w", op, s.name, err)
 }
 
-// unlocked does what a database may refuse because it is locked, until it is not,
-// for 5 seconds at most. SQLite alone says this, in the same words in every
-// driver (sqlite3_errstr of SQLITE_BUSY), and a statement that it refuses so has
-// changed nothing (sqlite.org/rescode.html#busy).
+// unlocked retries a statement while the database is locked, for 5 seconds at
+// most. Only SQLite reports this, with the same text in every driver
+// (sqlite3_errstr of SQLITE_BUSY). A statement that fails with it has changed
+// nothing (sqlite.org/rescode.html#busy).
 func unlocked(ctx context.Context, do func() error) error {
 	err := do()
 	for wait := time.Millisecond; err != nil && strings.Contains(err.Error(), "database is locked") && wait < 4*time.Second; wait *= 2 {

@@ -42,7 +42,8 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// Processes may migrate at once, and again; what is stored stays.
+// Several processes may migrate at once, and again later. The stored document
+// stays.
 func TestMigrate(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, b backend) {
 		var wg sync.WaitGroup
@@ -68,7 +69,7 @@ func TestMigrate(t *testing.T) {
 		if err := store.CompareAndSwap(t.Context(), nil, []byte("first")); err != nil {
 			t.Fatal(err)
 		}
-		// Whoever comes first among those who found a ring wins; one alone does.
+		// Of several processes that make a ring at once, exactly one succeeds.
 		var made atomic.Int32
 		for i := range 8 {
 			wg.Go(func() {
@@ -98,8 +99,8 @@ func TestMigrate(t *testing.T) {
 	})
 }
 
-// SQLite says that it is locked without waiting, whatever busy_timeout is, while
-// another connection turns the write-ahead log on. Here nothing waits at all.
+// SQLite may report a lock at once, whatever busy_timeout is, while another
+// connection turns the write-ahead log on. In this test busy_timeout is 0.
 func TestLocked(t *testing.T) {
 	path := "file:" + filepath.Join(t.TempDir(), "keyring.db")
 	holder, err := sql.Open("sqlite", path+"?_txlock=exclusive")
