@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// What is wrong with an answer of status 200.
+// Defects of an answer of status 200.
 var (
 	errXML         = errors.New("the answer is not the XML that STS sends")
 	errMember      = errors.New("its AccessKeyId, SecretAccessKey, SessionToken or Expiration is missing or there twice")
@@ -36,15 +36,16 @@ const (
 	maxAccessKeyID = 128
 )
 
-// session is what an answer grants. It never leaves this package as it is.
+// session is the content of an answer. It holds secrets and never leaves this
+// package.
 type session struct {
 	accessKeyID, secret, token string
 	expires                    time.Time
 }
 
-// document is a small XML document without mixed content: the texts of its
-// leaves, by path, and how many have it. namespace is that of all elements,
-// "*" if they differ.
+// document is a small XML document without mixed content: the text of each leaf
+// by its path, and how many leaves have that path. namespace is the one of all
+// elements, or "*" if they differ.
 type document struct {
 	namespace string
 	text      map[string]string
@@ -132,8 +133,8 @@ func (d document) only(path string) (text string, ok bool) {
 }
 
 // parseSession reads the answer of AssumeRoleWithWebIdentity to a request that
-// began at asked. The expiry never passes what was asked for: when it seems to,
-// our clock is behind.
+// began at asked. The expiry is at most asked + lifetime: a later one means
+// that our clock is behind.
 func parseSession(body []byte, asked time.Time, lifetime time.Duration) (session, error) {
 	d, ok := parseDocument(body)
 	if !ok || d.namespace != stsNamespace {
@@ -172,7 +173,8 @@ func parseSession(body []byte, asked time.Time, lifetime time.Duration) (session
 // clockSkew is how far AWS's clock may seem to be ahead of ours.
 const clockSkew = 15 * time.Minute
 
-// parseRefusal reads an error of STS; both are empty if body is none.
+// parseRefusal reads an error of STS. Both results are empty if body is not
+// one.
 func parseRefusal(body []byte) (code, message string) {
 	d, ok := parseDocument(body)
 	if !ok {

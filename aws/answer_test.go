@@ -116,7 +116,7 @@ func TestAnswerRefused(t *testing.T) {
 	}
 }
 
-// What STS may add one day is no reason to refuse.
+// Members that STS may add later are accepted.
 func TestAnswerAccepted(t *testing.T) {
 	text := good(now.Add(time.Hour)).body
 	for _, tt := range []struct{ name, give string }{

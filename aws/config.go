@@ -37,9 +37,9 @@ type Config struct {
 	// spaces. Optional, sts.amazonaws.com by default.
 	Audience string
 
-	// Lifetime is that of the session, in whole seconds, 15 minutes to 12
-	// hours, and at most the role's maximum session duration. Optional, 1 hour
-	// by default.
+	// Lifetime is the lifetime of the session, in whole seconds: 15 minutes to 12
+	// hours, and at most the role's maximum session duration. Optional, 1 hour by
+	// default.
 	Lifetime time.Duration
 
 	// SessionPolicy is an IAM policy, in JSON, that the session's permissions
@@ -56,12 +56,12 @@ type Config struct {
 	// must allow sts:TagSession, or every exchange is refused. Optional.
 	SessionTags []string
 
-	// UnfitTags says what happens to a tag of SessionTags whose value no session
-	// tag can have, by claim. Git refs and names of people may have one. Optional;
-	// a claim that it does not name is UnfitFail.
+	// UnfitTags decides, per claim of SessionTags, what happens to a value that
+	// AWS does not accept in a tag. Git refs and names of people may have such
+	// values. Optional; a claim without an entry is UnfitFail.
 	UnfitTags map[string]Unfit
 
-	// TransitiveTagKeys are those of SessionTags that stay with the session
+	// TransitiveTagKeys are the keys of SessionTags that stay with the session
 	// when it assumes further roles. Optional.
 	TransitiveTagKeys []string
 
@@ -72,8 +72,8 @@ type Config struct {
 	// CloudTrail, also of roles that the session goes on to. Optional.
 	SourceIdentity string
 
-	// UnfitSourceIdentity says what happens to a value that no source identity
-	// can have. Optional, UnfitFail by default.
+	// UnfitSourceIdentity decides what happens to a value that AWS does not accept
+	// as a source identity. Optional, UnfitFail by default.
 	UnfitSourceIdentity Unfit
 
 	// InsecureAnyRole leaves out the claim that pins the JWT to RoleARN. Who
@@ -219,7 +219,7 @@ func (c *Config) checkClaims() error {
 	return nil
 }
 
-// withDefaults fills in what a checked c leaves to the default. The result
+// withDefaults returns a checked c with the defaults filled in. The result
 // shares no slice with c.
 func (c Config) withDefaults() Config {
 	if c.Audience == "" {
@@ -282,7 +282,7 @@ func parseRole(s string) (a arn, reason string) {
 // partition is a group of Regions with DNS names and ARNs of their own.
 type partition struct{ prefix, id, suffix string }
 
-// partitions are told by the prefix of a Region's name; the last one has all
+// partitions are found by the prefix of a Region's name. The last one has all
 // other Regions.
 var partitions = []partition{
 	{"cn-", "aws-cn", "amazonaws.com.cn"},

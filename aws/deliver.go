@@ -34,8 +34,8 @@ func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 // AWS_EC2_METADATA_DISABLED keeps SDKs that cannot assume the role from turning
 // to the machine's own. It fails with a [*oidctoken.ConfigError].
 //
-// The environment must have none of AWS_ACCESS_KEY_ID, AWS_PROFILE and
-// AWS_DEFAULT_PROFILE besides: they win.
+// The environment must not set AWS_ACCESS_KEY_ID, AWS_PROFILE or
+// AWS_DEFAULT_PROFILE: the tools prefer them.
 //
 // The session name must be the execution's own. The AWS CLI keeps credentials
 // in $HOME/.aws/cli/cache, which nothing can move but another HOME, by role and
@@ -97,9 +97,9 @@ func (e *Exchanger) bundle(dir string) *exchange.Bundle {
 // Here the Exchanger makes the session: with its Lifetime, SessionPolicy and
 // PolicyARNs. It fails with a [*oidctoken.ConfigError].
 //
-// The environment must have none of AWS_ACCESS_KEY_ID, AWS_PROFILE,
-// AWS_DEFAULT_PROFILE, AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN besides:
-// they win.
+// The environment must not set AWS_ACCESS_KEY_ID, AWS_PROFILE,
+// AWS_DEFAULT_PROFILE, AWS_WEB_IDENTITY_TOKEN_FILE or AWS_ROLE_ARN: the tools
+// prefer them.
 func (e *Exchanger) EndpointBundle(dir string, endpoint exchange.Endpoint) (*exchange.Bundle, error) {
 	if reason := checkPath(dir); reason != "" {
 		return nil, configError("dir", reason)
@@ -108,14 +108,14 @@ func (e *Exchanger) EndpointBundle(dir string, endpoint exchange.Endpoint) (*exc
 		return nil, configError("Endpoint", "has no CredentialsURL or no Authorization")
 	}
 	b := e.bundle(dir)
-	b.Files[authorizationName] = []byte(endpoint.Authorization()) // no line break: clients send it as it is
+	b.Files[authorizationName] = []byte(endpoint.Authorization()) // no line break, because clients send the file unchanged
 	b.Env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = endpoint.CredentialsURL
 	b.Env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = filepath.Join(dir, authorizationName)
 	return b, nil
 }
 
-// checkPath wants a path that stays what it is in an environment and in another
-// working directory.
+// checkPath refuses a path that an environment variable or another working
+// directory would change.
 func checkPath(s string) (reason string) {
 	switch {
 	case s == "":
@@ -128,9 +128,10 @@ func checkPath(s string) (reason string) {
 	return ""
 }
 
-// CredentialProcess returns what a program prints that an SDK runs as its
-// credential_process: a secret, and the caller's. It fails with a [*oidctoken.ConfigError]
-// if c is not a credential of an [Exchanger] of this package.
+// CredentialProcess returns the output of a program that an SDK runs as its
+// credential_process. The output is a secret, and the caller owns it.
+// CredentialProcess fails with a [*oidctoken.ConfigError] if c is not a
+// credential of an [Exchanger] of this package.
 func CredentialProcess(c *exchange.Credential) ([]byte, error) {
 	if reason := checkCredential(c); reason != "" {
 		return nil, configError("Credential", reason)

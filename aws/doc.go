@@ -16,18 +16,18 @@
 // no other. Whatever else a policy is to depend on becomes a session tag
 // ([Config.SessionTags]), or a part of the subject ([Config.Subject]).
 //
-// There are four ways to hand the result to a program. [Exchanger.Exchange]
-// gives the variables of one session, which ends when it ends. [Exchanger.Bundle]
-// gives a file's variables, with which the AWS CLI and the SDKs trade JWTs by
-// themselves. [ContainerCredentials] and [CredentialProcess] are what the two
-// protocols answer by which they fetch credentials. The nested module awscreds
-// serves Go programs.
+// A program gets the credentials in one of four ways. [Exchanger.Exchange]
+// returns the variables of one session. [Exchanger.Bundle] returns the
+// variables of a JWT file, with which the AWS CLI and the SDKs exchange JWTs by
+// themselves. [ContainerCredentials] and [CredentialProcess] return the
+// responses of the two protocols by which the tools fetch credentials. The
+// nested module awscreds serves Go programs.
 //
 // A setting or an argument that cannot work is refused before any request, with
 // an [*oidctoken.ConfigError]. Its Field is a field of [Config], such as
 // "RoleARN" or "PolicyARNs[1]", a field of an exchange.Request, such as
 // "Request.SessionName", or the name of a parameter.
 //
-// A refusal by STS is an [*exchange.Error], whose Hint says what to change. No
-// error holds a part of a JWT or of a credential.
+// A refusal by STS is an [*exchange.Error], whose Hint tells which setting to
+// change. No error holds any part of a JWT or of a credential.
 package aws

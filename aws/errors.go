@@ -151,8 +151,8 @@ var early = []string{"not valid yet", "not yet valid", "before issued", "in the 
 
 func says(message, words string) bool { return strings.Contains(strings.ToLower(message), words) }
 
-// hint says what to change, and where. STS's codes are few, so its words are
-// searched, too; unknown words give the code's hint.
+// hint returns which setting to change, and where. STS has few codes, so hint
+// also searches its messages. An unknown message gets the hint of its code.
 func (e *Exchanger) hint(code, message string, j *jwt) string {
 	switch code {
 	case codeInvalidToken:

@@ -30,7 +30,7 @@ func TestRefusalHints(t *testing.T) {
 		status  int
 		code    string
 		message string
-		hint    []string // what it must say
+		hint    []string // expected parts
 		not     []string // and must not
 	}{
 		{"trust policy", aws.Config{Audience: "https://aws.example.com"}, 403, "AccessDenied", denied,

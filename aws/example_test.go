@@ -66,7 +66,7 @@ func (p *platform) Close() {
 	p.server.Close()
 }
 
-// request is that of one execution.
+// request returns the exchange request of one execution.
 func (p *platform) request(e *aws.Exchanger, organization string) exchange.Request {
 	profile := e.Profile()
 	return exchange.Request{
@@ -131,7 +131,7 @@ func ExampleExchanger_Exchange() {
 	// 1h0m0s
 }
 
-// A refusal says what the administrator of the account has to change.
+// A refusal tells which setting the administrator of the account has to change.
 func ExampleExchanger_Exchange_refused() {
 	p := newPlatform()
 	defer p.Close()
@@ -147,7 +147,7 @@ func ExampleExchanger_Exchange_refused() {
 	// the JWT's sub is account/acme:org/another:project/ledger: the trust policy of arn:aws:iam::123456789012:role/deployer must allow sts:AssumeRoleWithWebIdentity to the issuer's OIDC provider, and its conditions must admit this sub and this aud (sts.amazonaws.com), as a preview of the token shows them: no other claim is a condition key; the JWT's roles claim admits this role alone, so the role must exist under exactly this ARN
 }
 
-// What the JWT says to AWS beyond the claims of the table.
+// The claims that a JWT has for AWS, beside those of the table.
 func ExampleExchanger_Profile() {
 	e, err := aws.New(aws.Config{
 		RoleARN:           "arn:aws:iam::123456789012:role/deployer",
@@ -182,7 +182,8 @@ func ExampleExchanger_Profile() {
 	// {"principal_tags":{"project_id":["ledger"]},"transitive_tag_keys":["project_id"]}
 }
 
-// A tag of a claim that AWS does not take as it is, and the claim again.
+// A claim's value that AWS does not accept becomes an encoded tag, and
+// DecodeTag returns the value.
 func ExampleDecodeTag() {
 	value, err := aws.DecodeTag("dependabot=5Bbot=5D")
 	if err != nil {

@@ -34,8 +34,8 @@ var (
 	_ exchange.FileSourced = (*Exchanger)(nil)
 )
 
-// New returns an Exchanger for c, of which it keeps a copy. It makes no
-// request. It fails with a [*oidctoken.ConfigError].
+// New returns an Exchanger for a copy of c. It makes no request. It fails with
+// a [*oidctoken.ConfigError].
 func New(c Config) (*Exchanger, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -55,15 +55,15 @@ func (e *Exchanger) Audience() string { return e.config.Audience }
 // Cloud is "aws": a step can be given one connector of a cloud.
 func (e *Exchanger) Cloud() string { return "aws" }
 
-// Exchange trades a JWT for a session of the role
-// (AssumeRoleWithWebIdentity of the STS API, version 2011-06-15). The
-// credential's variables are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
-// AWS_SESSION_TOKEN, and, as the tools want to know them too, AWS_ACCOUNT_ID,
-// AWS_REGION and AWS_DEFAULT_REGION, which are no secrets. Its expiry is what
-// AWS said, and at most Config.Lifetime from now.
+// Exchange gets a session of the role for a JWT (AssumeRoleWithWebIdentity of
+// the STS API, version 2011-06-15). The credential's variables are
+// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and, for the
+// tools, AWS_ACCOUNT_ID, AWS_REGION and AWS_DEFAULT_REGION, which are not
+// secret. The credential expires at the time that AWS returned, and at most
+// Config.Lifetime from now.
 //
 // r.SessionName is required: [SessionName] makes one. r.Scopes must be empty,
-// as AWS has none.
+// because AWS has no scopes.
 //
 // A network error, the statuses 408, 429, 500, 502, 503 and 504, throttling,
 // IDPCommunicationError, and InvalidIdentityToken because AWS could not get the
@@ -72,9 +72,9 @@ func (e *Exchanger) Cloud() string { return "aws" }
 // since a key may be too new for AWS, unless they name an error of the
 // configuration or of a clock. ExpiredTokenException is retried once.
 //
-// It fails with a [*oidctoken.ConfigError] when r, or the JWT that r.Subject returned,
-// is one that AWS would refuse; with the error of r.Subject as it is; with one
-// that wraps that of ctx; or with an [*exchange.Error].
+// Exchange fails with a [*oidctoken.ConfigError] when AWS would refuse r or the
+// JWT that r.Subject returned, with the error of r.Subject unchanged, with an
+// error that wraps the error of ctx, or with an [*exchange.Error].
 func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
 	switch {
 	case r.Subject == nil:
@@ -111,7 +111,7 @@ func (e *Exchanger) assume(ctx context.Context, call *tokenhttp.Call, r exchange
 	if err != nil {
 		return session{}, err
 	}
-	// What AWS would refuse is the host's to know at once, and is not sent.
+	// A JWT that AWS would refuse is not sent: the host gets the reason at once.
 	j, reason := e.checkJWT(text)
 	if reason != "" {
 		return session{}, configError("Request.Subject", reason)

@@ -149,7 +149,8 @@ func TestExchangeRefusesRequest(t *testing.T) {
 	}
 }
 
-// T05: what is not a JWT that AWS could take is never sent, and EdDSA never is.
+// T05: a JWT that AWS would refuse is never sent, such as one signed with
+// EdDSA.
 func TestExchangeRefusesJWT(t *testing.T) {
 	const (
 		notJWT   = "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat, nbf and exp"

@@ -115,8 +115,8 @@ func FuzzNew(f *testing.F) {
 	})
 }
 
-// S03: what DecodeTag takes is what a claim's value is encoded as, or a text in
-// which more is encoded than has to be.
+// S03: DecodeTag accepts the encoding of a value, and encodings with more
+// escapes than necessary.
 func FuzzDecodeTag(f *testing.F) {
 	for _, s := range []string{"", "refs/heads/main", "fix/=2346", "=5B=5D", "=", "=5", "=5b", "==", "é=C3=A9"} {
 		f.Add(s)

@@ -8,7 +8,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
-// jwt is what can be read of a JWT without a key.
+// jwt holds the claims of a JWT that can be read without a key.
 type jwt struct {
 	header struct {
 		Alg string `json:"alg"`
@@ -34,9 +34,9 @@ func decodeJWT(s string) (j jwt, ok bool) {
 	return j, ok
 }
 
-// checkJWT says why AWS would refuse the JWT, or why it is not the one that was
-// asked for, in words that continue "Request.Subject"; "" if that needs AWS to
-// be known. The words hold nothing of the JWT.
+// checkJWT returns why AWS would refuse the JWT, or why it is not the requested
+// one, as a text that continues "Request.Subject". It returns "" if only AWS
+// can tell. The text holds no part of the JWT.
 func (e *Exchanger) checkJWT(s string) (j jwt, reason string) {
 	if len(s) < minJWT || len(s) > maxJWT {
 		return jwt{}, "returned a JWT that is not of 4 to 20000 bytes"
@@ -57,8 +57,8 @@ func (e *Exchanger) checkJWT(s string) (j jwt, reason string) {
 	return j, e.checkRoles(j.claims.Roles)
 }
 
-// checkRoles wants the JWT to be pinned to the role: whoever minted it without
-// the Exchanger's Profile must not lose that unnoticed.
+// checkRoles requires the JWT to name the role. A host that mints without the
+// Exchanger's Profile must notice that the claim is missing.
 func (e *Exchanger) checkRoles(raw json.RawMessage) (reason string) {
 	if raw == nil {
 		if e.config.InsecureAnyRole {

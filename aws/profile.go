@@ -13,8 +13,8 @@ const (
 	claimSourceIdentity = "https://aws.amazon.com/source_identity"
 )
 
-// algorithms are those that STS takes, the fastest to sign with and the one
-// that every issuer has first. EdDSA is none of them.
+// algorithms are those that STS accepts: first the fastest one to sign with,
+// then the one that every issuer has. STS does not accept EdDSA.
 var algorithms = []string{"ES256", "RS256", "ES384", "ES512", "RS384", "RS512"}
 
 // Profile is how the JWT must look for AWS: signed with ES256, RS256 or a

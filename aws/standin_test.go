@@ -103,7 +103,7 @@ func TestExchangeEndToEnd(t *testing.T) {
 	}
 }
 
-// What the administrator has to change is what the error's hint is about.
+// The hint of an error names the setting that the administrator has to change.
 func TestExchangeRefusedByStandIn(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -60,7 +60,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 // call is a request that STS got.
 type call struct {
 	Method, URL, ContentType, Accept string
-	Authorization                    []string // of the header: nil if there is none
+	Authorization                    []string // of the header; nil if it is missing
 	Body                             string
 }
 
@@ -71,8 +71,8 @@ type answer struct {
 	body   string
 }
 
-// sts answers with answers, one after the other and the last one for ever, and
-// remembers what it was asked.
+// sts returns the answers one after the other, repeats the last one, and
+// records the requests.
 type sts struct {
 	answers []answer
 

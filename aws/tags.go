@@ -12,8 +12,8 @@ import (
 	"github.com/oidctoken/oidctoken/internal/near"
 )
 
-// Unfit says what happens to a claim's value that a session tag or a source
-// identity cannot have.
+// Unfit is how to treat a claim's value that AWS does not accept in a session
+// tag or a source identity.
 type Unfit uint8
 
 const (
@@ -24,12 +24,12 @@ const (
 	// or permission policy that demands it then refuses the session.
 	UnfitOmit
 
-	// UnfitEncode encodes every value of the claim, also one that fits: "=" and
-	// each byte that is not allowed become "=" and two hexadecimal digits, as in
-	// quoted-printable (RFC 2045, section 6.7). "fix/#46" is the tag "fix/=2346".
-	// A value without "=" that fits stays as it is. No two values have the same
-	// encoding, and [DecodeTag] reverses it. Mint fails when the encoding is too
-	// long: a value is never cut.
+	// UnfitEncode encodes every value of the claim: "=" and each byte that is not
+	// allowed become "=" and two hexadecimal digits, as in quoted-printable (RFC
+	// 2045, section 6.7). "fix/#46" becomes the tag "fix/=2346". An allowed value
+	// without "=" does not change. No two values have the same encoding, and
+	// [DecodeTag] reverses it. Mint fails when the encoding is too long: a value
+	// is never cut.
 	UnfitEncode
 )
 
@@ -64,10 +64,10 @@ func checkClaim(name string) (reason string) {
 	return ""
 }
 
-// shape describes what a claim becomes in AWS.
+// shape describes the values of one kind that AWS accepts.
 type shape struct {
 	what    string // for errors
-	field   string // of Config, which says what happens to a value that does not fit
+	field   string // the field of Config that decides about a value that does not fit
 	allowed func(rune) bool
 	check   func(string) (reason string)
 }
@@ -81,7 +81,7 @@ var (
 // session went without it, it would look like an unknown one.
 const omitted = "is longer than 1024 bytes, or is not UTF-8, or has control characters"
 
-// value returns what a claim becomes in the shape, and false if the claim is
+// value returns a claim's value in this shape, and false if the claim is
 // unknown or left out.
 func (s *shape) value(c *oidctoken.Claims, claim string, unfit Unfit) (fitting string, ok bool, err error) {
 	value, known := c.Get(claim)

@@ -21,10 +21,10 @@ const configDir = "azure"
 // the other variables; it wants az login --service-principal with
 // --federated-token, an argument that other processes may see.
 //
-// The environment must have none of AZURE_CLIENT_SECRET,
+// The environment must not set AZURE_CLIENT_SECRET,
 // AZURE_CLIENT_CERTIFICATE_PATH, AZURE_USERNAME, ARM_CLIENT_SECRET,
-// ARM_CLIENT_CERTIFICATE, ARM_CLIENT_CERTIFICATE_PATH and ARM_OIDC_TOKEN
-// besides: they win. The SDKs refuse an AZURE_AUTHORITY_HOST that is not https.
+// ARM_CLIENT_CERTIFICATE, ARM_CLIENT_CERTIFICATE_PATH or ARM_OIDC_TOKEN: the
+// tools prefer them. The SDKs refuse an AZURE_AUTHORITY_HOST that is not https.
 //
 // The SDKs go on to use the text of the file for 10 minutes after they read it,
 // so it must be replaced by a new JWT when it has still more than that to live.
@@ -51,8 +51,8 @@ func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 	return &exchange.Bundle{Dirs: []string{configDir}, Env: env}, nil
 }
 
-// checkPath wants a path that stays what it is in an environment and in another
-// working directory.
+// checkPath refuses a path that an environment variable or another working
+// directory would change.
 func checkPath(s string) (reason string) {
 	switch {
 	case s == "":

@@ -79,8 +79,8 @@ type cloud struct {
 	environment string // as Terraform's providers name it; empty for their default
 }
 
-// clouds has the public one last: a host that is none of Microsoft's, as that
-// of a stand-in, gets its defaults.
+// clouds ends with the public cloud. A host that does not belong to Microsoft,
+// such as a stand-in's, gets its defaults.
 var clouds = []cloud{
 	{
 		[]string{"login.microsoftonline.us"},
@@ -93,7 +93,7 @@ var clouds = []cloud{
 	{nil, "https://management.azure.com/.default", "api://AzureADTokenExchange", ""},
 }
 
-// cloud is that of a checked AuthorityHost.
+// cloud returns the cloud of a checked AuthorityHost.
 func (c *Config) cloud() cloud {
 	host := ""
 	if u, err := url.Parse(c.AuthorityHost); err == nil {
@@ -131,7 +131,7 @@ func (c *Config) check() error {
 	return checkScopes("Scopes", c.Scopes)
 }
 
-// withDefaults fills in what a checked c leaves to the default.
+// withDefaults returns a checked c with the defaults filled in.
 func (c Config) withDefaults() Config {
 	if c.AuthorityHost == "" {
 		c.AuthorityHost = "https://login.microsoftonline.com"

@@ -17,7 +17,7 @@
 // "TenantID" or "Scopes[0]", a field of an exchange.Request, such as
 // "Request.Scopes[0]", or the name of a parameter.
 //
-// A refusal by Entra is an [*exchange.Error], whose Hint says what to change. No
-// error holds a part of a JWT's text or of an access token. It may show the
-// issuer, the subject and the audience that the JWT names.
+// A refusal by Entra is an [*exchange.Error], whose Hint tells which setting to
+// change. No error holds any part of a JWT's text or of an access token. It may
+// show the issuer, the subject and the audience of the JWT.
 package azure

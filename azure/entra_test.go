@@ -138,7 +138,7 @@ func TestEntraRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := exchangerFor(t, tt.config, url)
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // what may be propagation is not waited for
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // the test does not wait for a retry that allows for propagation
 			defer cancel()
 			_, err := e.Exchange(ctx, exchange.Request{Subject: mints(tt.issuer.Issuer, e.Profile(), tt.project), Scopes: tt.scopes})
 			var got *exchange.Error

@@ -23,9 +23,9 @@ func configError(field, reason string) *oidctoken.ConfigError {
 
 var errTokenType = errors.New("token_type is not Bearer")
 
-// Entra's own codes, AADSTS and a number. They are made finer from time to
-// time, so nothing depends on one alone: what is retried must also have an
-// error and a status that fit, and an unknown code is one without a hint.
+// Entra's own codes are AADSTS and a number. Microsoft splits them from time to
+// time, so no decision depends on a code alone: a retry also needs an error and
+// a status that fit, and an unknown code has no hint.
 const (
 	codeNoMatch     = 70021   // no federated credential; not said in what
 	codeNoIssuer    = 700211  // none with this issuer
@@ -134,8 +134,8 @@ func parseRefusal(body []byte) (code, description string) {
 
 func codeByte(b byte) bool { return lower(b) || b == '_' }
 
-// codeOf is the number of the code that e's description begins with; 0 if
-// there is none.
+// codeOf returns the number of the code at the beginning of e's description, or
+// 0.
 func codeOf(e *exchange.Error) int {
 	rest, ok := strings.CutPrefix(e.Description, "AADSTS")
 	if !ok {
@@ -187,7 +187,7 @@ func again() func(err error) tokenhttp.Again {
 	}
 }
 
-// hint says what to change, and where.
+// hint returns which setting to change, and where.
 func (e *Exchanger) hint(code int, j *jwt) string {
 	application := "application " + e.config.ClientID
 	const propagation = " (a change takes some minutes)"
@@ -217,7 +217,7 @@ func (e *Exchanger) hint(code int, j *jwt) string {
 	return e.hintElsewhere(code, j, application)
 }
 
-// hintElsewhere is hint for what is at fault outside the federated credential.
+// hintElsewhere returns the hint for a fault outside the federated credential.
 func (e *Exchanger) hintElsewhere(code int, j *jwt, application string) string {
 	const reachable = "Entra must reach the discovery document and the JWK Set of "
 	if slices.Contains(unreachable, code) {

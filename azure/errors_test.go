@@ -32,7 +32,7 @@ func TestRefusalHints(t *testing.T) {
 		name string
 		give answer
 		want exchange.Error // without Provider, Op, Description and Hint
-		hint []string       // what it must say
+		hint []string       // expected parts
 	}{
 		{"no credential", refused(400, "invalid_request", 70021, "x"), exchange.Error{Code: "invalid_request", Retryable: true},
 			[]string{client, issuer, subject, audience, "byte for byte", "some minutes"}},
@@ -103,7 +103,7 @@ func TestRefusalHints(t *testing.T) {
 	}
 }
 
-// What can be read of an error that is not as Entra writes it.
+// Errors that do not have Entra's form are read as far as possible.
 func TestRefusalBodies(t *testing.T) {
 	for _, tt := range []struct {
 		name, body        string
@@ -145,7 +145,7 @@ func TestRefusalBodies(t *testing.T) {
 func TestErrorsHoldNoSecret(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		echo func(jwt string) answer // builds an answer from what was sent
+		echo func(jwt string) answer // builds an answer from the JWT that was sent
 	}{
 		{"description", func(jwt string) answer { return refused(400, "invalid_grant", 50027, "bad "+jwt) }},
 		{"description, escaped", func(jwt string) answer {

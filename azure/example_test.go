@@ -83,7 +83,7 @@ func ExampleExchanger_Exchange() {
 	// true
 }
 
-// What Entra refuses comes with a hint for whoever set the connector up.
+// A refusal by Entra has a hint for the administrator of the connector.
 func ExampleExchanger_Exchange_refused() {
 	e := newExample(azure.Config{}, refused(400, "unauthorized_client", 700016, "Application was not found."))
 	_, err := e.Exchange(context.Background(), exchange.Request{Subject: subjectOf(newIssuer(), e)})

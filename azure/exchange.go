@@ -23,8 +23,8 @@ const (
 	// the Azure CLI nor Terraform takes an access token from a variable.
 	envAccessToken = "AZURE_ACCESS_TOKEN"
 
-	// lifetime is that of the JWT. The Azure SDKs keep the text of a file with
-	// a JWT for 10 minutes, whatever becomes of the file.
+	// lifetime is the lifetime of the JWT. The Azure SDKs keep the text of a JWT
+	// file for 10 minutes, even if the file changes.
 	lifetime   = 30 * time.Minute
 	maxSubject = 255 // bytes: OpenID Connect Core 1.0, section 2; Entra would take 600
 
@@ -47,8 +47,8 @@ var (
 	_ exchange.FileSourced = (*Exchanger)(nil)
 )
 
-// New returns an Exchanger for c, of which it keeps a copy. It makes no
-// request. It fails with a [*oidctoken.ConfigError].
+// New returns an Exchanger for a copy of c. It makes no request. It fails with
+// a [*oidctoken.ConfigError].
 func New(c Config) (*Exchanger, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -97,9 +97,9 @@ func (e *Exchanger) Cloud() string { return "azure" }
 //
 // r.Scopes, if not nil, is one RESOURCE/.default. r.SessionName is not used.
 //
-// It fails with a [*oidctoken.ConfigError] when r, or the JWT that r.Subject returned, is
-// one that Entra would refuse; with the error of r.Subject as it is; with one
-// that wraps that of ctx; or with an [*exchange.Error].
+// Exchange fails with a [*oidctoken.ConfigError] when Entra would refuse r or
+// the JWT that r.Subject returned, with the error of r.Subject unchanged, with
+// an error that wraps the error of ctx, or with an [*exchange.Error].
 func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
 	scopes := r.Scopes
 	switch {
@@ -125,7 +125,7 @@ func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange
 	return exchange.NewCredential(t.expires, map[string]string{envAccessToken: t.value}), nil
 }
 
-// token is a secret with its end. It never leaves this package as it is.
+// token is a secret with its expiry. It never leaves this package.
 type token struct {
 	value   string
 	expires time.Time
@@ -137,7 +137,7 @@ func (e *Exchanger) token(ctx context.Context, call *tokenhttp.Call, subject exc
 	if err != nil {
 		return token{}, err
 	}
-	// What Entra would refuse is the host's to know at once, and is not sent.
+	// A JWT that Entra would refuse is not sent: the host gets the reason at once.
 	j, ok := decodeJWT(text)
 	if !ok {
 		return token{}, configError("Request.Subject", "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp")

@@ -130,7 +130,7 @@ func TestExchangeRefusesRequest(t *testing.T) {
 	}
 }
 
-// T05 X11: what is not a JWT that Entra could take is never sent.
+// T05 X11: a JWT that Entra would refuse is never sent.
 func TestExchangeRefusesJWT(t *testing.T) {
 	const (
 		notJWT   = "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
@@ -295,8 +295,8 @@ func TestExchangeRefusesAnswer(t *testing.T) {
 	}
 }
 
-// X02: the type's case does not matter (RFC 6749, section 5.1), a managed
-// identity's token lives for a day, and what is not asked for is ignored.
+// X02: the token type is compared without case (RFC 6749, section 5.1), a
+// managed identity's token lives for a day, and unknown members are ignored.
 func TestExchangeAcceptsAnswer(t *testing.T) {
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	stub := &entra{answers: []answer{{body: `{"token_type":"bearer","expires_in":86400,"ext_expires_in":"1","access_token":"eyJ0.a","client_info":1}`}}}

@@ -82,7 +82,7 @@ func FuzzSubjectToken(f *testing.F) {
 	})
 }
 
-// S03: what is taken as an address of Entra leads to that host and no other.
+// S03: an accepted AuthorityHost leads to that host and no other.
 func FuzzConfig(f *testing.F) {
 	f.Add("https://login.microsoftonline.com", tenant)
 	f.Add("https://login.microsoftonline.us/", "acme.onmicrosoft.com")

@@ -4,7 +4,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
-// jwt is what can be read of a JWT without a key.
+// jwt holds the claims of a JWT that can be read without a key.
 type jwt struct {
 	text   string
 	header struct {
@@ -28,9 +28,9 @@ func decodeJWT(s string) (j jwt, ok bool) {
 	return j, ok
 }
 
-// check says why Entra would refuse the JWT, in words that continue
-// "Request.Subject"; "" if that needs Entra to be known. The words hold nothing
-// of the JWT.
+// check returns why Entra would refuse the JWT, as a text that continues
+// "Request.Subject". It returns "" if only Entra can tell. The text holds no
+// part of the JWT.
 func (j *jwt) check(audience string) (reason string) {
 	c := j.claims
 	switch {

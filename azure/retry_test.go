@@ -37,7 +37,7 @@ func TestExchangeDeadline(t *testing.T) {
 	})
 }
 
-// X09: what may pass is tried again, each time with a JWT of its own.
+// X09: a temporary failure is retried, each time with a new JWT.
 func TestExchangeRetries(t *testing.T) {
 	wait := http.Header{"Retry-After": {"7"}}
 	expired := refused(401, "invalid_client", 700024, "x")

@@ -59,7 +59,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 // call is a request that Entra got.
 type call struct {
 	Method, URL, ContentType, Accept string
-	Authorization                    []string // of the header: nil if there is none
+	Authorization                    []string // of the header; nil if it is missing
 	Body                             string
 }
 
@@ -71,8 +71,8 @@ type answer struct {
 	delay  time.Duration
 }
 
-// entra answers with answers, one after the other and the last one for ever,
-// and remembers what it was asked.
+// entra returns the answers one after the other, repeats the last one, and
+// records the requests.
 type entra struct {
 	answers []answer
 
@@ -242,5 +242,5 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// errReset is what a connection that broke gives.
+// errReset is the error of a broken connection.
 var errReset = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}

@@ -35,9 +35,9 @@ type CacheConfig struct {
 	// positive.
 	MaxBytes int64
 
-	// Observe is told of every exchange that ended, but for those that Purge or
-	// Close ended, before its callers go on. It must not block for long, nor call
-	// Close. Optional.
+	// Observe is called for every exchange that ended, before its callers
+	// continue. It is not called for an exchange that Purge or Close ended. It
+	// must not block for long and must not call Close. Optional.
 	Observe func(context.Context, CacheEvent)
 
 	// Now is the clock. Optional, time.Now by default. With one that is given,
@@ -45,14 +45,14 @@ type CacheConfig struct {
 	Now func() time.Time
 }
 
-// CacheEvent is what [CacheConfig.Observe] is told. It holds no secret.
+// CacheEvent is the argument of [CacheConfig.Observe]. It holds no secret.
 type CacheEvent struct {
 	Target  Target        // of the Lease whose Get began the exchange
 	Renewal bool          // there was a credential to renew
 	Late    time.Duration // how long after it was to be renewed the exchange began
 	Took    time.Duration // from the mint to the end
 	Err     error         // why there is no new credential; nil if there is
-	Expires time.Time     // of the credential that is served now, the last one after a failure; zero if there is none
+	Expires time.Time     // of the credential in use, which is the previous one after a failure; zero if there is no credential
 
 	// TokenID and KeyID are the "jti" and the "kid" of the JWT that was exchanged:
 	// the last one, if there were several tries. They are empty if none was minted.

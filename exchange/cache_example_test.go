@@ -74,8 +74,8 @@ func ExampleNewCache() {
 	// s3cret
 }
 
-// A lease is kept for as long as its credential is needed, and asked whenever
-// one is: it is renewed ahead.
+// Keep a lease while its credential is needed, and ask it whenever a credential
+// is needed. The cache renews the credential ahead of its expiry.
 func ExampleCache_Lease() {
 	cache := exchange.NewCache(exchange.CacheConfig{})
 	defer cache.Close()

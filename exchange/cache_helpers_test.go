@@ -29,7 +29,7 @@ type bank struct {
 
 	// refuse is asked before a token is. Optional.
 	refuse func(ctx context.Context, n int) error
-	// minted is told of the token. Optional.
+	// minted is called for each token. Optional.
 	minted func(ctx context.Context, n int)
 }
 
@@ -122,7 +122,7 @@ func newKey(t testing.TB) oidctoken.Key {
 	return oidctoken.Key{Signer: signer}
 }
 
-// newIssuer makes an issuer; it has a key if c has none.
+// newIssuer makes an issuer. If c has no key, newIssuer adds one.
 func newIssuer(t testing.TB, c oidctoken.Config) *oidctoken.Issuer {
 	t.Helper()
 	c.URL = "https://tokens.example.com"

@@ -15,8 +15,8 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// model is what a cache of two tenants does, said naively: about each it knows
-// the last good credential and the last failure.
+// model is a naive cache of two tenants: for each it knows the last good
+// credential and the last failure.
 type model struct {
 	exchanges int
 	weather   error // of the cloud
@@ -24,7 +24,7 @@ type model struct {
 }
 
 type tenant struct {
-	serial  int // of the good credential; 0 if there is none
+	serial  int // of the good credential; 0 means no credential
 	begun   time.Time
 	expires time.Time
 	kid     int
@@ -46,9 +46,9 @@ func (m *model) pause(err error, serving bool) time.Duration {
 	}
 }
 
-// get is what a call has to give, and whether an exchange must follow, must not,
-// or may (when the credential is in the tenth around its half life, or a failure
-// was remembered until less than a second ago, in which nobody looks).
+// get returns what a call has to give, and whether an exchange must follow,
+// must not, or may. It may when the credential is in the tenth around its half
+// life, and when a failure was remembered until less than a second ago.
 func (m *model) get(i, kid int, now time.Time) (want string, must, may bool) {
 	t := &m.tenants[i]
 	good := t.serial != 0 && now.Before(t.expires) && t.kid == kid
@@ -108,8 +108,8 @@ func drawAct(t *rapid.T) act {
 	}
 }
 
-// X16, X17: whatever time passes, however the cloud answers, and whatever is
-// purged or revoked, a cache does what the naive model does.
+// X16, X17: for any passage of time, any answers of the cloud, and any purges
+// and revocations, a cache does the same as the naive model.
 func TestCacheIsItsModel(t *testing.T) {
 	keys := [2]oidctoken.Key{newKey(t), newKey(t)}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -122,7 +122,7 @@ func TestCacheIsItsModel(t *testing.T) {
 	})
 }
 
-// play says what a cache did otherwise than the model.
+// play returns the first difference between the cache and the model, or "".
 func play(t *testing.T, keys [2]oidctoken.Key, acts []act) (mistake string) {
 	const life = 10 * time.Minute
 	var m model

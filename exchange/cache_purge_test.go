@@ -11,7 +11,8 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// Purge takes what came from one connector, refusals as well, and nothing else.
+// Purge removes the credentials and the refusals of one connector, and nothing
+// else.
 func TestPurge(t *testing.T) {
 	issuer, b := newIssuer(t, oidctoken.Config{}), &bank{}
 	cache := newCache(t, exchange.CacheConfig{})
@@ -41,8 +42,8 @@ func TestPurge(t *testing.T) {
 	checkSerial(t, leases[2], 3)
 }
 
-// What a Purge finds under way is ended and not kept; whoever waits for it gets
-// what comes of another exchange.
+// Purge ends a running exchange of the connector and drops its result. Its
+// callers get the result of another exchange.
 func TestPurgeDuringExchange(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	synctest.Test(t, func(t *testing.T) {
@@ -136,8 +137,8 @@ func (b *twice) Exchange(ctx context.Context, r exchange.Request) (*exchange.Cre
 	return b.bank.Exchange(ctx, r)
 }
 
-// A key that is revoked while its token is being exchanged: nobody gets what
-// comes of it.
+// When a key is revoked while its token is being exchanged, the result is
+// dropped.
 func TestRevokedKeyDuringExchange(t *testing.T) {
 	old, next := newKey(t), newKey(t)
 	keys := &ring{}
@@ -184,7 +185,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// An exchange ends after a minute, whoever waits for it.
+// An exchange ends after a minute, even while callers wait for it.
 func TestExchangeIsBounded(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	synctest.Test(t, func(t *testing.T) {

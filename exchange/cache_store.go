@@ -10,7 +10,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/lease"
 )
 
-// entryBytes is what a credential takes in the cache besides its variables.
+// entryBytes is the size of a credential in the cache, without its variables.
 const entryBytes = 1024
 
 // store has the credentials of a Cache, under the keeper's lock.
@@ -42,8 +42,7 @@ func (s *store) loan(begun time.Time, c *Credential, kids []string) (loan, error
 		return loan{}, errExpired
 	}
 	h := &held{since: now, kids: kids, bytes: entryBytes}
-	// The sum has the clocks that now has, with what the Exchanger said added
-	// to both.
+	// The sum keeps both clocks of now, the wall clock and the monotonic clock.
 	h.expires = now.Add(c.expires.Sub(now))
 	h.renew = lease.Half(begun, h.expires)
 	for name, value := range c.variables() {

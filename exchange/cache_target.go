@@ -19,18 +19,18 @@ type Target struct {
 	// Issuer mints the tokens. Required.
 	Issuer *oidctoken.Issuer
 
-	// Scope is what the tokens say. Its Audience is the Exchanger's, or empty,
-	// which means that. Its Profile is the Exchanger's unless it has one. Account
-	// is required.
+	// Scope is the scope of the tokens. Its Audience is empty or equals the
+	// Exchanger's audience, which is then used. Its Profile is the Exchanger's
+	// unless it has one. Account is required.
 	Scope oidctoken.Scope
 
 	// Exchanger trades the tokens. Its type is one that == compares, such as a
 	// pointer: two Exchangers that are not equal share no credential. Required.
 	Exchanger Exchanger
 
-	// Connector is the host's name for what the credential came from, for
-	// [Cache.Purge]. A name that stands for several is purged with all of them.
-	// Optional.
+	// Connector is the host's name for the source of the credential, for
+	// [Cache.Purge]. Several sources may share a name and are then purged
+	// together. Optional.
 	Connector string
 
 	// SessionName and Scopes are as in a [Request]. Optional.
@@ -38,8 +38,8 @@ type Target struct {
 	Scopes      []string
 }
 
-// cacheKey tells one credential from all others. Nothing that is in it is
-// derived from what a tenant could choose to look like another.
+// cacheKey identifies a credential. A tenant cannot choose any value that makes
+// its key equal to another tenant's key.
 type cacheKey struct {
 	issuer    *oidctoken.Issuer
 	exchanger Exchanger
@@ -82,8 +82,9 @@ func (c *Cache) Lease(ctx context.Context, t Target) (*Lease, error) {
 	if err := t.Issuer.Allow(ctx, t.Scope); err != nil {
 		return nil, err
 	}
-	// The claims are what the cloud sees. Policy sees more, so that all of the
-	// Scope counts: what was granted to a trusted execution is not for another.
+	// The cloud sees the claims only. Policy also sees the rest of the Scope, so
+	// all of it is part of the key: a credential of a trusted execution is not for
+	// an untrusted one.
 	claims, err := mint.Claims().MarshalJSON()
 	if err != nil {
 		return nil, err

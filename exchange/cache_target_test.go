@@ -99,8 +99,8 @@ func TestTargetsThatDiffer(t *testing.T) {
 	}
 }
 
-// What the host does to its Scope later changes no credential: what was keyed is
-// what is minted.
+// A host may change its Scope after Credential was called: the key and the
+// token are made from the same copy.
 func TestTargetIsCopied(t *testing.T) {
 	b, cache := &bank{}, newCache(t, exchange.CacheConfig{})
 	scopes := []string{"a", "b"}

@@ -50,7 +50,7 @@ func TestRenewalAhead(t *testing.T) {
 	})
 }
 
-// What nobody uses is not renewed.
+// A credential that no caller uses is not renewed.
 func TestIdleLease(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	synctest.Test(t, func(t *testing.T) {
@@ -65,8 +65,8 @@ func TestIdleLease(t *testing.T) {
 	})
 }
 
-// While renewals fail, which happens every 10 s, the last credential serves to
-// its end. What a cloud asks for with Retry-After is granted.
+// While renewals fail, which are tried every 10 s, the last credential is used
+// until its expiry. A longer Retry-After of the cloud is respected.
 func TestLastGoodServes(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for _, tt := range []struct {
@@ -205,7 +205,8 @@ func TestPolicyChangesItsMind(t *testing.T) {
 	})
 }
 
-// An Exchanger that returns nothing, or what has expired, is in error.
+// An Exchanger that returns nothing, or an expired credential, is reported as
+// an error.
 func TestBadExchanger(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	const expired = "exchange: the Exchanger returned a credential that has expired"

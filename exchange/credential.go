@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Credential is what a cloud gave for a JWT: the variables that the cloud's
-// own tools read, some of them secret, and an expiry. It is immutable and safe
-// for concurrent use.
+// Credential is the result of an exchange: the variables that the cloud's own
+// tools read, some of them secret, and an expiry. It is immutable and safe for
+// concurrent use.
 //
 // It does not print: every verb, log/slog and the text encodings show
 // "credential [REDACTED]" and the expiry, and encoding/gob refuses it. Only
@@ -23,10 +23,10 @@ type Credential struct {
 	plain   []string
 }
 
-// NewCredential returns a credential for the variables by name, which it
-// copies. All are secret but those named plain, such as a region. Whoever calls
-// it has checked the values: they are handed to processes and files as they
-// are. The zero expires means "has expired".
+// NewCredential returns a credential for a copy of the variables by name. All
+// are secret except those named in plain, such as a region. The caller has
+// checked the values: they are handed to processes and files unchanged. The
+// zero expires means "has expired".
 func NewCredential(expires time.Time, env map[string]string, plain ...string) *Credential {
 	env = maps.Clone(env)
 	return &Credential{expires, func() map[string]string { return env }, slices.Clone(plain)}
@@ -35,11 +35,13 @@ func NewCredential(expires time.Time, env map[string]string, plain ...string) *C
 // Expires is when the cloud stops accepting the credential.
 func (c Credential) Expires() time.Time { return c.expires }
 
-// Value reveals the variable of that name, such as
-// "CLOUDSDK_AUTH_ACCESS_TOKEN"; "" if the credential has none.
+// Value returns the secret or plain value of the variable with that name, such
+// as "CLOUDSDK_AUTH_ACCESS_TOKEN", or "" if the credential has no such
+// variable.
 func (c Credential) Value(name string) string { return c.variables()[name] }
 
-// Env reveals all variables by name. The map is the caller's, and never nil.
+// Env returns all variables by name, with their secrets. The caller owns the
+// map, which is never nil.
 func (c Credential) Env() map[string]string {
 	env := c.variables()
 	out := make(map[string]string, len(env))
@@ -47,8 +49,8 @@ func (c Credential) Env() map[string]string {
 	return out
 }
 
-// Secrets reveals the values that no output may show, in the order of their
-// variables' names. The slice is the caller's.
+// Secrets returns the values that no output may show, in the order of their
+// variables' names. The caller owns the slice.
 func (c Credential) Secrets() []string {
 	env := c.variables()
 	var secrets []string

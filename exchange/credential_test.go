@@ -113,8 +113,8 @@ func TestCredentialEncode(t *testing.T) {
 		}
 		checkHidden(t, name+" by json", string(text))
 
-		// Neither xml nor gob takes every holder; what they wrote by then
-		// counts too.
+		// xml and gob cannot encode every holder; the output up to the error is
+		// checked, too.
 		var encoded bytes.Buffer
 		xmlErr := xml.NewEncoder(&encoded).Encode(v)
 		gobErr := gob.NewEncoder(&encoded).Encode(v)

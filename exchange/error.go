@@ -8,9 +8,9 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// Error is a cloud's refusal to trade a JWT, or the failure to reach it. It
-// holds nothing of a token, whatever the cloud echoed: whoever makes an Error
-// has removed from Code and Description what was sent.
+// Error is the refusal of an exchange by a cloud, or the failure to reach the
+// cloud. It holds no part of a token, even if the cloud echoed it: the
+// Exchanger that makes an Error removes the tokens from Code and Description.
 type Error struct {
 	Provider    string        // "gcp", "aws" or "azure"
 	Op          string        // the call that failed, such as "sts:token"

@@ -11,7 +11,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// toy is a cloud that admits everybody whose JWT is for it.
+// toy is a cloud that accepts every JWT for its audience.
 type toy struct{}
 
 func (toy) Profile() oidctoken.Profile { return oidctoken.Profile{Algorithms: []string{"ES256"}} }

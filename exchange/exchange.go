@@ -1,5 +1,5 @@
-// Package exchange holds what the clouds' packages share: how a JWT that an
-// issuer minted becomes a credential of a cloud.
+// Package exchange holds the parts that the clouds' packages share. With them,
+// a JWT of an issuer is exchanged for a credential of a cloud.
 //
 // A host makes one [Exchanger] per identity that its pipelines may take on, in
 // the package of that cloud, and calls it with a function that mints:
@@ -10,9 +10,9 @@
 //		},
 //	})
 //
-// What comes back is a [Credential] or, if the cloud said no or could not be
-// reached, an [*Error] that says who must change what. Neither ever shows a
-// secret when printed.
+// The result of an exchange is a [Credential], or an [*Error] if the cloud
+// refused or could not be reached. The Error tells who must change which
+// setting. Neither shows a secret when printed.
 package exchange
 
 import (
@@ -103,7 +103,8 @@ type SessionBundler interface {
 	SessionBundle(dir, tokenFile, sessionName string) (*Bundle, error)
 }
 
-// Bundle is what a step is given so that a cloud's tools find a credential.
+// Bundle holds the files and variables by which a cloud's tools find a
+// credential in a step.
 type Bundle struct {
 	// Files are contents by path, relative to the directory that Bundle was
 	// called with, with forward slashes. They hold no secret by themselves.

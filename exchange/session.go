@@ -12,11 +12,11 @@ const (
 	digestLen      = 26 // of 128 bits in base32
 )
 
-// SessionName makes a Request.SessionName, which AWS calls RoleSessionName, of anything: of 2 to 64 bytes, letters,
-// digits and _+=,.@- alone. It begins with as much of prefix as fits, 37 bytes
-// at most, with "-" for what is not allowed, and ends with 128 bits of a SHA-256
-// digest, in lower-case base32, over prefix and parts: two names are equal only
-// if these are, whatever they hold.
+// SessionName makes a Request.SessionName, which AWS calls RoleSessionName: 2
+// to 64 bytes of letters, digits and _+=,.@-. It begins with up to 37 bytes of
+// prefix, in which "-" replaces each byte that is not allowed. It ends with 128
+// bits of a SHA-256 digest over prefix and parts, in lower-case base32. Two
+// names are equal only if prefix and parts are equal.
 //
 // Make it of what tells an execution from all others: the account, the
 // execution, the step and its attempt, the connector. Clients cache credentials

@@ -27,8 +27,8 @@ func TestSessionNameIsValid(t *testing.T) {
 	})
 }
 
-// X10: only equal things have equal names. What the readable part loses, and
-// where one part ends and the next begins, counts.
+// X10: only equal inputs have equal names, also where the readable part loses
+// bytes and wherever one part ends and the next begins.
 func TestSessionNameIsInjective(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		// Few letters, so that what two draws have in common is much.

@@ -49,8 +49,8 @@ func TestTokenSource(t *testing.T) {
 	})
 }
 
-// The scopes of the request hold, and errors are those of Exchange and are
-// not kept.
+// The source uses the scopes of the request, and returns the errors of Exchange
+// without caching them.
 func TestTokenSourceErrors(t *testing.T) {
 	g := &google{answers: []answer{refused(400, "invalid_target", "x"), federated("ya29.federated", 600)}}
 	m := &minter{}

@@ -38,12 +38,12 @@ type Config struct {
 	// default. A file names no scopes: its reader chooses them.
 	Scopes []string
 
-	// Lifetime is that of the service account's access token, in whole seconds,
-	// 10 minutes to 12 hours; more than 1 hour needs the organization policy
-	// constraints/iam.allowServiceAccountCredentialLifetimeExtension. Optional,
-	// 1 hour by default. Without ServiceAccount it is the JWT's lifetime, because
-	// Google's federated token never outlives the JWT; the issuer's MaxLifetime,
-	// 1 hour by default, shortens it.
+	// Lifetime is the lifetime of the service account's access token, in whole
+	// seconds: 10 minutes to 12 hours. More than 1 hour needs the organization
+	// policy constraints/iam.allowServiceAccountCredentialLifetimeExtension.
+	// Optional, 1 hour by default. Without ServiceAccount it is the lifetime of
+	// the JWT, because Google's federated token never outlives the JWT. The
+	// issuer's MaxLifetime, 1 hour by default, shortens it.
 	Lifetime time.Duration
 
 	// Project is the id of the project that gcloud and client libraries work
@@ -161,8 +161,8 @@ func (c *Config) check() error {
 	return nil
 }
 
-// withDefaults fills in what a checked c leaves to the default, except
-// Lifetime: in a file, none is not the same as the default.
+// withDefaults returns a checked c with the defaults filled in, except
+// Lifetime: in a file, an absent lifetime differs from the default.
 func (c Config) withDefaults() Config {
 	if c.Audience == "" {
 		c.Audience = "https://iam.googleapis.com/" + c.Provider
@@ -264,8 +264,8 @@ func checkURL(s string) (reason string) {
 	return strings.TrimPrefix(e.Reason, "the URL ")
 }
 
-// isEmail accepts what can stand in a path of the IAM Credentials API without
-// changing it.
+// isEmail reports whether s can stand in a path of the IAM Credentials API
+// unchanged.
 func isEmail(s string) bool {
 	name, domain, ok := strings.Cut(s, "@")
 	return ok && len(s) <= 256 && name != "" && domain != "" && consists(name, emailByte) && consists(domain, emailByte)

@@ -60,7 +60,8 @@ func googleAnswer(r *http.Request, value string, lifetime time.Duration) oidctok
 	return jsonAnswer(http.StatusOK, answer)
 }
 
-// googleRefusal is that of an API, which the Exchanger reads from the STS too.
+// googleRefusal returns an error in the form of a Google API. The STS may
+// return one, too.
 func googleRefusal(words string) oidctokentest.CloudAnswer {
 	return jsonAnswer(http.StatusForbidden, map[string]any{
 		"error": map[string]any{"code": http.StatusForbidden, "message": words, "status": "PERMISSION_DENIED"},

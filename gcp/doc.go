@@ -2,11 +2,11 @@
 // Workload Identity Federation.
 //
 // An [Exchanger] stands for one provider of one workload identity pool and,
-// optionally, one service account. Without a service account the federated
-// token is used as it is: it lives no longer than the JWT lets it, and some
-// Google APIs do not take it. With one, the federated token buys an access
-// token of the service account, which must grant roles/iam.workloadIdentityUser
-// to the pipeline's principal:
+// optionally, one service account. Without a service account the step gets the
+// federated token, which never outlives the JWT and which some Google APIs
+// refuse. With a service account, the Exchanger exchanges the federated token
+// for an access token of the account, which must grant
+// roles/iam.workloadIdentityUser to the pipeline's principal:
 //
 //	principal://iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/subject/SUB
 //	principalSet://iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/attribute.A/V
@@ -25,6 +25,6 @@
 // exchange.Request.Subject returned, and a place in the document for [JWKSet],
 // such as "keys[2].kid".
 //
-// A refusal by Google is an [*exchange.Error], whose Hint says what to change. No
-// error holds a part of a JWT or of an access token.
+// A refusal by Google is an [*exchange.Error], whose Hint tells which setting
+// to change. No error holds any part of a JWT or of an access token.
 package gcp

@@ -19,7 +19,7 @@ func configError(field, reason string) *oidctoken.ConfigError {
 	return &oidctoken.ConfigError{Package: "gcp", Field: field, Reason: reason}
 }
 
-// What is wrong with an answer of status 200.
+// Defects of an answer of status 200.
 var (
 	errTokenType       = errors.New("token_type is not Bearer")
 	errIssuedTokenType = errors.New("issued_token_type is not that of an access token")
@@ -129,8 +129,9 @@ func codeByte(b byte) bool { return lower(b) || 'A' <= b && b <= 'Z' || b == '_'
 
 const propagation = " (a change takes up to 5 minutes)"
 
-// hint says what to change, and where. Google's codes are few, so its words
-// are searched, too; unknown words give the code's hint.
+// hint returns which setting to change, and where. Google has few codes, so
+// hint also searches its messages. An unknown message gets the hint of its
+// code.
 func (t *trade) hint(op string, status int, code, description string) string {
 	says := func(words string) bool { return strings.Contains(description, words) }
 	if op != opToken {

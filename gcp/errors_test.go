@@ -27,7 +27,7 @@ func TestRefusalHints(t *testing.T) {
 		config gcp.Config
 		give   answer
 		want   exchange.Error // without Hint
-		hint   []string       // what it must say
+		hint   []string       // expected parts
 	}{
 		{
 			"unknown provider", gcp.Config{},
@@ -147,7 +147,7 @@ func TestRefusalHints(t *testing.T) {
 
 // X06, D06: whatever a server echoes, no error shows it.
 func TestErrorsHoldNoSecret(t *testing.T) {
-	// echo builds an answer from what was sent: the JWT, or the federated token.
+	// echo builds an answer from the JWT or the federated token that was sent.
 	for _, tt := range []struct {
 		name string
 		echo func(jwt, bearer string) answer

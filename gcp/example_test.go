@@ -107,7 +107,7 @@ func ExampleExchanger_Exchange() {
 	// true
 }
 
-// What Google refuses comes with a hint for whoever set the connector up.
+// A refusal by Google has a hint for the administrator of the connector.
 func ExampleExchanger_Exchange_refused() {
 	e := newExample(gcp.Config{ServiceAccount: "deployer@acme.iam.gserviceaccount.com"},
 		federated("ya29.secret", 899),

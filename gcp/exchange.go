@@ -41,8 +41,8 @@ var (
 	_ exchange.FileSourced = (*Exchanger)(nil)
 )
 
-// New returns an Exchanger for c, of which it keeps a copy. It makes no
-// request. It fails with a [*oidctoken.ConfigError].
+// New returns an Exchanger for a copy of c. It makes no request. It fails with
+// a [*oidctoken.ConfigError].
 func New(c Config) (*Exchanger, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -99,9 +99,9 @@ func (e *Exchanger) resource() string { return "//iam.googleapis.com/" + e.confi
 // because Google could not read the issuer's keys are retried until Config.Budget
 // has passed, each time with a new JWT from r.Subject. r.SessionName is not used.
 //
-// It fails with a [*oidctoken.ConfigError] when r, or the JWT that r.Subject returned,
-// is one that Google would refuse; with the error of r.Subject as it is; with
-// one that wraps that of ctx; or with an [*exchange.Error].
+// Exchange fails with a [*oidctoken.ConfigError] when Google would refuse r or
+// the JWT that r.Subject returned, with the error of r.Subject unchanged, with
+// an error that wraps the error of ctx, or with an [*exchange.Error].
 func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
 	t, err := e.accessToken(ctx, r)
 	if err != nil {
@@ -126,7 +126,7 @@ type trade struct {
 	sent    jwt // the last one
 }
 
-// token is a secret with its end. It never leaves this package as it is.
+// token is a secret with its expiry. It never leaves this package.
 type token struct {
 	value   string
 	expires time.Time
@@ -190,8 +190,8 @@ func (t *trade) federate(ctx context.Context, scopes []string) (token, error) {
 	return federated, err
 }
 
-// subjectToken gets a JWT from the host and checks it: what Google would
-// refuse is the host's to know at once, and is not sent.
+// subjectToken gets a JWT from the host and checks it. A JWT that Google would
+// refuse is not sent: the host gets the reason at once.
 func (e *Exchanger) subjectToken(ctx context.Context, subject exchange.SubjectToken) (string, jwt, error) {
 	text, err := subject(ctx, e.config.Audience)
 	if err != nil {

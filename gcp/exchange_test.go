@@ -130,7 +130,7 @@ func TestExchangeRefusesRequest(t *testing.T) {
 	}
 }
 
-// T05: what is not a JWT that Google could take is never sent.
+// T05: a JWT that Google would refuse is never sent.
 func TestExchangeRefusesJWT(t *testing.T) {
 	const (
 		notJWT   = "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp"

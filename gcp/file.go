@@ -19,8 +19,8 @@ type Source interface {
 
 // FileSource is a file that holds the JWT and is kept fresh.
 type FileSource struct {
-	// Path is absolute. Required. The file must hold the JWT without a line
-	// break at its end, since most clients send it as it is.
+	// Path is absolute. Required. The file must hold the JWT without a line break
+	// at its end, because most clients send the file unchanged.
 	Path string
 	// FieldName is the member of the JSON object in the file that is the JWT.
 	// Optional; by default the whole file is the JWT.
@@ -32,8 +32,8 @@ type URLSource struct {
 	// URL is https, or http for a loopback host. Required. It may hold no
 	// secret: clients show it in errors.
 	URL string
-	// Headers returns what is sent along, such as an Authorization that only
-	// the step knows. It is a func so that no print verb shows the values.
+	// Headers returns the headers of the request, such as an Authorization that
+	// only the step knows. It is a func so that no print verb shows the values.
 	// Optional.
 	Headers func() map[string]string
 	// FieldName is the member of the JSON object in the answer that is the JWT.
@@ -95,11 +95,12 @@ type executable struct {
 	OutputFile string `json:"output_file,omitempty"`
 }
 
-// CredentialFile returns the credential configuration ("external_account"
-// JSON) with which gcloud and Google's client libraries trade JWTs from s by
-// themselves. It is what "gcloud iam workload-identity-pools
-// create-cred-config" writes for the same settings. It is the caller's, and as
-// secret as the headers of a [URLSource]. It fails with a [*oidctoken.ConfigError].
+// CredentialFile returns the credential configuration ("external_account" JSON)
+// with which gcloud and Google's client libraries exchange JWTs from s by
+// themselves. It equals the output of "gcloud iam workload-identity-pools
+// create-cred-config" for the same settings. The caller owns it. It is as
+// secret as the headers of a [URLSource]. CredentialFile fails with a
+// [*oidctoken.ConfigError].
 //
 // Java's library refuses endpoints that are not https.
 func (e *Exchanger) CredentialFile(s Source) ([]byte, error) {
@@ -269,7 +270,8 @@ func (s ExecutableSource) render() (credentialSource, error) {
 	return credentialSource{Executable: &executable{s.Command, timeout.Milliseconds(), s.OutputFile}}, nil
 }
 
-// formatOf is nil for text: clients differ in what they make of an empty one.
+// formatOf returns nil for text, because clients treat an empty format
+// differently.
 func formatOf(field string) (*format, bool) {
 	if field == "" {
 		return nil, true
@@ -277,8 +279,8 @@ func formatOf(field string) (*format, bool) {
 	return &format{Type: "json", FieldName: field}, !hasControl(field)
 }
 
-// checkPath wants a path that stays what it is in an environment, a JSON file
-// and another working directory.
+// checkPath refuses a path that an environment variable, a JSON file or another
+// working directory would change.
 func checkPath(s string) (reason string) {
 	switch {
 	case s == "":
@@ -293,12 +295,14 @@ func checkPath(s string) (reason string) {
 
 const notText = "has a control character, or is not UTF-8"
 
-// hasControl also finds what is not UTF-8, which JSON cannot hold.
+// hasControl reports whether s has a control character or is not UTF-8, which
+// JSON cannot hold.
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' })
 }
 
-// headerNameByte is that of a token (RFC 9110, section 5.6.2).
+// headerNameByte reports whether a header name may have b (RFC 9110, section
+// 5.6.2).
 func headerNameByte(b byte) bool {
 	return visible(b) && !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, rune(b))
 }

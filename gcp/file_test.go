@@ -23,8 +23,8 @@ func headers(h map[string]string) func() map[string]string {
 	return func() map[string]string { return h }
 }
 
-// credentialFiles are settings of a file, what gcloud is told for the same,
-// and the file.
+// credentialFiles has settings of a file, the arguments of gcloud for the same
+// settings, and the file.
 var credentialFiles = []struct {
 	name   string
 	config gcp.Config

@@ -151,8 +151,8 @@ func parseAccessToken(body []byte, asked time.Time, lifetime time.Duration) (tok
 // maxIDTokenLifetime bounds what Google gives, which is one hour.
 const maxIDTokenLifetime = 12 * time.Hour
 
-// parseIDToken reads the claims without verifying the signature: the token
-// came from Google itself, over TLS, and is for somebody else to verify.
+// parseIDToken reads the claims without verifying the signature: the token came
+// from Google over TLS, and its audience verifies it.
 func parseIDToken(body []byte, asked time.Time, audience string) (token, error) {
 	var a struct {
 		Token string `json:"token"`
@@ -170,9 +170,9 @@ func parseIDToken(body []byte, asked time.Time, audience string) (token, error) 
 	return bounded(opIDToken, token{value: a.Token, expires: time.Unix(j.claims.Exp, 0)}, asked, maxIDTokenLifetime)
 }
 
-// bounded refuses a token that is over, or that claims to live longer than it
-// can. The expiry never passes what was asked for: when it seems to, our clock
-// is behind.
+// bounded refuses an expired token, and a token with a longer lifetime than
+// possible. The expiry is at most asked + lifetime: a later one means that our
+// clock is behind.
 func bounded(op string, t token, asked time.Time, lifetime time.Duration) (token, error) {
 	end := asked.Add(lifetime)
 	switch {

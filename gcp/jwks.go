@@ -10,10 +10,10 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jose"
 )
 
-// JWKSet makes the JWK Set of an issuer (RFC 7517, section 5) fit for upload
-// to a provider, for an issuer that Google cannot reach. Of document, what is
-// published at "jwks_uri" and at most 256 KiB, it keeps the keys for ES256 and
-// RS256, and of these the members alg, crv, e, kid, kty, n, use, x and y: Google
+// JWKSet converts the JWK Set of an issuer (RFC 7517, section 5) for upload to
+// a provider, for an issuer that Google cannot reach. document is the content
+// of "jwks_uri", at most 256 KiB. JWKSet keeps the keys for ES256 and RS256,
+// and their members alg, crv, e, kid, kty, n, use, x and y, because Google
 // refuses all others. An uploaded set must be replaced before the issuer signs
 // with a new key.
 //
@@ -66,7 +66,8 @@ func JWKSet(document []byte) ([]byte, error) {
 
 const maxDocument = 256 << 10
 
-// privateMembers are those of RFC 7518, sections 6.2.2, 6.3.2 and 6.4.
+// privateMembers are the private members of RFC 7518, sections 6.2.2, 6.3.2 and
+// 6.4.
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 // uploadedKey has the members that Google knows.

@@ -6,7 +6,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
-// jwt is what can be read of a JWT without a key.
+// jwt holds the claims of a JWT that can be read without a key.
 type jwt struct {
 	header struct {
 		Alg string `json:"alg"`
@@ -28,9 +28,9 @@ func decodeJWT(s string) (j jwt, ok bool) {
 	return j, ok
 }
 
-// checkJWT says why Google would refuse the JWT, in words that continue
-// "SubjectToken"; "" if that needs Google to be known. The words hold
-// nothing of the JWT.
+// checkJWT returns why Google would refuse the JWT, as a text that continues
+// "SubjectToken". It returns "" if only Google can tell. The text holds no part
+// of the JWT.
 func checkJWT(s, audience string) (j jwt, reason string) {
 	j, ok := decodeJWT(s)
 	lifetime := j.claims.Exp - j.claims.Iat

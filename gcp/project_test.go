@@ -124,8 +124,8 @@ func TestUniverseDomain(t *testing.T) {
 	}
 }
 
-// Tools find the project and the quota project in the file, in a delivery by file
-// or endpoint, and in a credential, where they are no secrets.
+// Tools find the project and the quota project in the file, in a delivery by
+// file or endpoint, and in a credential. Neither is secret.
 func TestProjects(t *testing.T) {
 	for _, tt := range []struct {
 		name                  string

@@ -52,7 +52,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 // call is a request that Google got.
 type call struct {
 	Method, URL, ContentType, Accept string
-	Authorization                    []string // of the header: nil if there is none
+	Authorization                    []string // of the header; nil if it is missing
 	Body                             string
 }
 
@@ -64,8 +64,8 @@ type answer struct {
 	delay  time.Duration
 }
 
-// google answers with answers, one after the other and the last one for ever,
-// and remembers what it was asked.
+// google returns the answers one after the other, repeats the last one, and
+// records the requests.
 type google struct {
 	answers []answer
 
@@ -234,5 +234,5 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// errReset is what a connection that broke gives.
+// errReset is the error of a broken connection.
 var errReset = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}

@@ -24,7 +24,7 @@ const source = "oidctoken"
 // as config.LoadDefaultConfig does with its option WithCredentialsProvider. The
 // client's Region is set apart from that.
 //
-// The SDK prints [awssdk.Credentials] as what they are, secrets.
+// The SDK prints [awssdk.Credentials] with their secrets.
 func New(e *aws.Exchanger, r exchange.Request) awssdk.CredentialsProvider {
 	return provider{e, r}
 }

@@ -69,7 +69,7 @@ func newCloud(t *testing.T) *cloud {
 	return c
 }
 
-// caller asks who it is, as whoever the credentials belong to.
+// caller calls GetCallerIdentity with the credentials.
 func caller(t *testing.T, c awssdk.Config, url string) (string, error) {
 	t.Helper()
 	got, err := sts.NewFromConfig(c, func(o *sts.Options) {
@@ -102,7 +102,8 @@ func TestRetrieve(t *testing.T) {
 	}
 }
 
-// The SDK's own client, with its cache, signs with what it gets: STS answers.
+// The SDK's own client, with its cache, signs with the credentials, and STS
+// accepts the signature.
 func TestClient(t *testing.T) {
 	c := newCloud(t)
 	config := awssdk.Config{Region: "eu-west-1", Credentials: awssdk.NewCredentialsCache(awscreds.New(c.exchanger, c.request))}
@@ -120,7 +121,7 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// What an exchange fails with can be told through the SDK.
+// The errors of an exchange can be read through the SDK.
 func TestRetrieveFails(t *testing.T) {
 	c := newCloud(t)
 	want := errors.New("the host cannot mint")
@@ -141,8 +142,7 @@ func TestRetrieveFails(t *testing.T) {
 	}
 }
 
-// The SDK's default chain finds what a Bundle says, and nothing of this
-// machine.
+// The SDK's default chain uses the Bundle and nothing of this machine.
 func TestBundle(t *testing.T) {
 	c := newCloud(t)
 	dir := t.TempDir()

@@ -1,8 +1,8 @@
 // Package azcred hands what package azure gets to clients of the Azure SDK for
 // Go.
 //
-// The SDK's own package azidentity trades JWTs, too: it follows redirects with
-// the JWT, and its errors show what the servers answered.
+// The SDK's own package azidentity also exchanges JWTs. It follows redirects
+// with the JWT, and its errors show the servers' answers.
 package azcred
 
 import (
@@ -23,10 +23,10 @@ import (
 // keep their tokens until shortly before they expire.
 //
 // GetToken fails as [azure.Exchanger.Exchange] does, and with an
-// [*oidctoken.ConfigError] for a claims challenge and for another tenant than e's.
-// It never asks for a token for continuous access evaluation, although the SDK
-// always says that it would take one: such a token could be revoked by a claims
-// challenge. An [azcore.AccessToken] prints as what it is, a secret.
+// [*oidctoken.ConfigError] for a claims challenge or for another tenant than
+// e's. It never requests a token for continuous access evaluation, although the
+// SDK always offers to take one: a claims challenge could revoke such a token.
+// An [azcore.AccessToken] prints with its secret.
 func New(e *azure.Exchanger, r exchange.Request) azcore.TokenCredential { return credential{e, r} }
 
 type credential struct {

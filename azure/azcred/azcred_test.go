@@ -122,8 +122,8 @@ func TestGetToken(t *testing.T) {
 	}
 }
 
-// The pipeline of the SDK's clients, as it is, gets in with the credential, and
-// asks for one token only.
+// The unchanged pipeline of the SDK's clients authenticates with the
+// credential, and requests one token only.
 func TestClientOfTheSDK(t *testing.T) {
 	c := newStandIn(t)
 	credential := azcred.New(c.exchanger(t), exchange.Request{Subject: c.mints(t, "ledger")})

@@ -1,9 +1,9 @@
 // Package gcpauth hands what package gcp gets to clients that are built on
 // cloud.google.com/go/auth, such as the Go client libraries of Google Cloud.
 //
-// Prefer [Credentials]. With [Options], cloud.google.com/go/auth trades the
-// JWTs by itself: it does not retry, and its errors repeat what the servers
-// answered.
+// Prefer [Credentials]. With [Options], cloud.google.com/go/auth exchanges the
+// JWTs by itself: it does not retry, and its errors repeat the servers'
+// answers.
 package gcpauth
 
 import (
@@ -69,8 +69,8 @@ func (p provider) Token(ctx context.Context) (*auth.Token, error) {
 	return &auth.Token{Value: c.Value("CLOUDSDK_AUTH_ACCESS_TOKEN"), Type: "Bearer", Expiry: c.Expires()}, nil
 }
 
-// SubjectTokenProvider is [gcp.Exchanger.SubjectTokenSupplier] for
-// cloud.google.com/go/auth. It fails as that does.
+// SubjectTokenProvider adapts [gcp.Exchanger.SubjectTokenSupplier] to
+// cloud.google.com/go/auth, with the same errors.
 func SubjectTokenProvider(e *gcp.Exchanger, subject exchange.SubjectToken) externalaccount.SubjectTokenProvider {
 	return subjectTokenProvider{e.SubjectTokenSupplier(subject)}
 }

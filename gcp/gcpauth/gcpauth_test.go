@@ -326,7 +326,7 @@ func TestOptionsLogsNothing(t *testing.T) {
 	if text, _ := printed(func(*externalaccount.Options) {}); text != "" {
 		t.Errorf("printed %q", text)
 	}
-	// Without the Logger it does: the test sees what is printed.
+	// Without the Logger the JWT is printed, so the test can see it.
 	if text, jwt := printed(func(o *externalaccount.Options) { o.Logger = nil }); !strings.Contains(text, jwt) {
 		t.Errorf("without a Logger, printed %q", text)
 	}
