@@ -59,14 +59,15 @@ type CacheEvent struct {
 	TokenID, KeyID string
 }
 
-// CacheStats is what a cache holds now, and its lookups so far.
+// CacheStats holds the current size of a cache and the number of its lookups so
+// far.
 type CacheStats struct {
 	Entries int
 	Bytes   int64 // as CacheConfig.MaxBytes counts
 
-	// Hits and Misses are calls of Get that found a credential, and that waited
-	// for one. What a Lease answers from its own memory, for a second after a
-	// lookup, is not counted.
+	// Hits counts the calls of Get that found a credential, Misses those that
+	// waited for one. A Lease returns its own copy for a second after a lookup;
+	// such calls are not counted.
 	Hits, Misses uint64
 }
 
@@ -76,23 +77,24 @@ var (
 	errExpired      = errors.New("exchange: the Exchanger returned a credential that has expired")
 )
 
-// Cache keeps credentials for as long as they live, one cache for all of a
-// process. It is safe for concurrent use.
+// Cache keeps credentials until they expire, one cache for a whole process. It
+// is safe for concurrent use.
 //
 //   - Callers of one credential share one exchange, which takes a minute at most.
-//     Each may leave it, when its ctx ends, to the others.
-//   - A credential that is used is renewed in the background at half its life,
-//     give or take a tenth of that. While renewals fail, which are 10 s apart
-//     or as [Error.RetryAfter] says, the last one serves until it expires, by
-//     the clock or by the monotonic one, whichever comes first.
-//   - A refusal, which is an [*Error] that is not Temporary, a
-//     *[oidctoken.ScopeError] or [oidctoken.ErrDenied], is remembered for 5 s,
-//     and any other error for 1 s or RetryAfter, unless a credential serves.
-//   - A credential is dropped once a key that signed a token in its exchange is
-//     no longer published: revoking a key is felt by the next call. What the
-//     cloud was told it does not forget, and whoever has the credential has it.
-//   - What was not used the longest goes first when there is too much. Credentials
-//     in the hands of a [Lease] count, too: that gets another one when it needs it.
+//     A caller whose ctx ends leaves the exchange to the others.
+//   - A credential in use is renewed in the background at half its life, give or
+//     take a tenth of that. While renewals fail, they are repeated every 10 s, or
+//     after [Error.RetryAfter]. Until it expires by the wall clock or by the
+//     monotonic clock, the previous credential stays in use.
+//   - A refusal (an [*Error] that is not Temporary, a *[oidctoken.ScopeError] or
+//     [oidctoken.ErrDenied]) is remembered for 5 s. Any other error is remembered
+//     for 1 s or RetryAfter, unless a credential is still valid.
+//   - A credential is dropped once a key that signed a token of its exchange is no
+//     longer published, so the call after a revocation gets another one. The cloud
+//     and the steps that have the credential can still use it.
+//   - When the cache is full, it evicts the credential that was not used for the
+//     longest time. Credentials of a [Lease] count, too: the Lease gets another one
+//     when it needs it.
 //
 // Policy (oidctoken.Config.Allow) is asked by Lease, and when a token is minted:
 // a renewal that it refuses ends the credential. Get does not ask it.
@@ -121,7 +123,7 @@ func NewCache(c CacheConfig) *Cache {
 	return cache
 }
 
-// pause is for how long nobody tries again.
+// pause returns how long no exchange is tried after an error.
 func pause(err error, serving bool) time.Duration {
 	e, _ := errors.AsType[*Error](err)
 	_, badScope := errors.AsType[*oidctoken.ScopeError](err)
@@ -139,9 +141,9 @@ func pause(err error, serving bool) time.Duration {
 	}
 }
 
-// Purge forgets at once what came from the connector of that name: its
-// credentials, refusals, and the exchanges that are under way, which are ended;
-// whoever waits for one gets a credential of a new one.
+// Purge removes the credentials and refusals of the connector with that name
+// and ends its running exchanges. Callers that wait for such an exchange get
+// the credential of a new one.
 func (c *Cache) Purge(connector string) {
 	of := func(key cacheKey) bool { return key.connector == connector }
 	c.keeper.Mu.Lock()
@@ -150,15 +152,15 @@ func (c *Cache) Purge(connector string) {
 	c.store.drop(of)
 }
 
-// Stats says what the cache holds.
+// Stats returns the current size and the lookups of the cache.
 func (c *Cache) Stats() CacheStats {
 	c.keeper.Mu.Lock()
 	defer c.keeper.Mu.Unlock()
 	return CacheStats{Entries: len(c.store.entries), Bytes: c.store.bytes, Hits: c.keeper.Hits, Misses: c.keeper.Misses}
 }
 
-// Close ends the exchanges that are under way, waits for them, and forgets all.
-// Every Get fails after that. To close it again is no error.
+// Close ends the running exchanges, waits for them, and removes all
+// credentials. Every later Get fails. Close may be called more than once.
 func (c *Cache) Close() {
 	c.keeper.Close()
 	c.keeper.Mu.Lock()
@@ -169,8 +171,8 @@ func (c *Cache) Close() {
 // Lease is one credential of a [Cache], whichever it is at the time. It is safe
 // for concurrent use, and need not be released.
 type Lease struct {
-	// What a hit reads comes first, and so in one line of the processor's cache:
-	// among many leases, that is what it waits for.
+	// The fields that a hit reads come first, in one cache line of the processor:
+	// with many leases, loading that line is the cost of a hit.
 	held atomic.Pointer[held] // what Get found last; it serves until the store withdraws it
 	key  cacheKey             // with the issuer
 
@@ -281,7 +283,7 @@ type loan struct {
 
 // held is a credential while the cache has it.
 type held struct {
-	// What a hit reads comes first, as in a Lease.
+	// The fields that a hit reads come first, as in a Lease.
 	credential atomic.Pointer[Credential] // nil once it was withdrawn
 	look       atomic.Int64               // when the next full look is due, in ns after since
 	ids        atomic.Pointer[string]     // the first of KeyIDs at the last look
@@ -293,7 +295,7 @@ type held struct {
 	bytes   int64
 }
 
-// withdraw makes h serve nobody.
+// withdraw ends the use of h.
 func (h *held) withdraw() {
 	h.credential.Store(nil)
 	h.look.Store(math.MinInt64)

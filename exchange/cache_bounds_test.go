@@ -14,8 +14,8 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// X17: a cache never holds more entries than it may; what was not used the
-// longest goes, and comes again when its lease is used.
+// X17: a cache never holds more entries than MaxEntries. It evicts the one that
+// was not used for the longest time, and gets it again when its lease is used.
 func TestMaxEntries(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	synctest.Test(t, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestMaxBytes(t *testing.T) {
 		}
 	}
 	before := cache.Stats()
-	get(huge, "acme") // which is handed out, and makes nobody else's go
+	get(huge, "acme") // which is returned, and evicts no other credential
 	before.Misses++
 	if diff := cmp.Diff(before, cache.Stats()); diff != "" {
 		t.Errorf("a credential beyond all bounds changed what is kept (-before +after):\n%s", diff)
@@ -79,7 +79,7 @@ func TestMaxBytes(t *testing.T) {
 	}
 }
 
-// heap is what is reachable.
+// heap returns the size of the reachable objects.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC() // of what pools kept

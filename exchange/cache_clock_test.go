@@ -21,8 +21,7 @@ func slip(t time.Time, wall time.Duration) time.Time {
 	return t
 }
 
-// A credential has expired when one of the two clocks says so, whichever of
-// them its cloud's answer was reckoned by.
+// A credential expires as soon as one of the two clocks has passed its expiry.
 func TestTwoClocks(t *testing.T) {
 	start := time.Now()
 	for _, tt := range []struct {

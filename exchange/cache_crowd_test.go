@@ -34,8 +34,8 @@ func auditor(minted *atomic.Int64) func(context.Context, oidctoken.Event) {
 	}
 }
 
-// X16: 100,000 callers of one credential, of whom every tenth leaves: one
-// token, one exchange, and all others have it.
+// X16: 100,000 callers want one credential, and every tenth leaves. There is
+// one token and one exchange, and all others get its credential.
 func TestCrowd(t *testing.T) {
 	var minted atomic.Int64
 	issuer := newIssuer(t, oidctoken.Config{Audit: auditor(&minted)})
@@ -86,7 +86,7 @@ func TestCrowd(t *testing.T) {
 }
 
 // X14, X16: 1,000 tenants with 100 callers each: one exchange for each tenant,
-// whose credential is in nobody else's hands.
+// and no caller gets another tenant's credential.
 func TestTenantsDoNotMeet(t *testing.T) {
 	const tenants = 1000
 	var minted atomic.Int64
@@ -130,8 +130,8 @@ func TestTenantsDoNotMeet(t *testing.T) {
 	})
 }
 
-// X16: whoever begins an exchange and leaves does not end it: the next caller
-// finds what came of it.
+// X16: an exchange goes on after the caller that began it has left, and the
+// next caller gets its result.
 func TestAbandonedExchangeIsKept(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	synctest.Test(t, func(t *testing.T) {
@@ -155,8 +155,8 @@ func TestAbandonedExchangeIsKept(t *testing.T) {
 	})
 }
 
-// Nobody begins an exchange for a caller who has left already; what is at hand
-// is handed out all the same.
+// No exchange begins for a caller whose ctx has ended. A cached credential is
+// returned all the same.
 func TestEndedContext(t *testing.T) {
 	b := &bank{}
 	lease := newLease(t, newCache(t, exchange.CacheConfig{}), target(newIssuer(t, oidctoken.Config{}), b, "acme"))

@@ -46,9 +46,9 @@ func (m *model) pause(err error, serving bool) time.Duration {
 	}
 }
 
-// get returns what a call has to give, and whether an exchange must follow,
-// must not, or may. It may when the credential is in the tenth around its half
-// life, and when a failure was remembered until less than a second ago.
+// get returns the expected result, and whether an exchange must follow, must
+// not, or may. It may when the credential is in the tenth around its half life,
+// and when a failure was remembered until less than a second ago.
 func (m *model) get(i, kid int, now time.Time) (want string, must, may bool) {
 	t := &m.tenants[i]
 	good := t.serial != 0 && now.Before(t.expires) && t.kid == kid

@@ -19,18 +19,17 @@ type Target struct {
 	// Issuer mints the tokens. Required.
 	Issuer *oidctoken.Issuer
 
-	// Scope is the scope of the tokens. Its Audience is empty or equals the
-	// Exchanger's audience, which is then used. Its Profile is the Exchanger's
-	// unless it has one. Account is required.
+	// Scope is the scope of the tokens. Its Audience is empty, which means the
+	// Exchanger's audience, or equal to that. Without a Profile, the Exchanger's
+	// Profile is used. Account is required.
 	Scope oidctoken.Scope
 
 	// Exchanger trades the tokens. Its type is one that == compares, such as a
 	// pointer: two Exchangers that are not equal share no credential. Required.
 	Exchanger Exchanger
 
-	// Connector is the host's name for the source of the credential, for
-	// [Cache.Purge]. Several sources may share a name and are then purged
-	// together. Optional.
+	// Connector names the source of the credential, for [Cache.Purge]. Several
+	// sources may share a name and are then purged together. Optional.
 	Connector string
 
 	// SessionName and Scopes are as in a [Request]. Optional.

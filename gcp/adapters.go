@@ -13,12 +13,12 @@ import (
 // refreshEarly is when before its end the source of TokenSource drops a token.
 const refreshEarly = time.Minute
 
-// TokenSource returns a source of the access tokens of [Exchanger.Exchange],
-// for clients that take an oauth2.TokenSource. It caches the last token until a
-// minute before its expiry, because gRPC requests a token for every call. While
-// one caller renews the token, the others wait. Every exchange uses the given
-// ctx, and the source ends with it. Its errors are those of Exchange. An
-// [oauth2.Token] prints with its secret.
+// TokenSource returns a source of access tokens for clients that take an
+// oauth2.TokenSource. It gets them with [Exchanger.Exchange] and fails with the
+// same errors. It caches the last token until a minute before its expiry,
+// because gRPC requests a token for every call. While one caller renews the
+// token, the others wait. Every exchange uses the given ctx, and the source
+// ends with it. An [oauth2.Token] prints with its secret.
 func (e *Exchanger) TokenSource(ctx context.Context, r exchange.Request) oauth2.TokenSource {
 	return oauth2.ReuseTokenSourceWithExpiry(nil, tokenSource(func() (*oauth2.Token, error) {
 		t, err := e.accessToken(ctx, r)

@@ -16,9 +16,10 @@ import (
 // Broker returns a hook for [broker.Config.Audit], which measures exchanges,
 // counts refusals and deliveries, and then calls next, unless that is nil.
 //
-// An exchange is a span, too, of the time that the event tells. It is a child of
-// ctx's, if there is one: that of the step which began the exchange. Others that
-// wait for it, for all of whom everything is the same, have no span of it.
+// Broker also records a span for each exchange, with the times of the event.
+// The span is a child of the span in ctx, if there is one: the span of the step
+// that began the exchange. Other steps that wait for the exchange get no span
+// of it.
 func (t *Telemetry) Broker(next func(context.Context, broker.Event)) func(context.Context, broker.Event) {
 	return func(ctx context.Context, e broker.Event) {
 		switch e.Kind {
@@ -54,8 +55,8 @@ func (t *Telemetry) exchange(ctx context.Context, e *broker.Event) {
 	}
 }
 
-// refusalAttributes are what a span says of a cloud's refusal. Its description
-// is not among them: a cloud's words may hold anything.
+// refusalAttributes returns the attributes of a cloud's refusal. They do not
+// include its description, which may hold any text of the cloud.
 func refusalAttributes(e *exchange.Error) []attribute.KeyValue {
 	attributes := []attribute.KeyValue{operations.attribute(e.Op)}
 	if e.Status >= 100 && e.Status <= 599 {
@@ -84,8 +85,8 @@ func cloudOf(cloud string) string {
 	return cloud
 }
 
-// formOf says how a step was given what it was given. The environment of a
-// connector has no end of its own.
+// formOf returns in which form a step got its credential. The environment of a
+// connector has no expiry of its own.
 func formOf(e *broker.Event) string {
 	switch {
 	case e.File != "":
@@ -96,8 +97,8 @@ func formOf(e *broker.Event) string {
 	return "endpoint"
 }
 
-// ruleOf says what refused a step. A refusal that is about no connector, and
-// not for the form of what was asked, is the endpoint's.
+// ruleOf returns which rule refused a step. Refusals without a connector,
+// except those of the request's form, come from the endpoint.
 func ruleOf(e *broker.Event) string {
 	if denied, ok := errors.AsType[*broker.DeniedError](e.Err); ok {
 		return denied.Rule

@@ -22,8 +22,7 @@ import (
 	"github.com/oidctoken/oidctoken/expr"
 )
 
-// cloud is an Exchanger whose cloud says what the test
-// wants.
+// cloud is an Exchanger with the answers of the test.
 type cloud struct {
 	name string
 	fail atomic.Pointer[error]

@@ -7,14 +7,14 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// CacheStats are what a cache holds now, and its lookups so far. Those
-// of package exchange can be converted to it.
+// CacheStats holds the current size of a cache and the number of its lookups so
+// far. A CacheStats of package exchange converts to it.
 type CacheStats struct {
 	Entries int
 	Bytes   int64 // 0 if it does not count them
 
-	// Hits and Misses are lookups that were answered from what the cache holds,
-	// and all others. They never become less.
+	// Hits counts the lookups that found an entry, Misses all others. They never
+	// decrease.
 	Hits, Misses uint64
 }
 

@@ -33,7 +33,7 @@ func (o *observed) exported(t *testing.T) string {
 	return string(metrics) + string(spans)
 }
 
-// echo is a cloud that says what it was sent, in every field of its refusal.
+// echo is a cloud that repeats the request in every field of its refusal.
 type echo struct {
 	cloud
 	mu   sync.Mutex

@@ -79,7 +79,7 @@ func TestLabelsAreClosed(t *testing.T) {
 			Project:  oidctoken.Entity{ID: word("project")},
 			Stage:    rapid.SampledFrom(append(slices.Clip(stages), nil, &oidctoken.CI{})).Draw(t, "stage"),
 		}
-		issuer.Mint(ctx, s) // how it ends is what the labels say
+		issuer.Mint(ctx, s) // the labels tell how it ends
 		mint(ctx, oidctoken.Event{Scope: s, ID: word("jti"), KeyID: word("kid"), Err: err})
 		hook(ctx, broker.Event{
 			Time:  time.Unix(rapid.Int64().Draw(t, "time"), 0),
@@ -184,8 +184,7 @@ func checkClosed(t *rapid.T, o *observed, names map[attribute.Key]map[string]boo
 	o.spans.Reset()
 }
 
-// The labels of every combination that a hook can be told are those that they
-// are named for.
+// Every combination of event fields has the expected labels.
 func TestEveryCombination(t *testing.T) {
 	o := newTelemetry()
 	hook := o.Broker(nil)

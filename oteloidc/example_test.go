@@ -18,7 +18,7 @@ import (
 	"github.com/oidctoken/oidctoken/oteloidc"
 )
 
-// show prints what an exporter would be given, but for what has not happened.
+// show prints the exported data, without metrics that are zero.
 func show(o *observed) {
 	series := o.counts("")
 	for _, name := range slices.Sorted(maps.Keys(series)) {

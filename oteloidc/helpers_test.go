@@ -31,7 +31,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// observed is a Telemetry, and what it exports.
+// observed is a Telemetry with the data that it exports.
 type observed struct {
 	*oteloidc.Telemetry
 	reader *sdkmetric.ManualReader

@@ -65,7 +65,7 @@ func TestMint(t *testing.T) {
 	}
 }
 
-// The hook behind is told the same, with the same ctx.
+// The next hook receives the same event with the same ctx.
 func TestMintHandsOn(t *testing.T) {
 	type key struct{}
 	var told []oidctoken.Event
@@ -123,13 +123,13 @@ var stages = []oidctoken.Stage{
 	oidctoken.PipelineStage{ID: "s"},
 }
 
-// The label says what the claim says.
+// The label equals the claim.
 func TestStageTypes(t *testing.T) {
 	o := newTelemetry()
 	issuer := newIssuer(oidctoken.Config{Audit: o.Mint(nil)})
 	want := map[string]any{
 		"mints{outcome=ok,stage.type=none}":     1,
-		"mints{outcome=scope,stage.type=other}": 2, // of which a token cannot be made
+		"mints{outcome=scope,stage.type=other}": 2, // a scope that cannot be minted
 		"mints{outcome=ok,stage.type=other}":    1, // a kind that the host names is no label
 	}
 	s := scope()
@@ -140,7 +140,7 @@ func TestStageTypes(t *testing.T) {
 	}
 	embedded := struct{ oidctoken.CI }{oidctoken.CI{ID: "s"}}
 	for _, s.Stage = range append(slices.Clip(stages), nil, oidctoken.OpenStage{Kind: "Train"}, &oidctoken.CI{ID: "s"}, embedded) {
-		issuer.Mint(t.Context(), s) // how it ends is what the labels say
+		issuer.Mint(t.Context(), s) // the labels tell how it ends
 	}
 	if diff := cmp.Diff(want, o.series("oidctoken.mints")); diff != "" {
 		t.Errorf("series (-want +got):\n%s", diff)

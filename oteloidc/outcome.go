@@ -10,9 +10,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// outcomeOf says how a mint or an exchange ended. Policy comes before what its
-// error may wrap, and a caller who left before what that broke off; a deadline
-// does not, since what was slow is of interest.
+// outcomeOf returns how a mint or an exchange ended. A denial by policy comes
+// before the error that it wraps, and a canceled caller before the error that
+// this caused. A deadline does not: a slow operation is of interest.
 func outcomeOf(err error) string {
 	if err == nil {
 		return "ok"

@@ -42,7 +42,8 @@ func (t *Telemetry) Ring(next func(context.Context, keyring.Event)) func(context
 	}
 }
 
-// causeOf is the worst of what fails: what a person must look at comes first.
+// causeOf returns the worst current failure. Failures that need an operator
+// come first.
 func causeOf(err error) string {
 	for _, cause := range []struct {
 		err  error

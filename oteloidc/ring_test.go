@@ -36,7 +36,7 @@ func (f *flaky) Load(ctx context.Context) ([]byte, error) {
 	return f.MemoryStore.Load(ctx)
 }
 
-// wellRing is what is told of a ring before anything happens.
+// wellRing returns the metrics of a new ring.
 func wellRing() map[string]any {
 	want := map[string]any{"keyring.failing{}": 0}
 	for _, cause := range closed["oidctoken.keyring.cause"] {

@@ -18,9 +18,9 @@ import (
 // signature takes and how it ends, and makes a span of it, in which the spans of
 // a service's client are. If s is nil, it returns nil.
 //
-// It is for a signer that has a service behind it. One in memory would lose the
-// issuer's trust, which then verifies every signature, as it does for all that
-// is not [oidctoken.NewSigner]'s own.
+// Use it for a signer that calls a service. An issuer trusts a signer of
+// [oidctoken.NewSigner] and verifies the signatures of all others, so a wrapped
+// signer in memory costs a verification per token.
 //
 // The service is a constant of the host, such as "awskms": a lower case letter
 // and up to 31 lower case letters, digits and underscores. Whatever else it is,
@@ -70,7 +70,8 @@ func (s *signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 // Format names the service, for every verb.
 func (s *signer) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "oteloidc.Signer(%s)", s.service) }
 
-// algorithmOf is the "alg" of what a key signs (RFC 7518, section 3.1; RFC 8037).
+// algorithmOf returns the "alg" of the signatures of a key (RFC 7518, section
+// 3.1; RFC 8037).
 func algorithmOf(key crypto.PublicKey, opts crypto.SignerOpts) string {
 	var hash crypto.Hash
 	if opts != nil {

@@ -96,7 +96,7 @@ func TestSigner(t *testing.T) {
 	}
 }
 
-// What is signed otherwise than as a "alg" says is of another algorithm.
+// A signature that fits no "alg" has the algorithm "other".
 func TestSignerAlgorithms(t *testing.T) {
 	for _, tt := range []struct {
 		alg  string
@@ -153,7 +153,7 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 }
 
-// A Signer that is not there is the issuer's to refuse.
+// The issuer refuses a nil Signer.
 func TestNilSigner(t *testing.T) {
 	s := newTelemetry().Signer(nil, "kms")
 	_, err := oidctoken.NewIssuer(oidctoken.Config{URL: "https://ci.example.com", Keys: oidctoken.StaticKeys{{Signer: s}}})
@@ -169,7 +169,7 @@ type secretive struct {
 	Secret string
 }
 
-// D08: what a Signer holds does not show through the one that measures it.
+// D08: print verbs do not show the content of the wrapped Signer.
 func TestSignerDoesNotPrint(t *testing.T) {
 	const secret = "c4n4ry-pin-of-a-token"
 	s := newTelemetry().Signer(secretive{newSigner(), secret}, "pkcs11")

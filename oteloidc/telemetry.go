@@ -8,10 +8,9 @@
 //	issuer, err := oidctoken.NewIssuer(oidctoken.Config{Audit: telemetry.Mint(audit)})
 //	b, err := broker.New(broker.Config{Issuer: issuer, Audit: telemetry.Broker(nil)})
 //
-// Every label of a metric has one of a closed set of values, the same for
-// whatever a tenant, a step or a cloud does: so many series there can be, and no
-// more. Nothing in a metric or a span is a secret, or tells one tenant from
-// another. Who got what is for the audit log to say.
+// Every label of a metric has a value of a closed set, whatever tenants, steps
+// and clouds do, so the number of series is bounded. No metric or span holds a
+// secret or identifies a tenant. The audit log has the recipient of each token.
 package oteloidc
 
 import (
