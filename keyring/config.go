@@ -13,6 +13,7 @@ const (
 	maxPeriod     = 365 * 24 * 60 * 60 // seconds
 	callTimeout   = 10 * time.Second   // of a store, a wrapper or a listing
 	createTimeout = 2 * time.Minute    // of a Provisioner, much less than reserveFor
+	minKeys       = 3                  // of one algorithm that are published at once, for any Period
 )
 
 // Config is a ring's configuration. All replicas should have the same; while a
@@ -47,7 +48,8 @@ type Config struct {
 	Provisioner Provisioner
 
 	// Algorithms are those that have a key at all times (RFC 7518, section 3.1;
-	// RFC 8037). Optional, RS256 and ES256 by default.
+	// RFC 8037). At most 3, because a JWK Set has at most 10 keys. Optional, RS256
+	// and ES256 by default.
 	Algorithms []string
 
 	// RSABits is the size of RSA keys: 2048, 3072 or 4096. Optional, 2048 by
@@ -185,11 +187,17 @@ func (c *Config) checkAlgorithms() error {
 	if len(c.Algorithms) == 0 {
 		return configError("Algorithms", "is empty")
 	}
+	// While a key signs, the next one is published; for a while after a rotation
+	// the previous one is, too.
+	if most := maxPublished / minKeys; len(c.Algorithms) > most {
+		return configError("Algorithms", fmt.Sprintf("has %d entries, and at most %d are possible: each has up to %d keys published at once, and a JWK Set has at most %d", len(c.Algorithms), most, minKeys, maxPublished))
+	}
 	// From when a key is made until it is removed.
 	served := 2*c.Period + (c.MaxAge + c.Propagation) + (c.MaxLifetime + c.Skew + c.MaxAge) + 2*c.slack()
 	each := int((served + c.Period - 1) / c.Period)
 	if n := each * len(c.Algorithms); n > maxPublished {
-		return configError("Period", fmt.Sprintf("is too short for the rest: %d algorithms would have %d keys published at once, and the most is %d", len(c.Algorithms), n, maxPublished))
+		least := ((served - 2*c.Period) / time.Duration(maxPublished/len(c.Algorithms)-2)).Truncate(time.Second) + time.Second
+		return configError("Period", fmt.Sprintf("is too short for the rest: %d algorithms would have %d keys published at once, and the most is %d: make it %v or longer", len(c.Algorithms), n, maxPublished, least))
 	}
 	return nil
 }

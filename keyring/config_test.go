@@ -2,6 +2,7 @@ package keyring_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,7 +29,10 @@ func TestConfig(t *testing.T) {
 		{"an algorithm twice", func(c *keyring.Config) { c.Algorithms = []string{"ES256", "ES256"} }, "Algorithms[1]"},
 		{"no algorithm", func(c *keyring.Config) { c.Algorithms = []string{} }, "Algorithms"},
 		{"three algorithms", func(c *keyring.Config) { c.Algorithms = []string{"ES256", "RS256", "EdDSA"} }, ""},
-		{"four algorithms: 12 keys", func(c *keyring.Config) { c.Algorithms = []string{"ES256", "RS256", "EdDSA", "ES384"} }, "Period"},
+		{"four algorithms: 12 keys", func(c *keyring.Config) { c.Algorithms = []string{"ES256", "RS256", "EdDSA", "ES384"} }, "Algorithms"},
+		{"four algorithms for a year", func(c *keyring.Config) {
+			c.Algorithms, c.Period = []string{"ES256", "RS256", "EdDSA", "ES384"}, 365*day
+		}, "Algorithms"},
 		{"short RSA keys", func(c *keyring.Config) { c.RSABits = 1024 }, "RSABits"},
 		{"RSA keys of 128 bits", func(c *keyring.Config) { c.RSABits = 3072 }, ""},
 		{"a period of more than a year", func(c *keyring.Config) { c.Period = 366 * day }, "Period"},
@@ -95,5 +99,32 @@ func TestLimitsAreRaised(t *testing.T) {
 		if got := kept(tt.lifetime); got != tt.want {
 			t.Errorf("a ring for tokens of %v keeps keys for %v, want %v", tt.lifetime, got, tt.want)
 		}
+	}
+}
+
+// The Period that a refusal advises is accepted.
+func TestAdvisedPeriod(t *testing.T) {
+	for _, c := range []keyring.Config{
+		{Algorithms: []string{"ES256", "RS256", "EdDSA"}, Period: 50 * time.Hour, MaxLifetime: day, MaxAge: day},
+		{Algorithms: []string{"ES256", "RS256", "EdDSA"}, Period: 32 * day, Propagation: 30 * day, Skew: 10 * time.Hour},
+		{Algorithms: []string{"ES256"}, Period: time.Hour},
+	} {
+		c.Store, c.Wrapper = new(keyring.MemoryStore), newWrapper()
+		_, err := keyring.New(t.Context(), c)
+		if err == nil {
+			t.Errorf("Period %v of %v is accepted", c.Period, c.Algorithms)
+			continue
+		}
+		for word := range strings.FieldsSeq(err.Error()) {
+			if d, err := time.ParseDuration(word); err == nil {
+				c.Period = d // the last one
+			}
+		}
+		ring, err := keyring.New(t.Context(), c)
+		if err != nil {
+			t.Errorf("with the advised Period: %v", err)
+			continue
+		}
+		ring.Close()
 	}
 }
