@@ -124,7 +124,7 @@ func (r *Ring) signers(n, known *snapshot) (map[string]oidctoken.Signer, error) 
 			if err != nil {
 				return nil, err
 			}
-			signers[k.ID] = &remoteSigner{id: k.Version, public: public}
+			signers[k.ID] = r.remoteSigner(k.Version, public)
 			continue
 		}
 		signer, err := n.data.signer(n.state.Ring, k)

@@ -36,10 +36,13 @@ type Version struct {
 	Signer oidctoken.Signer
 }
 
-// remoteSigner is the signer of a version, which may not have been listed yet.
+// remoteSigner is the signer of a version. A replica that starts while the
+// service is unavailable has not listed the version; the first call of Sign
+// then looks it up.
 type remoteSigner struct {
 	id     string
 	public crypto.PublicKey
+	find   func(context.Context) error
 	signer atomic.Pointer[oidctoken.Signer]
 }
 
@@ -48,13 +51,23 @@ func (s *remoteSigner) Public() crypto.PublicKey { return s.public }
 func (s *remoteSigner) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	signer := s.signer.Load()
 	if signer == nil {
-		return nil, fmt.Errorf("keyring: %w: the version %.256q has not been listed", ErrProvisioner, s.id)
+		err := s.find(ctx)
+		if signer = s.signer.Load(); signer == nil {
+			if err == nil { // another version was found, or this one was just listed
+				err = fmt.Errorf("%w: the version %.256q is not listed", ErrProvisioner, s.id)
+			}
+			return nil, fmt.Errorf("keyring: sign: %w", err)
+		}
 	}
 	return (*signer).Sign(ctx, digest, opts)
 }
 
 // Format names the version.
 func (s *remoteSigner) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "keyring.Signer(%s)", s.id) }
+
+func (r *Ring) remoteSigner(id string, public crypto.PublicKey) *remoteSigner {
+	return &remoteSigner{id: id, public: public, find: func(ctx context.Context) error { return r.lookup.do(ctx, r.resolve) }}
+}
 
 // resolve finds the versions of the ring's keys that were not listed before.
 func (r *Ring) resolve(ctx context.Context) error {
@@ -128,7 +141,7 @@ func (r *Ring) provision(ctx context.Context, s *state, alg string) (record, oid
 		return record{}, nil, fmt.Errorf("%w: version %s: %w", ErrProvisioner, found.ID, err)
 	}
 	k.Version = found.ID
-	remote := &remoteSigner{id: found.ID, public: found.Signer.Public()}
+	remote := r.remoteSigner(found.ID, found.Signer.Public())
 	remote.signer.Store(&found.Signer)
 	return k, remote, nil
 }

@@ -1,6 +1,7 @@
 package keyring_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -80,9 +81,30 @@ func TestProvisionerOutage(t *testing.T) {
 		if _, err := issuer.Mint(t.Context(), scope("ES256", time.Hour)); !errors.Is(err, oidctoken.ErrSignerUnavailable) || !errors.Is(err, keyring.ErrProvisioner) {
 			t.Errorf("Mint: %v, want %v and %v", err, oidctoken.ErrSignerUnavailable, keyring.ErrProvisioner)
 		}
+		var temporary interface{ Temporary() bool } // such as a *signer.Error
+		if _, err := issuer.Mint(t.Context(), scope("ES256", time.Hour)); !errors.As(err, &temporary) || !temporary.Temporary() {
+			t.Errorf("Mint: %v, want the service's own error", err)
+		}
+		// The service gets at most one call a second while it is unavailable,
+		// and the first mint that is due succeeds.
+		called := kms.lists()
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			issuer.Mint(t.Context(), scope("ES256", time.Hour)) // fails, as before
+		}
+		if n := kms.lists() - called; n != 10 {
+			t.Errorf("the service was called %d times in 10 s", n)
+		}
 		kms.set(false)
+		time.Sleep(time.Second)
+		before := kms.lists()
+		for range 100 {
+			mintWith(t, issuer, "ES256")
+		}
+		if n := kms.lists() - before; n != 1 {
+			t.Errorf("the service was called %d times after it was back, want 1", n)
+		}
 		time.Sleep(66 * time.Second)
-		mintWith(t, issuer, "ES256")
 		if err := ring.Err(); err != nil {
 			t.Errorf("Err: %v", err)
 		}
@@ -105,4 +127,50 @@ func TestProvisionerSwapsKey(t *testing.T) {
 	if _, err := issuer.Mint(t.Context(), scope("ES256", time.Hour)); !errors.Is(err, oidctoken.ErrSignerUnavailable) {
 		t.Errorf("Mint: %v, want %v", err, oidctoken.ErrSignerUnavailable)
 	}
+}
+
+// One call of the service answers all callers, and a caller that leaves does
+// not take the others with it.
+func TestProvisionerLookup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kms, store := newService(), new(keyring.MemoryStore)
+		c := keyring.Config{Store: store, Provisioner: kms}
+		newRing(t, c).Close()
+		kms.set(true)
+		ring := newRing(t, c)
+		ring.Close() // no poll: what is found, a caller found
+		issuer := newIssuer(t, ring, nil)
+		kms.set(false)
+		release := kms.hold()
+		before := kms.lists()
+		leaving, leave := context.WithCancel(t.Context())
+		left := make(chan error, 1)
+		go func() {
+			_, err := issuer.Mint(leaving, scope("ES256", time.Hour))
+			left <- err
+		}()
+		synctest.Wait()
+		results := make(chan error, 50)
+		for range cap(results) {
+			go func() {
+				_, err := issuer.Mint(t.Context(), scope("ES256", time.Hour))
+				results <- err
+			}()
+		}
+		synctest.Wait()
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("the caller that left: %v", err)
+		}
+		synctest.Wait()
+		release()
+		for range cap(results) {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := kms.lists() - before; n != 2 {
+			t.Errorf("the service was called %d times, want 2", n)
+		}
+	})
 }

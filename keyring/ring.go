@@ -25,6 +25,7 @@ type Ring struct {
 	snap   atomic.Pointer[snapshot]
 	cancel context.CancelFunc
 	done   chan struct{}
+	lookup lookup // of versions that were not listed when this replica started
 
 	mu      sync.Mutex      // never held during I/O or a callback
 	pending map[string]bool // kids whose revocation the store has not yet

@@ -2,7 +2,6 @@ package keyring_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,7 +15,13 @@ import (
 	"github.com/oidctoken/oidctoken/keyring"
 )
 
-var errAway = errors.New("it is away")
+var errAway error = outage{}
+
+// outage is an error such as a service's: it says that another try may succeed.
+type outage struct{}
+
+func (outage) Error() string   { return "it is away" }
+func (outage) Temporary() bool { return true }
 
 // service is a key management service in memory.
 type service struct {
@@ -26,6 +31,8 @@ type service struct {
 	retired  []string
 	away     bool // everything fails
 	creating func()
+	listed   int           // calls of Versions
+	held     chan struct{} // Versions waits for it to be closed; nil: it does not wait
 }
 
 func newService() *service { return new(service) }
@@ -36,7 +43,32 @@ func (s *service) set(away bool) {
 	s.away = away
 }
 
-func (s *service) Versions(context.Context) ([]keyring.Version, error) {
+func (s *service) lists() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listed
+}
+
+// hold has Versions wait until release is called, or ctx ends.
+func (s *service) hold() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = make(chan struct{})
+	return sync.OnceFunc(func() { close(s.held) })
+}
+
+func (s *service) Versions(ctx context.Context) ([]keyring.Version, error) {
+	s.mu.Lock()
+	held := s.held
+	s.listed++
+	s.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away {
