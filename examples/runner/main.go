@@ -6,9 +6,11 @@
 // Without a file it runs a demonstration. It exits with the code of the first
 // step that fails (128+n if signal n ended it, 127 if there is no sh to run it),
 // with 2 for a bad file, with 3 when a token or a credential is refused, and
-// with 1 when the runner itself fails. A SIGINT or SIGTERM ends the step that
-// runs, with all that it started, and removes what was written; what a killed
-// runner left is removed by the next.
+// with 1 when the runner itself fails. SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM
+// and a standard output or error that cannot be written to end the step that
+// runs, with all that it started, and the files of the run are removed. The exit
+// code is then 128+n for signal n, 141 for a broken pipe, or the step's own. What
+// a killed runner left is removed by the next.
 //
 // A step's env comes after what its command inherits and what its connectors
 // deliver, and replaces it. It cannot set STEP_DIR and STEP_WORKDIR.
@@ -22,9 +24,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
@@ -41,31 +41,15 @@ const (
 )
 
 func main() {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() { cancel(signalError{<-signals}) }()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-// signalError is why a run ends that was told to.
-type signalError struct{ signal os.Signal }
-
-func (e signalError) Error() string { return "runner: " + e.signal.String() }
-
-// interrupted is the exit code of a run whose ctx ended before its steps did.
-func interrupted(ctx context.Context) int {
-	var told signalError
-	if errors.As(context.Cause(ctx), &told) {
-		if n, ok := told.signal.(syscall.Signal); ok {
-			return 128 + int(n)
-		}
-	}
-	return exitRunner
+	keepBrokenPipes()
+	os.Exit(run(withSignals(context.Background()), os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // run is main with its surroundings as parameters; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	stdout, stderr = &output{stdout, "standard output", end}, &output{stderr, "standard error", end}
 	flags := flag.NewFlagSet("runner", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	preview := flags.Bool("preview", false, "print the claims of every token, as a line of JSON each, and run nothing")
@@ -120,6 +104,9 @@ type options struct {
 func execute(ctx context.Context, file *pipeline.File, o options) (code int) {
 	o.stderr = &lockedWriter{w: o.stderr}
 	fail := func(err error, code int) int {
+		if ctx.Err() != nil {
+			err, code = context.Cause(ctx), interrupted(ctx)
+		}
 		fmt.Fprintln(o.stderr, oneLine(err))
 		return code
 	}

@@ -62,6 +62,9 @@ func TestSignals(t *testing.T) {
 		want   int
 	}{
 		{"SIGTERM", syscall.SIGTERM, "exec 9>\"$OUT/fifo\"\necho ready\nsleep 300", 143},
+		{"SIGHUP", syscall.SIGHUP, "exec 9>\"$OUT/fifo\"\ntrap 'exit 0' TERM\necho ready\nsleep 300 & wait", 129},
+		{"SIGQUIT", syscall.SIGQUIT, "exec 9>\"$OUT/fifo\"\ntrap 'exit 0' TERM\necho ready\nsleep 300 & wait", 131},
+		{"SIGABRT", syscall.SIGABRT, "exec 9>\"$OUT/fifo\"\ntrap 'exit 0' TERM\necho ready\nsleep 300 & wait", 134},
 		{"SIGINT", syscall.SIGINT, "exec 9>\"$OUT/fifo\"\necho ready\nsleep 300", 143}, // the step is asked by SIGTERM
 		{"a step that cleans up", syscall.SIGINT, "exec 9>\"$OUT/fifo\"\ntrap 'exit 0' TERM\necho ready\nsleep 300 & wait", 130},
 		{"a step with a code of its own", syscall.SIGTERM, "exec 9>\"$OUT/fifo\"\ntrap 'exit 9' TERM\necho ready\nsleep 300 & wait", 9},
@@ -103,6 +106,99 @@ func TestSignals(t *testing.T) {
 				t.Errorf("the next step ran: %v", err)
 			}
 		})
+	}
+}
+
+// A reader of the runner's output that goes away ends the step with all that it
+// started, and nothing is left behind: the step's output would be lost.
+func TestBrokenOutput(t *testing.T) {
+	const forever = "exec 9>\"$OUT/fifo\"\necho ready\ncat \"$OUT/go\"\n"
+	for _, tt := range []struct {
+		name string
+		run  string // after which nothing is written any more
+		want int
+	}{
+		{"stdout", forever + "echo more\nsleep 300", 141},
+		{"stderr", forever + "echo more >&2\nsleep 300", 141},
+		{"both and a step that does not end", forever + "trap '' TERM\necho more\necho more >&2\nsleep 300\nsleep 300", 141},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			file, out := step(t, tt.run, "connectors: [account.gcp_prod]")
+			file += "  - {id: next, run: touch " + out + "/next}\n"
+			gone := alive(t, out)
+			if err := syscall.Mkfifo(filepath.Join(out, "go"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			command := start(t, writeFile(t, file))
+			stdout, err := command.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stderr, err := command.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+				text, _ := io.ReadAll(stderr)
+				t.Fatalf("%q, %v: %s", line, err, text)
+			}
+			stdout.Close()
+			stderr.Close()
+			if err := os.WriteFile(filepath.Join(out, "go"), nil, 0); err != nil { // waits for the step to read it
+				t.Fatal(err)
+			}
+			command.Wait() // its code is looked at
+			if got := command.ProcessState.ExitCode(); got != tt.want {
+				t.Errorf("exit code %d, want %d", got, tt.want)
+			}
+			gone()
+			if _, err := os.Stat(filepath.Join(out, "next")); !os.IsNotExist(err) {
+				t.Errorf("the next step ran: %v", err)
+			}
+		})
+	}
+}
+
+// What was ignored when the runner started stays ignored, as nohup wants it.
+func TestIgnoredSignal(t *testing.T) {
+	t.Parallel()
+	file, out := step(t, "echo ready\ncat \"$OUT/go\"\necho done")
+	if err := syscall.Mkfifo(filepath.Join(out, "go"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := start(t, writeFile(t, file))
+	command.Args = append([]string{"sh", "-c", `trap '' HUP; exec "$@"`, "sh", command.Path}, command.Args[1:]...)
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Path = sh
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(stdout)
+	if line, err := lines.ReadString('\n'); line != "ready\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if err := command.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	// A step that was ended never reads it.
+	go os.WriteFile(filepath.Join(out, "go"), nil, 0)
+	rest, err := io.ReadAll(lines)
+	if err != nil || string(rest) != "done\n" {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// ending is why a run ends before its steps do, and the exit code for it. It is
+// the cause of the ctx of such a run.
+type ending struct {
+	reason string
+	code   int
+}
+
+func (e ending) Error() string { return "runner: " + e.reason }
+
+// interrupted returns the exit code of a run whose ctx ended before its steps.
+func interrupted(ctx context.Context) int {
+	var e ending
+	if errors.As(context.Cause(ctx), &e) {
+		return e.code
+	}
+	return exitRunner
+}
+
+// withSignals returns a ctx that ends at the first signal which asks the process
+// to end. A signal that was ignored when the process started, as by nohup, stays
+// ignored.
+func withSignals(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	for _, s := range endings {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	go func() {
+		s := <-signals
+		e := ending{s.String(), exitRunner}
+		if n, ok := s.(syscall.Signal); ok {
+			e.code = 128 + int(n)
+		}
+		cancel(e)
+	}()
+	return ctx
+}
+
+// output is a stream of the process. A write that fails, because the reader is
+// gone or the disk is full, ends the run: what the steps print from then on
+// would be lost.
+type output struct {
+	w    io.Writer
+	name string
+	end  context.CancelCauseFunc
+}
+
+// Write writes to the stream.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil {
+		e := ending{o.name + ": " + err.Error(), exitRunner}
+		if isBrokenPipe(err) {
+			e.code = exitBrokenPipe
+		}
+		o.end(e)
+	}
+	return n, err
+}

@@ -1,0 +1,23 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// endings are the signals that ask the process to end.
+var endings = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGTERM}
+
+const exitBrokenPipe = 128 + int(syscall.SIGPIPE)
+
+func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
+
+// keepBrokenPipes has a write to a broken pipe fail. Without it, Go ends a
+// process whose standard output or error is broken, and the step would run on.
+// The signal itself says nothing: a connection that a client closed raises it,
+// too.
+func keepBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
