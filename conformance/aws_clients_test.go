@@ -9,7 +9,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
-// awsClient is a program of somebody else's that asks AWS who it is.
+// awsClient is a foreign program that calls GetCallerIdentity of AWS.
 type awsClient struct {
 	name    string
 	version func(*testing.T) string // skips the test if the client is missing
@@ -103,9 +103,9 @@ func terraformAWSVersion(t *testing.T) string {
 	return filepath.Base(versions[0]) + ", terraform " + terraformVersion(t)
 }
 
-// Every client is admitted with what the runner gives a step. Two steps that run
-// one after the other with one home directory come each in a session of its own,
-// which says whose it is: X10 X14 D05
+// Every client is authenticated with the environment that the runner gives a
+// step. Two steps that run one after the other with one home directory each get
+// a session of their own, which names the step's execution: X10 X14 D05
 func TestAWSClients(t *testing.T) {
 	t.Parallel()
 	for _, c := range awsClients() {

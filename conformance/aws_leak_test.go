@@ -16,7 +16,7 @@ type leak struct {
 	name     string
 	role     string
 	env      map[string]string // of the steps, by their author
-	sessions []awsCaller       // what comes of it
+	sessions []awsCaller       // the sessions that result
 	refused  bool              // that the second pipeline is
 	did      string
 }
@@ -76,8 +76,8 @@ func testAWSLeak(t *testing.T, c awsClient, l leak) {
 		t.Errorf("callers (-want +got):\n%s", diff)
 	}
 	arns(t, a.callers())
-	// What is in the cache belongs to the client, and is there: the test would
-	// prove nothing if it had moved.
+	// The client's own cache is still there. The test would prove nothing if it
+	// had moved.
 	cached, err := filepath.Glob(filepath.Join(home, ".aws", "cli", "cache", "*.json"))
 	if err != nil || (c.name == "aws") != (len(cached) > 0) {
 		t.Errorf("%s left %d files in its cache, %v", c.name, len(cached), err)
@@ -91,8 +91,8 @@ func strayKey() map[string]string {
 	}
 }
 
-// stray are variables of the runner's own environment that lead a cloud's
-// clients to somebody else's credentials.
+// stray returns variables of the runner's own environment that would lead a
+// cloud's clients to foreign credentials.
 func stray() map[string]string {
 	stray := strayKey()
 	maps.Copy(stray, map[string]string{
@@ -114,8 +114,8 @@ func assignments(variables map[string]string) []string {
 	return env
 }
 
-// A step has of the runner's environment what the contract names, and nothing
-// else, with and without a connector: D05
+// A step inherits the variables that the contract names, and no others, with
+// and without a connector: D05
 func TestStrayVariables(t *testing.T) {
 	t.Parallel()
 	a := newAmazon(t, 1)
@@ -151,9 +151,9 @@ func TestStrayVariables(t *testing.T) {
 	}
 }
 
-// Credentials of the machine's own, in the runner's environment and in the home
-// directory, take no part in what a step's clients do. Where a step's author
-// gives them, they win, as the control shows: D05
+// The machine's own credentials, in the runner's environment and in the home
+// directory, do not affect the clients of a step. Credentials that a step's
+// author sets win, as the control shows: D05
 func TestAWSStrayCredentials(t *testing.T) {
 	t.Parallel()
 	for _, c := range []awsClient{awsCLI(), boto3(), awsSDK("default")} {

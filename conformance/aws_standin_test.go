@@ -27,7 +27,7 @@ const (
 	reader   = "arn:aws:iam::" + awsAccount + ":role/reader"   // for the whole account acme
 )
 
-// amazon is a stand-in of AWS that remembers who was told who they are.
+// amazon is a stand-in of AWS that records the callers of GetCallerIdentity.
 type amazon struct {
 	*oidctokentest.AWS
 	url     string
@@ -104,7 +104,7 @@ func pass(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
 	_, _ = w.Write(answer.Body.Bytes()) // a client that hangs up fails by itself
 }
 
-// everyone is who was told who they are, in order.
+// everyone returns the sessions of the callers, in order.
 func (a *amazon) everyone() []oidctokentest.AWSSession {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -194,7 +194,8 @@ func (a *amazon) expressions() delivery {
 	}}
 }
 
-// step is one that runs a client, with env besides what the client needs.
+// step returns a step that runs a client, with env added to the client's own
+// environment.
 func (d delivery) step(t *testing.T, c awsClient, id string, env map[string]string) step {
 	t.Helper()
 	s := step{ID: id, Connectors: d.connectors, Env: make(map[string]string), Files: c.files, Run: c.run}

@@ -18,8 +18,8 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// awsFormat is a way to hand a credential to clients that the runner does not
-// use: env leads to what it writes to dir, or serves.
+// awsFormat is a way to deliver a credential that the runner does not use. env
+// returns the variables, and writes files to dir or serves an endpoint.
 type awsFormat struct {
 	name string
 	env  func(t *testing.T, dir string, credential *exchange.Credential) map[string]string
@@ -87,7 +87,8 @@ func (a *amazon) exchange(t *testing.T, issuer *oidctokentest.Issuer) *exchange.
 	return credential
 }
 
-// containerCredentials serves a credential to who has the token in the file.
+// containerCredentials serves a credential to clients that have the token of
+// the file.
 func containerCredentials(t *testing.T, dir string, credential *exchange.Credential) map[string]string {
 	t.Helper()
 	body, err := aws.ContainerCredentials(credential)

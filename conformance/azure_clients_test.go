@@ -9,8 +9,8 @@ import (
 	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
-// azureClient is a program of somebody else's that lists subscriptions with what
-// a step is given.
+// azureClient is a foreign program that lists subscriptions with the
+// environment of a step.
 type azureClient struct {
 	name    string
 	version func(*testing.T) string // skips the test if the client is missing
@@ -85,10 +85,10 @@ func (c azureClient) step(t *testing.T, a azureAuthority, id string, env map[str
 	return s
 }
 
-// Every client gets an access token with what the runner gives a step, from an
-// authority of one's own and from Microsoft's, and is admitted with it. Two
-// steps that run one after the other with one home directory come each with its
-// own: X11 X14 D05
+// Every client gets an access token with the environment that the runner gives
+// a step, from its own authority and from Microsoft's, and is authenticated
+// with it. Two steps that run one after the other with one home directory each
+// get a token of their own: X11 X14 D05
 func TestAzureClients(t *testing.T) {
 	t.Parallel()
 	for _, c := range azureClients() {
@@ -125,9 +125,9 @@ func strayAzure() map[string]string {
 	}
 }
 
-// Credentials of the machine's own in the runner's environment take no part in
-// what a step's clients do. Where a step's author gives them, they win, as the
-// control shows: D05
+// The machine's own credentials in the runner's environment do not affect the
+// clients of a step. Credentials that a step's author sets win, as the control
+// shows: D05
 func TestAzureStrayCredentials(t *testing.T) {
 	t.Parallel()
 	for _, c := range []azureClient{azureSDKGo("DefaultAzureCredential"), azureSDKPython("DefaultAzureCredential")} {
@@ -149,7 +149,8 @@ func TestAzureStrayCredentials(t *testing.T) {
 	}
 }
 
-// A project that Entra was not told of is refused, whoever asks for the token: X11
+// Entra refuses a project without a federated credential, with every client:
+// X11
 func TestAzureOtherProject(t *testing.T) {
 	t.Parallel()
 	for _, c := range []azureClient{azureSDKGo("WorkloadIdentityCredential"), azureSDKPython("WorkloadIdentityCredential"), azureCurl()} {

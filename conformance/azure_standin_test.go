@@ -45,7 +45,7 @@ type entra struct {
 	unexpected []string
 }
 
-// azureCall is a call of an API by somebody who was admitted.
+// azureCall is an authenticated call of an API.
 type azureCall struct {
 	API string
 	azureCaller
@@ -189,8 +189,8 @@ type azureAuthority struct {
 	env  map[string]string // for clients: the rest of the way
 }
 
-// trust makes every client trust the CA of the stand-in. No client is told to do
-// anything else differently.
+// trust makes every client trust the CA of the stand-in. It changes nothing
+// else.
 func (e *entra) trust() map[string]string {
 	return map[string]string{
 		"SSL_CERT_FILE": e.proxy.caFile, "SSL_CERT_DIR": "/nonexistent",

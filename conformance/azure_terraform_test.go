@@ -23,7 +23,7 @@ const (
 // storage is what of Azure's Blob Storage terraform needs to keep one state.
 type storage struct {
 	mu    sync.Mutex
-	blob  []byte // nil: there is none
+	blob  []byte // nil: no blob
 	lease string
 	lock  string // terraform's own, in the blob's metadata
 }
@@ -78,8 +78,8 @@ func (s *storage) state() []byte {
 	return s.blob
 }
 
-// put is Put Blob, Lease Blob and Set Blob Metadata. Whoever does not have the
-// lease is refused.
+// put is Put Blob, Lease Blob and Set Blob Metadata. It refuses a caller
+// without the lease.
 func (s *storage) put(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusCreated
 	switch what, held := r.URL.Query().Get("comp"), r.Header.Get("X-Ms-Lease-Id") == s.lease; {
@@ -130,9 +130,10 @@ func terraformAzure() azureClient {
 	}
 }
 
-// Terraform keeps its state in Azure with what the runner gives a step, from
-// Microsoft's own hosts. Each step comes as itself, whatever the machine has.
-// Where a step's author gives a secret, it wins, as the control shows: X11 X14 D05
+// Terraform keeps its state in Azure with the environment that the runner gives
+// a step, at Microsoft's own hosts. Each step is authenticated as itself,
+// whatever credentials the machine has. A secret that a step's author sets
+// wins, as the control shows: X11 X14 D05
 func TestAzureTerraform(t *testing.T) {
 	t.Parallel()
 	c := terraformAzure()

@@ -10,13 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// client is a program of somebody else's that comes to Google with what a step
-// is given.
+// client is a foreign program that calls Google with the environment of a step.
 type client struct {
 	name    string
 	version func(*testing.T) string // skips the test if the client is missing
 	env     func(*testing.T, *google) map[string]string
-	run     string // prints what it was answered
+	run     string // prints the answer
 	api     string // that it calls
 	want    string // a line of the output
 
@@ -152,7 +151,7 @@ func countLines(text, line string) int {
 	return n
 }
 
-// output is what a command prints, in one line.
+// output returns the output of a command, in one line.
 func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

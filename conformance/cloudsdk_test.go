@@ -27,8 +27,8 @@ func component(program, component string) func(*testing.T) string {
 // cloudSDKClients are the programs of the Google Cloud CLI.
 func cloudSDKClients() []client {
 	gcloud := component("gcloud", `"Google Cloud SDK"`)
-	// The token and the file come from expressions. The step has to make gcloud
-	// forget what it knows of others by itself.
+	// The token and the file come from expressions. The step itself has to hide
+	// gcloud's other credentials.
 	expression := func(name, value string) func(*testing.T, *google) map[string]string {
 		return func(*testing.T, *google) map[string]string { return map[string]string{name: value} }
 	}
@@ -92,7 +92,7 @@ func TestSharedCaches(t *testing.T) {
 		client string
 		shared string // a variable that leads to the cache
 		before string // commands
-		second string // what the second step does, if it differs
+		second string // the second step, if it differs
 	}{
 		{"gcloud", "CLOUDSDK_CONFIG", "", ""},
 		{"gsutil", "HOME", `unset BOTO_CONFIG; gcloud auth login --cred-file="$GOOGLE_APPLICATION_CREDENTIALS" --quiet` + "\n", ""},

@@ -1,8 +1,7 @@
-// Package conformance holds what others' programs say of what we write: real
-// clients and verifiers, unmodified, most of them run as steps of the runner, on
-// the environment and the files that it gives them. Nothing of ours decides here
-// whether a token or a file is good, but for the stand-ins of the clouds, which
-// are as strict as the clouds.
+// Package conformance runs foreign clients and verifiers, unmodified. Most run
+// as steps of the runner, with its environment and files. They decide whether a
+// token or a file is good, together with the stand-ins of the clouds, which are
+// as strict as the clouds.
 //
 // Clients of Google see Google's own hosts: a proxy on loopback answers for
 // them, under a CA that is made for the test, and leads to no other host. So do

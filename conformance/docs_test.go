@@ -120,8 +120,9 @@ func TestPageAWSCommands(t *testing.T) {
 	}
 }
 
-// The az CLI's own parser takes every command of the page: it comes as far as
-// asking who calls, which is exit code 1. What it cannot parse is 2.
+// The az CLI's own parser accepts every command of the page. It gets as far as
+// the check of the login, which is exit code 1. A command that it cannot parse
+// is exit code 2.
 func TestPageAzureCommands(t *testing.T) {
 	t.Parallel()
 	az := filepath.Join(installed(t, "azurecli"), "bin", "az")
@@ -149,7 +150,7 @@ func TestPageAzureCommands(t *testing.T) {
 	}
 }
 
-// The blocks in other languages are what they say they are.
+// Each block in another language parses as that language.
 func TestPageBlocks(t *testing.T) {
 	t.Parallel()
 	for _, page := range setUpPages {

@@ -60,7 +60,7 @@ func TestActionsCore(t *testing.T) {
 			for line := range strings.Lines(o.stdout) {
 				words := strings.Fields(line)
 				if strings.HasPrefix(line, "::") {
-					continue // what it tells GitHub's runner
+					continue // commands for GitHub's runner
 				}
 				if len(words) != 4 || words[2] != tt.aud || words[3] != tt.id {
 					t.Errorf("it printed %q", line)

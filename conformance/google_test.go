@@ -37,7 +37,7 @@ type google struct {
 	unexpected []string
 }
 
-// apiCall is a call of an API by somebody who was admitted.
+// apiCall is an authenticated call of an API.
 type apiCall struct {
 	API   string // the pattern that it is served under
 	Grant oidctokentest.GoogleGrant
@@ -119,8 +119,8 @@ func (g *google) serve() {
 
 const registryAPI = "GET gcr.io/v2/token"
 
-// serveRegistry is the token endpoint of a container registry, which Docker
-// calls with what a credential helper gives it.
+// serveRegistry is the token endpoint of a container registry. Docker calls it
+// with the credentials of a credential helper.
 func (g *google) serveRegistry(w http.ResponseWriter, r *http.Request) {
 	user, password, _ := r.BasicAuth()
 	grant, ok := g.Lookup(password)
@@ -132,7 +132,7 @@ func (g *google) serveRegistry(w http.ResponseWriter, r *http.Request) {
 	answer(`{"token":"of-the-registry","expires_in":3600}`+"\n").ServeHTTP(w, r)
 }
 
-// api serves an API to whoever carries a live access token.
+// api serves an API to callers with a valid access token.
 func (g *google) api(pattern string, next http.Handler) {
 	g.apis.Handle(pattern, g.admit(pattern, next))
 }

@@ -23,7 +23,7 @@ const (
 	liquibaseProvider = pool + "/providers/deployments"
 )
 
-// schema is what a changelog has made of a database.
+// schema is the result of a changelog in a database.
 type schema struct {
 	Tables, Indexes, Changes, Owners []string
 }
@@ -107,7 +107,7 @@ func TestLiquibase(t *testing.T) {
 	row(t, "Liquibase", versions, "a changelog, to a database of the emulator")
 }
 
-// attempt is what calls have in common: whose they are, and what came of them.
+// attempt is the common part of calls: the caller and the result.
 type attempt struct {
 	Environment string
 	Code        codes.Code
@@ -122,8 +122,8 @@ func attempts(calls []spannerCall) []attempt {
 	return slices.Compact(made)
 }
 
-// schema is what the database is now. Liquibase's own tables are missing until
-// it has made them.
+// schema returns the database's current schema. Liquibase's own tables are
+// missing until Liquibase has made them.
 func (s *spannerAPI) schema(t *testing.T) schema {
 	t.Helper()
 	now := schema{
@@ -139,8 +139,8 @@ func (s *spannerAPI) schema(t *testing.T) schema {
 	return now
 }
 
-// newDeployments is a Google that was set up with the page's commands, but for
-// the issuer's address.
+// newDeployments returns a Google that was set up with the page's commands and
+// the test's issuer.
 func newDeployments(t *testing.T) *google {
 	t.Helper()
 	g := &google{issuer: freeAddress(t), apis: http.NewServeMux()}
@@ -167,8 +167,8 @@ func newDeployments(t *testing.T) *google {
 func (g *google) issuerURL() string { return "http://" + g.issuer + "/oidc" }
 
 // liquibase runs the example's pipeline file, edited, on a machine of its own.
-// What is set besides is where things are; Liquibase is led to the proxy as to
-// any other.
+// The settings give the places of the programs; Liquibase uses the proxy as any
+// other.
 func (g *google) liquibase(t *testing.T, lib string, edits []string) outcome {
 	t.Helper()
 	const example = "../examples/liquibase"
@@ -224,7 +224,8 @@ func liquibaseVersions(t *testing.T, lib string) string {
 	return strings.Join(append(versions, javaMachine(t)), ", ")
 }
 
-// The page shows what examples/liquibase has, and what the library writes.
+// The page shows the files of examples/liquibase, and the file that the library
+// writes.
 func TestLiquibasePage(t *testing.T) {
 	t.Parallel()
 	for i, file := range []string{"pipeline.yaml", "changelog.yaml"} {

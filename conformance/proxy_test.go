@@ -74,7 +74,7 @@ func (p *proxy) refuse(r *http.Request) {
 
 const withCredentials = " with credentials"
 
-// describe says what r wants, and nothing that could be secret.
+// describe returns the method, host and path of r, without anything secret.
 func describe(r *http.Request) string {
 	what := r.Method + " " + r.Host + r.URL.Path
 	if r.Header.Get("Authorization") != "" || r.Header.Get("Proxy-Authorization") != "" {
@@ -112,7 +112,7 @@ func (p *proxy) tunnel(w http.ResponseWriter) {
 	}
 	go func() {
 		defer closeBoth()
-		_, _ = io.Copy(inner, buffered) // whoever hangs up has nothing to be told
+		_, _ = io.Copy(inner, buffered) // a client that hangs up needs no answer
 	}()
 	go func() {
 		defer closeBoth()

@@ -38,9 +38,10 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// freeAddress is a loopback address that nobody listens on. The runner's issuer
-// has to be known to a stand-in before the runner starts; until then the port
-// stays free, since systems give none of these to who asks for any.
+// freeAddress returns a loopback address without a listener. A stand-in must
+// know the runner's issuer before the runner starts. The port stays free until
+// then, because systems do not assign such ports to listeners without a fixed
+// port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -125,8 +126,8 @@ func (g *google) step(id, run string, env map[string]string) step {
 	return s
 }
 
-// proxyEnv leads every client to the proxy, and makes it trust its CA. No
-// client is told to do anything else differently.
+// proxyEnv makes every client use the proxy and trust its CA. It changes
+// nothing else.
 func (g *google) proxyEnv() map[string]string {
 	return map[string]string{
 		"HTTPS_PROXY":                        g.proxy.url,
@@ -145,7 +146,7 @@ func (g *google) proxyEnv() map[string]string {
 	}
 }
 
-// outcome is what came of a run.
+// outcome is the result of a run.
 type outcome struct {
 	stdout, stderr string
 	code           int
@@ -178,7 +179,8 @@ func (p pipeline) write(t *testing.T) (path string) {
 	return path
 }
 
-// start starts the runner with these arguments and, besides what it needs, env.
+// start runs the runner with these arguments, with env added to its own
+// environment.
 func start(t *testing.T, env []string, args ...string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)

@@ -36,8 +36,8 @@ const (
 	spannerDatabase = spannerInstance + "/databases/ledger"
 )
 
-// spannerAPI is the Cloud Spanner emulator behind what it lacks: a check of who
-// calls, and of what an IAM policy lets them do.
+// spannerAPI is the Cloud Spanner emulator behind the checks that it lacks: who
+// calls, and what an IAM policy allows the caller.
 type spannerAPI struct {
 	google   *google
 	members  []string // have the role roles/spanner.databaseUser
@@ -48,7 +48,7 @@ type spannerAPI struct {
 	calls []spannerCall
 }
 
-// spannerCall is a call that somebody made.
+// spannerCall is a call with its caller.
 type spannerCall struct {
 	Method string                    // such as /google.spanner.v1.Spanner/ExecuteSql
 	Grant  oidctokentest.GoogleGrant // zero without a live access token
@@ -207,7 +207,7 @@ func spannerClient() client {
 	}
 }
 
-// column is the first column of what the database answers, in text.
+// column returns the first column of the database's answer, as text.
 func (s *spannerAPI) column(t *testing.T, sql string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -19,8 +19,9 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// Clients that read credential files fetch the JWT from a loopback endpoint, if
-// the file says so, with the header that it names, and through no proxy: X12
+// Clients that read credential files fetch the JWT from a loopback endpoint if
+// the file has a url source, with the header that the file names, and through
+// no proxy: X12
 func TestURLSource(t *testing.T) {
 	for _, c := range clients() {
 		if c.undelivered || c.name == "gcloud after auth login" {
@@ -73,7 +74,7 @@ func testURLSource(t *testing.T, c client, field string) {
 	g.checkNothingElse(t)
 }
 
-// jwtAnswer is what the endpoint says: a JWT, alone or in a field.
+// jwtAnswer returns the endpoint's answer: a JWT, alone or in a field.
 func jwtAnswer(t *testing.T, issuer *oidctokentest.Issuer, exchanger *gcp.Exchanger, field string) string {
 	profile := exchanger.Profile()
 	token, err := issuer.Mint(context.Background(), oidctoken.Scope{
@@ -92,8 +93,8 @@ func jwtAnswer(t *testing.T, issuer *oidctokentest.Issuer, exchanger *gcp.Exchan
 	return token.JWT()
 }
 
-// runWithFile runs a client as a step that has that credential file, and
-// returns what it prints.
+// runWithFile runs a client as a step with that credential file, and returns
+// its output.
 func runWithFile(t *testing.T, g *google, c client, exchanger *gcp.Exchanger, file []byte) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -11,7 +11,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// candidate is a token, and what a relying party expects of it.
+// candidate is a token with the expectations of its relying party.
 type candidate struct {
 	Name      string `json:"name"`
 	Algorithm string `json:"algorithm"`
@@ -22,7 +22,7 @@ type candidate struct {
 	subject string // of a good one; empty when it is to be refused
 }
 
-// verdict is what a verifier says of a candidate.
+// verdict is a verifier's decision about a candidate.
 type verdict struct {
 	Subject string `json:"subject"` // if it was admitted
 	Error   string `json:"error"`
@@ -36,8 +36,8 @@ type verifier struct {
 	verify func(*testing.T, []candidate) (version string, verdicts []verdict)
 }
 
-// Others' verifiers admit what the issuer mints, and nothing that was changed
-// afterwards: T01 T03 T04 T05 T06 T09 T12 T13 P01 P02 P03 P04
+// Foreign verifiers accept the issuer's tokens and refuse every changed one:
+// T01 T03 T04 T05 T06 T09 T12 T13 P01 P02 P03 P04
 func TestVerifiers(t *testing.T) {
 	all := append(goVerifiers(), nodeVerifiers()...)
 	all = append(all, pythonVerifiers()...)
@@ -81,8 +81,8 @@ func checkVerdict(t *testing.T, c candidate, v verdict) {
 	}
 }
 
-// newCandidates are, for each algorithm and kind of issuer, a good token and
-// what it can be mistaken for.
+// newCandidates returns, for each algorithm and kind of issuer, a good token
+// and tokens that resemble it.
 func newCandidates(t *testing.T) []candidate {
 	var candidates []candidate
 	for _, kind := range []struct{ name, path string }{

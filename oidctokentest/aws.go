@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// AWSConfig says what an [AWS] knows, as an administrator of AWS accounts would
-// set it up.
+// AWSConfig is the configuration of an [AWS], as an administrator of AWS
+// accounts would make it.
 type AWSConfig struct {
 	// Providers are the IAM OpenID Connect identity providers of all accounts.
 	// Required.
@@ -40,12 +40,13 @@ type AWSProvider struct {
 	ClientIDs []string
 }
 
-// AWSRole is an IAM role and who may assume it.
+// AWSRole is an IAM role with its trust policy.
 type AWSRole struct {
 	// ARN is arn:PARTITION:iam::ACCOUNT:role/NAME. Required.
 	ARN string
-	// Trust are the statements of the role's trust policy. A JWT that one of
-	// them admits is admitted. Optional; without one, nobody is.
+	// Trust holds the statements of the role's trust policy. A JWT that meets one
+	// of them may assume the role. Optional; without a statement every JWT is
+	// refused.
 	Trust []AWSTrust
 	// MaxSessionDuration is the longest session, 1 to 12 hours, in whole
 	// seconds. Optional, 1 hour by default.
@@ -57,10 +58,10 @@ type AWSRole struct {
 type AWSTrust struct {
 	// Provider is the Issuer of the provider. Required.
 	Provider string
-	// StringEquals and StringLike are conditions: for "sub" and "aud", the
-	// values of which the claim must have one. In those of StringLike, * stands
-	// for any text and ? for any character. Other claims are no condition keys
-	// of a private issuer, and are refused. Optional.
+	// StringEquals and StringLike are conditions: the claim "sub" or "aud" must
+	// have one of the values. In StringLike, * matches any text and ? any
+	// character. Other claims of a private issuer are no condition keys and are
+	// refused. Optional.
 	StringEquals, StringLike map[string][]string
 	// RoleAuthorizedByIdP demands that the JWT's roles claim names the role.
 	RoleAuthorizedByIdP bool
@@ -72,7 +73,7 @@ type AWSTrust struct {
 	SetSourceIdentity bool
 }
 
-// AWSSession is what the credentials of an [AWS] stand for.
+// AWSSession is the session behind the credentials of an [AWS].
 type AWSSession struct {
 	// RoleARN is the role that was assumed.
 	RoleARN string
@@ -90,7 +91,7 @@ type AWSSession struct {
 	TransitiveTagKeys []string
 	// SourceIdentity is the source identity; empty if none was set.
 	SourceIdentity string
-	// Policy and PolicyARNs are what the session is cut down to.
+	// Policy and PolicyARNs limit the session.
 	Policy     string
 	PolicyARNs []string
 	// Expires is when the session ends.
@@ -191,8 +192,8 @@ type awsSession struct {
 	secret, token func() string // which print as addresses
 }
 
-// Session returns what an access key id stands for; false if it is none of this
-// stand-in's or has ended. It is the caller's.
+// Session returns the session of an access key id, and false if this stand-in
+// did not issue it or it has expired. The caller owns the result.
 func (a *AWS) Session(accessKeyID string) (AWSSession, bool) {
 	s, ok := a.session(accessKeyID)
 	if !ok || !a.config.Now().Before(s.Expires) {

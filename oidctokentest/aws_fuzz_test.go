@@ -40,7 +40,7 @@ func FuzzAWSAssume(f *testing.F) {
 	})
 }
 
-// S03: only the signature over what was sent is accepted.
+// S03: only a signature over the received request is accepted.
 func FuzzAWSSignature(f *testing.F) {
 	a := newAWS(f)
 	keys := a.assume(f, a.request())

@@ -162,7 +162,7 @@ type awsCall struct {
 	signed                  []string
 	body                    string
 	method, path            string
-	authorization, sentBody func(string) string // change what is sent once it is signed
+	authorization, sentBody func(string) string // change the request after it was signed
 }
 
 // identity is a GetCallerIdentity of a client that got keys.

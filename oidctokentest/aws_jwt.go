@@ -29,7 +29,7 @@ const (
 	maxAWSTagValue = 256
 )
 
-// webIdentity is what a JWT that was verified says to AWS.
+// webIdentity holds the claims that AWS reads from a verified JWT.
 type webIdentity struct {
 	issuer, audience, subject string
 	roles                     []string // nil if there is no such claim; an empty list admits no role

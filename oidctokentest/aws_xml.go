@@ -25,8 +25,8 @@ func forbidden(code, message string) *awsError {
 	return &awsError{http.StatusForbidden, code, message}
 }
 
-// readAWSForm reads a request of the query protocol: a POST of a form, each
-// field of which stands once. The body is what a signature covers.
+// readAWSForm reads a request of the query protocol: a POST of a form, in which
+// each field stands once. It also returns the body, which a signature covers.
 func readAWSForm(w http.ResponseWriter, r *http.Request) (url.Values, []byte, *awsError) {
 	if r.Method != http.MethodPost || r.URL.Path != "/" || r.URL.RawQuery != "" {
 		return nil, nil, badRequest("InvalidAction", "Could not find operation for the request")
@@ -51,7 +51,7 @@ func readAWSForm(w http.ResponseWriter, r *http.Request) (url.Values, []byte, *a
 	return form, body, nil
 }
 
-// serve does what the form asks for.
+// serve runs the operation of the form.
 func (a *AWS) serve(w http.ResponseWriter, r *http.Request, form url.Values, body []byte) *awsError {
 	action, version := form.Get("Action"), form.Get("Version")
 	switch {
@@ -65,7 +65,7 @@ func (a *AWS) serve(w http.ResponseWriter, r *http.Request, form url.Values, bod
 	return a.serveAssume(w, r, form)
 }
 
-// onlyParameters refuses what the operation does not know.
+// onlyParameters refuses parameters that the operation does not have.
 func onlyParameters(form url.Values, known ...string) *awsError {
 	for name := range form {
 		if name != "Action" && name != "Version" && !slices.Contains(known, name) {

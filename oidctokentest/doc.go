@@ -1,5 +1,5 @@
-// Package oidctokentest helps to test hosts of oidctoken and what is plugged
-// into it.
+// Package oidctokentest helps to test hosts of oidctoken, and the signers,
+// stores and exchangers that plug into it.
 //
 //   - [NewIssuer] is a real issuer on a loopback address, with fresh keys.
 //   - [Google], [AWS] and [Entra] stand in for the clouds: they verify JWTs as

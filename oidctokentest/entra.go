@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// EntraConfig says what an [Entra] knows, as an administrator of a tenant would
-// set it up.
+// EntraConfig is the configuration of an [Entra], as an administrator of a
+// tenant would make it.
 type EntraConfig struct {
 	// TenantID is the GUID of the one tenant. Required.
 	TenantID string
@@ -37,8 +37,8 @@ type EntraConfig struct {
 type EntraApplication struct {
 	// ClientID is its application (client) id, a GUID. Required.
 	ClientID string
-	// FederatedCredentials are at most 20, no two with the same issuer and
-	// subject. Optional; without one, nobody is admitted.
+	// FederatedCredentials are at most 20, and no two have the same issuer and
+	// subject. Optional; without one, every JWT is refused.
 	FederatedCredentials []EntraFederatedCredential
 }
 
@@ -61,7 +61,7 @@ type EntraFederatedCredential struct {
 
 // EntraGrant is what an access token of an [Entra] stands for.
 type EntraGrant struct {
-	// TenantID and ClientID are those of the application.
+	// TenantID and ClientID identify the application.
 	TenantID, ClientID string
 	// Issuer and Subject are the "iss" and "sub" of the JWT.
 	Issuer, Subject string
@@ -79,9 +79,9 @@ type EntraGrant struct {
 // that the request names, so that a proxy for login.microsoftonline.com can lead
 // to the stand-in. Those libraries demand https.
 //
-// It is at least as strict as Entra. A refusal has Entra's status, error and code
-// and, where they are known, its words. Authorization beyond the tenant's
-// resources is the caller's to add, behind [Entra.Require].
+// It is at least as strict as Entra. A refusal has Entra's status, error and
+// code and, where they are known, its words. The test adds authorization beyond
+// the tenant's resources, behind [Entra.Require].
 //
 // An Entra is an [http.Handler] and safe for concurrent use. It starts no
 // goroutine and remembers at most 4096 access tokens, the ones that live
@@ -136,7 +136,7 @@ func (e *Entra) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case rest == "v2.0/.well-known/openid-configuration":
 		refused = e.serveConfiguration(w, r, tenant)
 	case rest == "discovery/v2.0/keys":
-		// Access tokens are signed with no key, as they are nobody's to read.
+		// Access tokens are not signed, because no API verifies them.
 		writeJSON(w, http.StatusOK, map[string]any{"keys": []any{}})
 	case rest == "oauth2/v2.0/token":
 		refused = e.serveToken(w, r, tenant)

@@ -18,7 +18,7 @@ const (
 type entraApplication struct {
 	EntraApplication
 	issuers map[string]*issuerKeys // by Issuer
-	hidden  []int                  // what is left of each credential's VisibleAfter; under Entra.mu
+	hidden  []int                  // the rest of each credential's VisibleAfter; guarded by Entra.mu
 }
 
 func (e *Entra) configure(c EntraConfig) error {
@@ -105,8 +105,8 @@ func (f *EntraFederatedCredential) check(field string) error {
 	return nil
 }
 
-// isFederatedValue is for what is compared byte for byte, so that nothing in it
-// may be invisible.
+// isFederatedValue refuses invisible characters, because the value is compared
+// byte for byte.
 func isFederatedValue(s string) bool {
 	return s != "" && len(s) <= maxFederatedValue &&
 		!strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })

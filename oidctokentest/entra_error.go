@@ -21,7 +21,7 @@ func badEntra(name string, code int, message string) *entraError {
 	return &entraError{http.StatusBadRequest, name, code, message}
 }
 
-// badClient is for whoever could not prove to be the client (RFC 6749, section
+// badClient refuses a client that could not authenticate (RFC 6749, section
 // 5.2).
 func badClient(code int, message string) *entraError {
 	return &entraError{http.StatusUnauthorized, "invalid_client", code, message}

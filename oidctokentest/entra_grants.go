@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Lookup returns what an access token stands for, as an API that is called
-// with it learns; false if it is none of this stand-in's or has ended.
+// Lookup returns the grant behind an access token, and false if this stand-in
+// did not issue it or it has expired. APIs call it.
 func (e *Entra) Lookup(accessToken string) (EntraGrant, bool) {
 	e.mu.Lock()
 	grant, ok := e.grants[sha256.Sum256([]byte(accessToken))]

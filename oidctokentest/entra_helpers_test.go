@@ -103,7 +103,7 @@ func (e *entra) exchange(t testing.TB, r *request) string {
 	return a.AccessToken
 }
 
-// entraRefusal is what can be told of a refusal beforehand.
+// entraRefusal holds the predictable parts of a refusal.
 type entraRefusal struct {
 	Status int
 	Error  string

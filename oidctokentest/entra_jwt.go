@@ -17,22 +17,22 @@ const maxStoredKeys = 100 // of an issuer's JWK Set
 
 var errEntraJWT = badEntra("invalid_request", 50027, "JWT token is invalid or malformed.")
 
-// assertion is a JWT that was decoded, and verified in nothing, with what a
+// assertion is a decoded JWT that is not verified yet, with the values that a
 // federated credential is compared to.
 type assertion struct {
 	jwt
 	compact, issuer, subject, audience string
 }
 
-// authenticate checks that the JWT proves to be from who may be the
-// application, and returns what it proves.
+// authenticate verifies that the JWT authenticates as the application, and
+// returns its grant.
 func (e *Entra) authenticate(ctx context.Context, a *entraApplication, compact string) (EntraGrant, *entraError) {
 	j, refused := decodeAssertion(compact)
 	if refused != nil {
 		return EntraGrant{}, refused
 	}
-	// The credential comes first: nothing is fetched for a JWT of an issuer that
-	// nobody trusts.
+	// The credential is checked first: no keys are fetched for a JWT of an
+	// untrusted issuer.
 	if refused := e.match(a, j); refused != nil {
 		return EntraGrant{}, refused
 	}
@@ -70,8 +70,8 @@ func decodeAssertion(compact string) (assertion, *entraError) {
 	return a, nil
 }
 
-// typeOf is the "typ" of a JWT that decodeJWT took; nil if it has none that is
-// a string.
+// typeOf returns the "typ" of a JWT that decodeJWT accepted, or nil if it has
+// no "typ" that is a string.
 func typeOf(compact string) *string {
 	var header struct {
 		Type *string `json:"typ"`
@@ -79,13 +79,13 @@ func typeOf(compact string) *string {
 	first, _, _ := strings.Cut(compact, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(first)
 	if err != nil || json.Unmarshal(raw, &header) != nil {
-		return new(string) // is none that is taken
+		return new(string) // never accepted
 	}
 	return header.Type
 }
 
-// match looks for a visible federated credential that equals the JWT, and says
-// in which of its parts there is none.
+// match looks for a visible federated credential that equals the JWT. Its error
+// names the part in which all credentials differ.
 func (e *Entra) match(a *entraApplication, j assertion) *entraError {
 	visible := e.visible(a, j)
 	narrow := func(differs func(EntraFederatedCredential) bool) bool {

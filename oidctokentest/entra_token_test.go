@@ -106,7 +106,7 @@ func TestEntraRefuses(t *testing.T) {
 			}
 		})
 	}
-	e.exchange(t, e.request()) // what was spoilt was the reason
+	e.exchange(t, e.request()) // the unchanged request succeeds
 }
 
 func TestEntraExchange(t *testing.T) {
@@ -178,7 +178,8 @@ func TestEntraTokensDiffer(t *testing.T) {
 	}
 }
 
-// A federated credential of another application admits nobody to this one.
+// A federated credential of another application does not authenticate as this
+// one.
 func TestEntraSeparatesApplications(t *testing.T) {
 	e := newEntra(t, func(c *oidctokentest.EntraConfig) {
 		c.Applications = append(c.Applications, oidctokentest.EntraApplication{ClientID: entraTenant})
@@ -259,7 +260,7 @@ func TestEntraFetchFails(t *testing.T) {
 	}
 	e.exchange(t, e.request())
 
-	// Nothing is fetched for an issuer that nobody trusts.
+	// No keys are fetched for an untrusted issuer.
 	before := network.jwks.Load()
 	r := e.request()
 	r.claims["iss"] = "https://evil.example.com"

@@ -13,20 +13,19 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// ExchangerTest is what [TestExchanger] must be told of an Exchanger and its
-// cloud. All of it is required but Path.
+// ExchangerTest describes an Exchanger and its cloud to [TestExchanger]. All
+// fields except Path are required.
 type ExchangerTest struct {
 	// New returns the Exchanger to test. Its cloud is at endpoint, a URL with
 	// neither path nor trailing slash, which only transport reaches. The
 	// clock is time.Now.
 	New func(t *testing.T, endpoint string, transport http.RoundTripper) exchange.Exchanger
-	// Answer is what the cloud answers, with status 200, to r when it grants
-	// a credential whose secret is value and which ends after lifetime. Value
-	// and lifetime are also ones that no cloud would give: Answer encodes
-	// them so that a decoder gets them back. The body of r can be read.
+	// Answer returns the cloud's answer to r, with status 200, that holds a
+	// credential whose secret is value and which expires after lifetime. value and
+	// lifetime may be ones that no cloud returns: Answer encodes them so that a
+	// decoder gets them back. The body of r can be read.
 	Answer func(r *http.Request, value string, lifetime time.Duration) CloudAnswer
-	// Refusal is what the cloud answers when it refuses for good, with its
-	// own words somewhere in it.
+	// Refusal returns the cloud's permanent refusal, with words in its text.
 	Refusal func(words string) CloudAnswer
 	// Path is the end of the path of the requests that get hostile answers,
 	// for an exchange of several requests; the others get Answer's. Optional;
@@ -42,17 +41,17 @@ type CloudAnswer struct {
 }
 
 // TestExchanger tests whether an Exchanger keeps the contract of
-// [exchange.Exchanger] towards a cloud that answers well, badly, slowly or with
-// malice, in subtests of t: what it sends, when it retries, that it returns with
-// its ctx, that it follows no redirect, that it reads no more than it must, that
-// a useless credential is refused, that names of JSON members are compared byte for
-// byte, and that nothing of a JWT or credential gets into an error, in none of the
-// encodings that a cloud may echo it in.
+// [exchange.Exchanger], in subtests of t. The cloud answers correctly, with
+// errors, slowly or with malice. The test checks the request and the retries;
+// that Exchange returns when its ctx ends; that it follows no redirect and
+// reads a bounded answer; that it refuses a useless credential; that it
+// compares the names of JSON members byte for byte; and that no error holds a
+// part of a JWT or a credential in any encoding that a cloud may echo.
 //
-// The network is in memory and the clock is that of [testing/synctest]: waiting
-// costs no time, but every goroutine that the Exchanger starts must end by itself.
-// The JWTs are real ones, minted with the Exchanger's Profile for its Audience,
-// and signed with the algorithm that it prefers. Run it with -race.
+// The network is in memory and the clock is the one of [testing/synctest]:
+// waiting takes no time, but every goroutine that the Exchanger starts must end
+// by itself. The JWTs are minted with the Exchanger's Profile for its Audience
+// and signed with its preferred algorithm. Run the test with -race.
 func TestExchanger(t *testing.T, x ExchangerTest) {
 	t.Helper()
 	for _, test := range []struct {

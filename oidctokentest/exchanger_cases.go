@@ -23,7 +23,8 @@ const (
 
 func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
 
-// answer is the cloud's, with a value and a lifetime of the test's choice.
+// answer returns a handler that sends the cloud's answer with this value and
+// lifetime.
 func (r *exchangerRun) answer(value func() string, lifetime time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		writeCloud(w, r.test.Answer(req, value(), lifetime))

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	endlessBody = 16 << 20 // bytes; more than anybody should read
+	endlessBody = 16 << 20 // bytes; more than an Exchanger should read
 	maxTaken    = 1 << 20  // bytes of it that may be taken, with what lies in buffers
 )
 
@@ -78,8 +78,8 @@ func (r *exchangerRun) tooLong() http.Handler {
 	})
 }
 
-// bomb is a good answer with much space behind it, compressed, which nobody
-// asked for.
+// bomb returns a good answer, padded with much space and compressed without
+// having been requested so.
 func (r *exchangerRun) bomb() http.Handler {
 	return r.altered(func(w http.ResponseWriter, a *CloudAnswer) {
 		var b bytes.Buffer
@@ -120,7 +120,7 @@ func (r *exchangerRun) empty() http.Handler {
 	return r.altered(func(_ http.ResponseWriter, a *CloudAnswer) { a.Body = "" })
 }
 
-// html is what a captive portal or a proxy says.
+// html returns the answer of a captive portal or a proxy.
 func (r *exchangerRun) html() http.Handler {
 	return r.altered(func(_ http.ResponseWriter, a *CloudAnswer) {
 		a.ContentType, a.Body = "text/html; charset=utf-8", "<!DOCTYPE html><title>Sign in</title>"

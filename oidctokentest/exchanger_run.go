@@ -136,7 +136,7 @@ func writeCloud(w http.ResponseWriter, a CloudAnswer) {
 	_, _ = io.WriteString(w, a.Body) // who went away needs no error
 }
 
-// exchange makes an exchange with the cloud answering as it is told.
+// exchange makes an exchange with the answers of cloud.
 func (r *exchangerRun) exchange(ctx context.Context, cloud http.Handler) (*exchange.Credential, error) {
 	r.mu.Lock()
 	r.cloud = cloud

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// GoogleConfig says what a [Google] knows, as an administrator of Google Cloud
-// would set it up.
+// GoogleConfig is the configuration of a [Google], as an administrator of
+// Google Cloud would make it.
 type GoogleConfig struct {
 	// Providers are the workload identity pool providers. Required.
 	Providers []GoogleProvider
@@ -55,16 +55,17 @@ type GoogleProvider struct {
 	JWKSet []byte
 }
 
-// GoogleServiceAccount is a service account and who may impersonate it.
+// GoogleServiceAccount is a service account with the members that may
+// impersonate it.
 type GoogleServiceAccount struct {
 	// Email is the account's address. Required.
 	Email string
-	// Members have the right to make tokens for the account:
+	// Members may create tokens for the account:
 	// principal://iam.googleapis.com/POOL/subject/SUBJECT,
 	// principalSet://iam.googleapis.com/POOL/attribute.NAME/VALUE,
-	// principalSet://iam.googleapis.com/POOL/* or serviceAccount:EMAIL, where
-	// POOL is projects/NUMBER/locations/global/workloadIdentityPools/ID.
-	// Optional; without one, nobody has.
+	// principalSet://iam.googleapis.com/POOL/* or serviceAccount:EMAIL, where POOL
+	// is projects/NUMBER/locations/global/workloadIdentityPools/ID. Optional;
+	// without a member, every caller is refused.
 	Members []string
 	// MaxLifetime is the longest lifetime of its access tokens, in whole
 	// seconds, 1 to 12 hours: more than 1 hour stands for the organization
@@ -109,9 +110,9 @@ type GoogleGrant struct {
 // so that a proxy for *.googleapis.com can lead to it.
 //
 // It is at least as strict as Google. A refusal has Google's status and code
-// and, where they are known, its words. Two things differ on purpose: a change
-// takes effect at once, and authorization beyond impersonation is the caller's
-// to add, behind [Google.Require].
+// and, where they are known, its words. Two differences are deliberate: a
+// change takes effect at once, and the test adds authorization beyond
+// impersonation, behind [Google.Require].
 //
 // A Google is an [http.Handler] and safe for concurrent use. It keeps no
 // goroutine and no connection between requests, and remembers at most 4096

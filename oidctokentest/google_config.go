@@ -170,8 +170,8 @@ func isEmail(s string) bool {
 	return ok && name != "" && domain != "" && len(s) <= 256 && strings.Trim(name+domain, chars) == ""
 }
 
-// isMember reports whether m is a member of an IAM policy that can be told
-// from a grant.
+// isMember reports whether m is a member of an IAM policy that can be compared
+// with a grant.
 func isMember(m string) bool {
 	if email, ok := strings.CutPrefix(m, "serviceAccount:"); ok {
 		return isEmail(email)

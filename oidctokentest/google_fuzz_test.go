@@ -50,8 +50,8 @@ var (
 
 const literal = `(?:'[^'\\\r\n]*'|"[^"\\\r\n]*")`
 
-// The constructor alone decides what a mapping or a condition may be: it takes
-// it or names the field.
+// The constructor accepts a mapping or a condition, or names the field. No
+// later call fails because of them.
 func FuzzGoogleExpressions(f *testing.F) {
 	f.Add("assertion.sub", "assertion.a == 'b'")
 	f.Add("assertion['a']", `assertion["a"] == "b" && assertion.c == ''`)

@@ -17,9 +17,8 @@ type tokenHash [sha256.Size]byte
 
 const maxGrants = 4096
 
-// Lookup returns what an access token stands for, as an API that is called
-// with it learns; false if it is none of this stand-in's or has ended. The
-// grant is the caller's.
+// Lookup returns the grant behind an access token, and false if this stand-in
+// did not issue it or it has expired. APIs call it. The caller owns the grant.
 func (g *Google) Lookup(accessToken string) (GoogleGrant, bool) {
 	g.mu.Lock()
 	grant, ok := g.grants[sha256.Sum256([]byte(accessToken))]

@@ -23,16 +23,16 @@ import (
 const (
 	fetchTimeout = 5 * time.Second
 	maxDocument  = 256 << 10        // bytes
-	maxKeyAge    = 10 * time.Minute // Google's is not documented; nobody saw a longer one
+	maxKeyAge    = 10 * time.Minute // Google documents no limit; no longer one was observed
 	refetchAfter = time.Second      // for a kid that is unknown
 )
 
-// issuerKeys are the keys of an issuer, found through its discovery document
-// and kept for as long as it says.
+// issuerKeys caches the keys of an issuer, found through its discovery
+// document, for the max-age of the response.
 type issuerKeys struct {
 	issuer string
 	client *http.Client
-	turn   chan struct{} // whoever holds it fetches; a channel, so that waiting ends with ctx
+	turn   chan struct{} // its holder fetches; a channel, so that waiting ends with ctx
 
 	mu      sync.Mutex
 	set     *jose.Set

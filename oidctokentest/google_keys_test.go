@@ -78,7 +78,7 @@ func TestGoogleDiscovery(t *testing.T) {
 			if diff := cmp.Diff(issuerError, g.send(t, r).Body.String()); diff != "" {
 				t.Errorf("the STS (-want +got):\n%s", diff)
 			}
-			d = good // what was spoilt was the reason, and it is asked for again
+			d = good // the unchanged document is fetched and accepted
 			g.exchange(t, r)
 		})
 	}
@@ -110,8 +110,8 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(r)
 }
 
-// Keys are kept for as long as the issuer says, at most 10 minutes, and an
-// unknown kid makes them be fetched again, but not with every request.
+// Keys are cached for the max-age of the response, at most 10 minutes. An
+// unknown kid causes another fetch, but not with every request.
 func TestGoogleKeepsKeys(t *testing.T) {
 	now := time.Now()
 	source := &rotating{}

@@ -120,8 +120,8 @@ func parseLiteral(s string) (value, rest string, ok bool) {
 	return value, rest, ok && !strings.ContainsAny(value, "\\\r\n")
 }
 
-// attributes are what the provider maps the claims to, if its condition admits
-// them.
+// attributes returns the provider's mapping of the claims, or a refusal if its
+// condition is false.
 func (p *googleProvider) attributes(claims map[string]json.RawMessage) (map[string]string, *refusal) {
 	for _, c := range p.condition {
 		var value string

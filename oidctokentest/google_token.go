@@ -106,7 +106,7 @@ func areScopes(scopes []string) bool {
 	return len(scopes) > 0
 }
 
-// grant is what a JWT that was verified stands for.
+// grant returns the grant of a verified JWT.
 func (p *googleProvider) grant(j jwt) (GoogleGrant, *refusal) {
 	attributes, refused := p.attributes(j.claims)
 	if refused != nil {

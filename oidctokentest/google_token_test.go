@@ -119,7 +119,7 @@ func TestGoogleRefuses(t *testing.T) {
 			}
 		})
 	}
-	if answer := g.send(t, g.request()); answer.Code != http.StatusOK { // what was spoilt was the reason
+	if answer := g.send(t, g.request()); answer.Code != http.StatusOK { // the unchanged request succeeds
 		t.Errorf("the STS answered %d to a good request: %s", answer.Code, answer.Body)
 	}
 }

@@ -45,7 +45,8 @@ func failsInChild(t *testing.T, test string, found map[string]string) {
 	}
 }
 
-// outputOf is what a test printed itself, of the output of go test -v.
+// outputOf returns the lines that a test printed itself, from the output of go
+// test -v.
 func outputOf(output, name string) string {
 	var own strings.Builder
 	inside := false

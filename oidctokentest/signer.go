@@ -20,9 +20,10 @@ import (
 )
 
 // TestSigner tests whether a Signer keeps the contract of [oidctoken.Signer],
-// in subtests of t, and names what is wrong: it signs what was asked, with the
-// key of Public, in the form that crypto.Signer prescribes; concurrently; and
-// not once ctx has ended. It makes some forty signatures per algorithm.
+// in subtests of t, and names each defect. A Signer signs the given digest with
+// the key of Public, in the form that crypto.Signer prescribes, also
+// concurrently, and not after ctx has ended. The test makes about forty
+// signatures per algorithm.
 //
 // newSigner is called at least once per subtest and may always return the same Signer.
 // algorithms are the values of "alg" (RFC 7518, section 3.1; RFC 8037) that the
@@ -61,7 +62,7 @@ func TestSigner(t *testing.T, newSigner func(t *testing.T) oidctoken.Signer, alg
 	}
 }
 
-// hashes are the hash functions of the algorithms; 0 is none.
+// hashes are the hash functions of the algorithms; 0 means no hash.
 var hashes = map[string]crypto.Hash{
 	"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512,
 	"ES256": crypto.SHA256, "ES384": crypto.SHA384, "ES512": crypto.SHA512,
@@ -158,8 +159,8 @@ func (s signerTest) token(t *testing.T) {
 	}
 }
 
-// shortDigest gives Sign a digest that lacks its last byte. Signing that as it
-// is harms nobody; completing it would sign what nobody asked for.
+// shortDigest gives Sign a digest without its last byte. Signing it unchanged
+// does no harm; completing it would sign another message.
 func (s signerTest) shortDigest(t *testing.T) {
 	digest := s.digest()
 	digest[len(digest)-1] = 0
@@ -211,7 +212,7 @@ func (s signerTest) context(t *testing.T) {
 			t.Fatal("Sign did not return although ctx had ended before")
 		}
 	}
-	// What was cancelled must not break what comes next.
+	// A canceled call must not affect the next one.
 	digest := s.digest()
 	sig, err := s.signer.Sign(t.Context(), bytes.Clone(digest), s.hash)
 	if err == nil {
@@ -229,8 +230,8 @@ func issuerFor(key oidctoken.Key) (*oidctoken.Issuer, error) {
 	})
 }
 
-// verifySignature says what is wrong with a signature, by trying what signers
-// commonly confuse.
+// verifySignature returns the defect of a signature. It recognizes the common
+// mistakes of signers.
 func verifySignature(public crypto.PublicKey, hash crypto.Hash, digest, sig []byte) error {
 	if len(sig) == 0 {
 		return errors.New("the signature is empty")

@@ -11,7 +11,7 @@ import (
 	"math/big"
 )
 
-// alteration is what a service gives for a signature.
+// alteration returns the service's wrong answer instead of a signature.
 type alteration func(f *faultTest, digest, sig []byte) []byte
 
 // oversized is more than any signature has, and little enough for every

@@ -9,13 +9,14 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// SignerFaults is a Signer of a service, and what the test can make that
-// service do. A function that is nil, and an empty map, is for what the test
-// cannot, and the test says what it leaves out.
+// SignerFaults describes a Signer of a service, and the functions with which
+// the test changes that service's behavior. Leave a function nil, or a map
+// empty, where the stand-in cannot do it: the test logs the skipped cases.
 type SignerFaults struct {
 	// Signer is of one version of a key. Required.
 	Signer oidctoken.Signer
-	// Algorithm is what the key is for. Optional; the default of [oidctoken.Key].
+	// Algorithm is the algorithm of the key. Optional; the default of
+	// [oidctoken.Key].
 	Algorithm string
 
 	// Rotate makes another version of the key, for the service to sign with
@@ -26,9 +27,9 @@ type SignerFaults struct {
 	// message). The signature is in the service's own form, ASN.1 DER or
 	// r || s, without what encodes it for transport.
 	Alter func(alter func(digest, signature []byte) []byte)
-	// Garbage are other answers that are none: each has the service give that
-	// one instead of every signature, such as another version's, one with a
-	// wrong checksum, or a page of HTML.
+	// Garbage holds further wrong answers. Each func makes the service send that
+	// answer instead of every signature, such as a signature of another version,
+	// one with a wrong checksum, or a page of HTML.
 	Garbage map[string]func()
 	// Temporary and Permanent are the service's failures: each has it fail so at
 	// every call, such as "throttled", "down", or "denied", "disabled", "gone".
@@ -45,11 +46,11 @@ type SignerFaults struct {
 // [oidctoken.Signer] when its service does not keep its own, in subtests of t:
 //
 //   - while the key is rotated, it signs with the key of Public, or fails;
-//   - no answer that is not that key's signature makes a token, and the next
+//   - an answer that is not a signature of that key makes no token, and the next
 //     good answer makes one again;
-//   - Sign returns with ctx's error when that ends, also when the service hangs;
-//   - its errors tell what is temporary: they, or what they wrap, have a method
-//     Temporary() bool, and show neither the digest nor a signature.
+//   - Sign returns with ctx's error when ctx ends, also when the service hangs;
+//   - its errors, or the errors that they wrap, have a method Temporary() bool.
+//     They show neither the digest nor a signature.
 //
 // newFaults is called at least once per subtest, for a service of its own: what
 // one subtest did to it must not be there in the next. Run it with -race, beside

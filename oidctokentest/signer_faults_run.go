@@ -51,7 +51,7 @@ type signRefusal struct{ error }
 
 func (r signRefusal) Unwrap() error { return r.error }
 
-// sign signs a new digest. It fails with a signRefusal, or with what is wrong with
+// sign signs a new digest. It fails with a signRefusal, or with the defect of
 // the signature that Sign returned.
 func (f *faultTest) sign(ctx context.Context) error {
 	digest := f.digest()
@@ -147,8 +147,8 @@ func (f *faultTest) rotation() {
 	}
 }
 
-// givesNoToken wants that what the service answers now makes no token, and that
-// what it answers when it is well does.
+// givesNoToken requires that the service's current answer makes no token, and
+// that its good answer makes one.
 func (f *faultTest) givesNoToken() {
 	err := f.sign(f.t.Context())
 	if err == nil {

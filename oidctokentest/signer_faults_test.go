@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// service signs with versions of one key, and does what a test wants.
+// service signs with versions of one key, with the faults of a test.
 type service struct {
 	mu       sync.Mutex
 	versions []crypto.Signer
@@ -28,7 +28,7 @@ type service struct {
 	taken    chan struct{}
 }
 
-// serviceError is what the service says: it has a class.
+// serviceError is an error of the service, with its class.
 type serviceError struct {
 	text      string
 	temporary bool
@@ -347,7 +347,7 @@ func TestSignerFaultsFinds(t *testing.T) {
 	}
 }
 
-// What a test cannot have its service do is left out.
+// Faults that the service of a test cannot have are left out.
 func TestSignerFaultsOfLittle(t *testing.T) {
 	oidctokentest.TestSignerFaults(t, func(t *testing.T) oidctokentest.SignerFaults {
 		return oidctokentest.SignerFaults{Signer: newFaults(t, "ES256", "").Signer}

@@ -13,7 +13,7 @@ import (
 )
 
 // TestStore tests whether a Store keeps the contract of [keyring.Store], in
-// subtests of t, and names what is wrong.
+// subtests of t, and names each defect.
 //
 // newStore is called once per subtest and returns a store that is empty. Called
 // with the same t again, it returns another Store of the same content, as
@@ -114,7 +114,7 @@ func (s storeTest) conflict() {
 	s.load(s.store, []byte("second"))
 }
 
-// bytes stores what a database may take for text, or cut.
+// bytes stores values that a database may convert as text, or cut.
 func (s storeTest) bytes() {
 	every := make([]byte, 256)
 	for i := range every {

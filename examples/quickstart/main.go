@@ -1,4 +1,4 @@
-// Quickstart mints a token for a step of a CI stage and prints what it says.
+// Quickstart mints a token for a step of a CI stage and prints its JWT.
 package main
 
 import (

@@ -12,7 +12,7 @@ import (
 	runner "github.com/oidctoken/oidctoken/examples/runner"
 )
 
-// What is wrong in a file is said in one line, before anything is started. The
+// A mistake in a file is reported in one line before anything is started. The
 // reader's own refusals are tested in its package; these are some of them, and
 // all of the runner's.
 func TestBadFiles(t *testing.T) {

@@ -38,7 +38,7 @@ func hashWindow(b []byte) uint64 {
 	return (encoding.LittleEndian.Uint64(b) ^ encoding.LittleEndian.Uint64(b[window-8:])<<7) * 0x9E3779B97F4A7C15 >> 44
 }
 
-// readable returns the canaries of which a window can be read in text, as it is or
+// readable returns the canaries that have a readable window in text, plain or
 // decoded.
 func (w *canaryWindows) readable(text string) map[int]string {
 	found := make(map[int]string)
@@ -87,7 +87,7 @@ func runs(text, digits string) []string {
 	return all
 }
 
-// decodings is text in all the ways in which somebody may read it.
+// decodings returns text in all encodings that a reader may undo.
 func decodings(text string) map[string][]byte {
 	character := func(digits string) string {
 		b, err := hex.DecodeString(digits)

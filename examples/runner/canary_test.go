@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// canaryOut tells the test binary to be what a step runs: it prints all that the
-// step was given, and leaves a list of that in the directory of that name.
+// canaryOut makes the test binary act as a step's command: it prints every
+// secret of the step, and writes a list of them to the directory of that name.
 const canaryOut = "CANARY_OUT"
 
 // Before TestMain, which would build the runner again.
@@ -34,8 +34,8 @@ func init() {
 	}
 }
 
-// printCanaries is what a step runs. Text is written in pieces of any size, now to
-// one stream, now to the other.
+// printCanaries prints all secrets of a step. It writes text in pieces of any
+// size, to either stream in turn.
 func printCanaries(dir string) error {
 	canaries, err := collectCanaries()
 	if err != nil {
@@ -69,8 +69,8 @@ func printCanaries(dir string) error {
 	return nil
 }
 
-// collectCanaries returns what the step was given: by expressions, and by the
-// endpoint of the connector that was delivered, the secret of which is one, too.
+// collectCanaries returns the secrets of the step: from expressions, and from
+// the endpoint of the delivered connector, whose bearer is a secret, too.
 func collectCanaries() ([]string, error) {
 	var canaries []string
 	for _, v := range os.Environ() {
@@ -105,8 +105,8 @@ type piece struct {
 	segment bool // it is a segment of a JWT
 }
 
-// noisyOutput is what the step prints to stdout and stderr: each form of each
-// canary, among ordinary text of some megabytes.
+// noisyOutput returns the output of the step to stdout and stderr: each form of
+// each canary, within some megabytes of ordinary text.
 func noisyOutput(canaries []string) (streams [2][]piece) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for i, canary := range canaries {
@@ -235,13 +235,12 @@ func canaryFile(program, out string) string {
 		"      PROGRAM: '" + program + "'\n      " + canaryOut + ": '" + out + "'\n" + env.String()
 }
 
-// masked is what is left of a form: at either end, what the encoding of a secret
-// shares with its neighbours.
+// masked matches the rest of a masked form: at either end, the bytes that a
+// secret's encoding shares with its neighbours.
 var masked = regexp.MustCompile(`\A[A-Za-z0-9+/_-]{0,3}\*\*\*[A-Za-z0-9+/_-]{0,1}={0,2}\z`)
 
-// D06
-// D07: a step prints all that it was given, in every form, among megabytes of
-// ordinary text. What the host logs has all of the text and nothing of the secrets.
+// D06 D07: a step prints all of its secrets, in every form, among megabytes of
+// ordinary text. The output has all of the text and no part of the secrets.
 func TestCanaries(t *testing.T) {
 	program, err := os.Executable()
 	if err != nil {
@@ -298,8 +297,8 @@ func checkLogged(t *testing.T, logged string, pieces []piece) {
 	}
 }
 
-// checkFormsReadable demands that the test itself would have noticed: in each form,
-// if it is printed as it is, the secret is readable.
+// checkFormsReadable requires that the test would notice each form: the secret
+// is readable if the form is printed unmasked.
 func checkFormsReadable(t *testing.T, windows *canaryWindows, pieces []piece) {
 	t.Helper()
 	isChecked := make(map[string]bool)

@@ -57,8 +57,8 @@ func (h *host) adjust(p *oidctoken.Profile) {
 	}
 }
 
-// allow is the issuer's policy: an untrusted execution, such as that of a
-// fork's code, gets tokens for the connectors whose rules admit it.
+// allow decides for the issuer: an untrusted execution, such as the code of a
+// fork, gets tokens for the connectors whose rules allow it.
 func (h *host) allow(_ context.Context, s oidctoken.Scope) error {
 	fork := s.Source != nil && s.Source.IsFork != nil && *s.Source.IsFork
 	if !fork && !s.Untrusted {

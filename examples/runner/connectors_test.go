@@ -99,7 +99,7 @@ func TestRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name, top, env string
 		flags          []string
-		want           string // what the one line begins with
+		want           string // beginning of the one line
 	}{
 		{"an issuer that the cloud does not trust", "", access, flags, at + "getGCPAccessToken: failed: broker: connector account.gcp_prod: gcp: sts:token: invalid_grant (400)"},
 		{"an untrusted execution", "untrusted: true\n", jwt, nil, at + "getJWT: failed: "},
@@ -121,7 +121,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// D06: what a refusal says of another token that the step has is masked.
+// D06: another token of the step in a refusal's text is masked.
 func TestRefusalWithToken(t *testing.T) {
 	var signature string
 	cloud := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -74,7 +74,7 @@ func TestDemonstration(t *testing.T) {
 	}
 }
 
-// D05: the command has what the contract names, and nothing else.
+// D05: the command has the variables that the contract names, and no others.
 func TestEnvironment(t *testing.T) {
 	for _, name := range []string{
 		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG",
@@ -134,7 +134,7 @@ cp "$STEP_DIR/.oidctoken/run.sh" "$OUT/script"`,
 	}
 }
 
-// D07: each stream stays one, as it was written but for the secrets.
+// D07: each stream keeps its bytes, except for the secrets.
 func TestOutput(t *testing.T) {
 	file, out := step(t, `echo "out 1"
 echo "err 1" >&2
@@ -162,7 +162,7 @@ printf 'no line feed'`,
 	}
 }
 
-// Later steps do not run, and the code is the step's own.
+// Later steps do not run, and the exit code is the code of the failed step.
 func TestExitCodes(t *testing.T) {
 	for _, tt := range []struct {
 		name, run string
@@ -210,7 +210,7 @@ func TestNoShell(t *testing.T) {
 	}
 }
 
-// The author's env comes after what is inherited and delivered.
+// The author's env replaces inherited and delivered variables.
 func TestAuthorsEnv(t *testing.T) {
 	file, _ := step(t, `echo "$LD_PRELOAD|$KUBECONFIG|$FROM|${GOOGLE_APPLICATION_CREDENTIALS##*/}"`,
 		"  LD_PRELOAD: ''", "  KUBECONFIG: /author/s", `  PATH: /author/bin:/usr/bin:/bin`, "  FROM: <+stage.variables.conn>", "connectors: [account.gcp_prod]")

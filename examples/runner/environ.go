@@ -19,10 +19,11 @@ const (
 	stepWorkDir = "STEP_WORKDIR" // names the empty directory that the command starts in
 )
 
-// environment returns what the step's command starts with. The step's own env
-// comes after it, and of two values of a variable the last counts: so an author
-// can replace what is inherited or delivered, such as PATH or CLOUDSDK_CONFIG.
-// checkEnv keeps the author from replacing STEP_DIR and STEP_WORKDIR.
+// environment returns the variables of a step's command without its own env.
+// That comes after them, and the last value of a variable counts, so an author
+// can replace an inherited or delivered variable, such as PATH or
+// CLOUDSDK_CONFIG. checkEnv keeps the author from replacing STEP_DIR and
+// STEP_WORKDIR.
 func environment(dir, work string, given *broker.Step) []string {
 	var env []string
 	for _, name := range inherited {
@@ -66,9 +67,9 @@ func outside(text string) string {
 	return text
 }
 
-// checkValue refuses what a variable cannot hold, or only by surprise: a NUL
-// ends it, and programs that read environments line by line take what follows a
-// line break for another variable.
+// checkValue refuses a value that a variable cannot hold, or that surprises
+// programs: a NUL ends it, and programs that read environments line by line
+// take the text after a line break for another variable.
 func checkValue(value string) error {
 	switch {
 	case strings.ContainsRune(value, 0):

@@ -78,7 +78,8 @@ func TestUsersValues(t *testing.T) {
 	}
 }
 
-// A file chooses its delimiters, what is strict, and which roots are others'.
+// A file chooses its delimiters, its strictness, and the roots of other
+// languages.
 func TestLanguage(t *testing.T) {
 	const jwt = "JWT of mine for https://mine.example.com"
 	for _, tt := range []struct {

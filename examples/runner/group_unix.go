@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// ownGroup puts a command into a process group of its own, all of which is
-// asked to end when the command's ctx does: a shell does not pass a signal on
-// to what it runs.
+// ownGroup puts a command into a process group of its own. When the command's
+// ctx ends, the whole group receives SIGTERM, because a shell does not forward
+// signals to its children.
 func ownGroup(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error {
@@ -23,7 +23,7 @@ func ownGroup(c *exec.Cmd) {
 	}
 }
 
-// killGroup kills what is left of a command's group.
+// killGroup kills the rest of a command's group.
 func killGroup(c *exec.Cmd) {
 	if c.Process != nil {
 		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // most often nothing is left

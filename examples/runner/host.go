@@ -20,7 +20,7 @@ import (
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
 
-// host is what a pipeline platform would have: an issuer that the clouds can
+// host has the parts of a pipeline platform: an issuer that the clouds can
 // reach, connectors, and a broker for the steps.
 type host struct {
 	file    *pipeline.File
@@ -31,8 +31,8 @@ type host struct {
 	closers []func() error
 }
 
-// newHost starts the issuer, and stand-ins for the clouds that the file's
-// connectors name no endpoint of. The directory is the host's from then on.
+// newHost starts the issuer, and stand-ins for the clouds whose connectors name
+// no endpoint. The host owns dir from then on.
 func newHost(file *pipeline.File, dir *workDir, o options) (_ *host, err error) {
 	h := &host{file: file, dir: dir.path, options: o, closers: []func() error{dir.Close}}
 	defer func() {
@@ -140,7 +140,8 @@ func newKey(alg string) (crypto.Signer, error) {
 	return nil, fmt.Errorf("runner: there is no algorithm %q", alg)
 }
 
-// Close ends what was started, the last first, and removes what was written.
+// Close stops everything in the reverse order of its start, and removes all
+// files.
 func (h *host) Close() error {
 	var errs []error
 	for i := len(h.closers) - 1; i >= 0; i-- {

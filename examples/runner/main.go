@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type options struct {
 	preview bool
 	compare bool // show, after the run, how the stages' claims differ
-	verbose bool // show what the stand-ins decide
+	verbose bool // show the decisions of the stand-ins
 	stdout  io.Writer
 	stderr  io.Writer
 }

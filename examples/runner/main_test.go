@@ -52,8 +52,8 @@ type result struct {
 	code           int
 }
 
-// reasons is what the runner itself says on stderr, without the names of the
-// steps that it runs.
+// reasons returns the runner's own lines on stderr, without the names of the
+// steps.
 func (r result) reasons() []string {
 	var lines []string
 	for line := range strings.Lines(r.stderr) {
@@ -191,8 +191,8 @@ func read(t *testing.T, elem ...string) string {
 	return string(b)
 }
 
-// freeAddress is a loopback address that nobody listens on: the runner's issuer
-// has to be known to a stand-in before the runner starts.
+// freeAddress returns a loopback address without a listener: a stand-in must
+// know the runner's issuer before the runner starts.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

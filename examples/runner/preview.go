@@ -24,9 +24,9 @@ type use struct {
 	Claims    *oidctoken.Claims `json:"claims"`
 }
 
-// previewAll resolves every text of the file without minting, so that what is
-// wrong is found before anything is started. refused holds what the rules of a
-// connector refuse: in a run, the step that asks for it fails in its turn.
+// previewAll resolves every text of the file without minting, to find mistakes
+// before anything starts. refused holds the refusals by the rules of
+// connectors: in a run, such a step fails in its turn.
 func (h *host) previewAll(ctx context.Context) (uses []use, refused []error, err error) {
 	for i := range h.file.Stages {
 		stage := &h.file.Stages[i]
@@ -173,7 +173,7 @@ func printTable(w io.Writer, rows [][]string) error {
 	for _, row := range rows {
 		first = max(first, len(row[0]))
 	}
-	table := tabwriter.NewWriter(w, 0, 0, tableGap, ' ', 0) // Flush reports what could not be written
+	table := tabwriter.NewWriter(w, 0, 0, tableGap, ' ', 0) // Flush returns its errors
 	for _, row := range rows {
 		room := (tableWidth-tableGap-first)/len(row[1:]) - tableGap
 		fmt.Fprintf(table, "  %s", row[0])

@@ -64,7 +64,7 @@ stages:
 	}
 }
 
-// With nullUnknown, what is unknown is null, in tokens for clouds as well.
+// With nullUnknown, unknown claims are null, in tokens for clouds as well.
 func TestNullUnknown(t *testing.T) {
 	file, _ := step(t, `: <+secrets.getJWT("account.vault")>`, "connectors: [account.gcp_prod]")
 	r := run(t, file+"issuer: {nullUnknown: true}\n", "-preview")
@@ -92,8 +92,8 @@ func TestNullUnknown(t *testing.T) {
 	}
 }
 
-// A preview says what the rules of a connector refuse, and which rule. What they
-// admit is printed as ever.
+// A preview reports the refusals by the rules of a connector, with the rule. It
+// prints all other tokens.
 func TestPreviewAsksRules(t *testing.T) {
 	file := steps("id: one\nrun: echo <+secrets.getJWT(\"mine\")>", "id: two\nrun: echo <+secrets.getJWT(\"account.vault\")>") +
 		"issuer: {algorithms: [ES256]}\n"

@@ -109,8 +109,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// A reader of the runner's output that goes away ends the step with all that it
-// started, and nothing is left behind: the step's output would be lost.
+// A reader of the runner's output that goes away ends the step with all of its
+// processes, and nothing is left behind: the step's later output would be lost.
 func TestBrokenOutput(t *testing.T) {
 	const forever = "exec 9>\"$OUT/fifo\"\necho ready\ncat \"$OUT/go\"\n"
 	for _, tt := range []struct {
@@ -163,7 +163,8 @@ func TestBrokenOutput(t *testing.T) {
 	}
 }
 
-// What was ignored when the runner started stays ignored, as nohup wants it.
+// A signal that was ignored when the runner started stays ignored, as nohup
+// requires.
 func TestIgnoredSignal(t *testing.T) {
 	t.Parallel()
 	file, out := step(t, "echo ready\ncat \"$OUT/go\"\necho done")
@@ -202,7 +203,7 @@ func TestIgnoredSignal(t *testing.T) {
 	}
 }
 
-// A signal also ends what is done before a step's command.
+// A signal also ends the work before a step's command.
 func TestSignalDuringExchange(t *testing.T) {
 	asked := make(chan struct{}, 1)
 	release := make(chan struct{})
@@ -233,8 +234,8 @@ func TestSignalDuringExchange(t *testing.T) {
 	}
 }
 
-// What a step leaves running does not hold up the runner, though it keeps the
-// step's output open.
+// A process that a step leaves running does not delay the runner, even if it
+// keeps the step's output open.
 func TestBackgroundProcess(t *testing.T) {
 	t.Parallel()
 	file, out := step(t, `cat "$OUT/fifo" &
@@ -255,8 +256,8 @@ echo started`)
 	f.Close() // ends it
 }
 
-// Nothing is left either of a step that made directories which their owner
-// cannot write to. Root could, and so this is run as somebody else.
+// A run removes directories that a step made unwritable for their owner. Root
+// could write to them, so the test runs as another user.
 func TestReadOnlyDirectories(t *testing.T) {
 	file, _ := step(t, "mkdir -p mod/cache; touch mod/cache/file; ln -s / mod/root; chmod 0555 mod/cache mod; chmod 0 \"$STEP_DIR/.oidctoken\"")
 	path := writeFile(t, strings.Replace(file, "  OUT: ", "  UNUSED: ", 1))
@@ -285,8 +286,8 @@ func TestReadOnlyDirectories(t *testing.T) {
 	checkEmpty(t, dir)
 }
 
-// D03: what a killed run left is removed by the next one, which leaves those
-// that live alone.
+// D03: a run removes the files of a killed run, and leaves those of living
+// runs.
 func TestKill(t *testing.T) {
 	dir, outs := t.TempDir(), t.TempDir()
 	ready := func(name string) *exec.Cmd { // a run whose step waits for fifo NAME to be opened
@@ -331,7 +332,7 @@ func TestKill(t *testing.T) {
 	killed.Wait() // it was killed
 	end("killed")
 	before := jwts()
-	living := ready("living") // removes what was left
+	living := ready("living") // removes the leftover
 	during := jwts()
 	if len(before) != 1 || len(during) != 1 || before[0] == during[0] {
 		t.Errorf("after the kill there is %v, after the next start %v", before, during)

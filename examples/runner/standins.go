@@ -92,8 +92,8 @@ func (s *standIns) serve() error {
 	return nil
 }
 
-// find returns the element of a list for which is holds, and appends it if there
-// is none.
+// find returns the element of a list for which is returns true, and appends add
+// if there is no such element.
 func find[T any](list *[]T, is func(T) bool, add T) *T {
 	i := slices.IndexFunc(*list, is)
 	if i < 0 {
@@ -109,7 +109,7 @@ func addOnce(list *[]string, value string) {
 	}
 }
 
-// trustError says what is wrong with a connector's trust.
+// trustError is a defect of a connector's trust.
 type trustError struct {
 	key    string // of trust
 	reason string // follows the key
@@ -117,9 +117,9 @@ type trustError struct {
 
 func (e *trustError) Error() string { return "runner: trust." + e.key + " " + e.reason }
 
-// checkTrust returns the *trustError for what a stand-in says of a configuration
-// that holds nothing but one connector's. keys leads from the name of a field to
-// the key of trust that decides it.
+// checkTrust returns a *trustError for a stand-in's error about a configuration
+// with one connector. keys maps the name of a field to the key of trust that
+// decides it.
 func checkTrust(err error, keys map[string]string) error {
 	var config *oidctoken.ConfigError
 	if !errors.As(err, &config) {
@@ -137,9 +137,9 @@ func checkTrust(err error, keys map[string]string) error {
 	return err
 }
 
-// admitGCP sets Google up for a connector: its provider trusts the runner's
-// issuer as trust states, and everybody in its pool may use its service account.
-// Connectors may share either.
+// admitGCP configures Google for a connector: its provider trusts the runner's
+// issuer as trust states, and every principal of its pool may use its service
+// account. Connectors may share either.
 func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust) error {
 	fresh := oidctokentest.GoogleProvider{
 		Name: c.Provider, Issuer: s.issuerURL,
@@ -169,9 +169,9 @@ func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust
 	return nil
 }
 
-// admitAWS sets AWS up for a connector: the account of its role trusts the
-// runner's issuer, and the role admits what trust states, or everybody in the
-// file's account.
+// admitAWS configures AWS for a connector: the account of its role trusts the
+// runner's issuer, and the role allows the JWTs that trust states, or all of
+// the file's account.
 func (s *standIns) admitAWS(c aws.Config, audience string, trust *pipeline.Trust) error {
 	account := strings.Split(c.RoleARN, ":")[4]
 	fresh := oidctokentest.AWSProvider{Account: account, Issuer: s.issuerURL, ClientIDs: []string{audience}}

@@ -18,11 +18,11 @@ import (
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
-// killDelay is how long a command may take to end once it was asked to, and
-// what it left running to end the output that they share.
+// killDelay is the time that a command has to end after SIGTERM, and that its
+// left-over processes have to close the output that they share with it.
 const killDelay = 5 * time.Second
 
-// runStep gives a step what it asks for, runs its command and returns the exit
+// runStep delivers a step's credentials, runs its command and returns the exit
 // code: the command's own, 128+n if signal n ended it, or the runner's.
 func (h *host) runStep(ctx context.Context, stage *pipeline.Stage, step *pipeline.Step, o options) (code int) {
 	given, err := h.newStep(stage, step)
@@ -30,14 +30,14 @@ func (h *host) runStep(ctx context.Context, stage *pipeline.Stage, step *pipelin
 		fmt.Fprintln(o.stderr, oneLine(err))
 		return exitBadFile
 	}
-	// A cloud's words, or an expression's, may hold what the step was given.
+	// The text of an error may hold secrets of the step.
 	fail := func(err error, code int) int {
 		if ctx.Err() != nil {
 			err, code = context.Cause(ctx), interrupted(ctx)
 		}
 		masked := given.Mask(o.stderr)
 		fmt.Fprintln(masked, oneLine(err))
-		masked.Close() // of stderr, which there is nobody to tell about
+		masked.Close() // an error of stderr cannot be reported
 		return code
 	}
 	defer func() {
@@ -123,8 +123,8 @@ func (h *host) prepare(ctx context.Context, given *broker.Step, stage *pipeline.
 // connectorField is the field of a step that a delivered connector stands in.
 func connectorField(ref pipeline.Ref) string { return "connectors[" + ref.Text + "]" }
 
-// expectRefusal returns the exit code of a step that wants to be refused. err is
-// what came of resolving its texts.
+// expectRefusal returns the exit code of a step that must be refused. err is
+// the result of resolving its texts.
 func (h *host) expectRefusal(ctx context.Context, stage *pipeline.Stage, step *pipeline.Step, err error, fail func(error, int) int) int {
 	switch {
 	case err == nil:
@@ -146,9 +146,9 @@ func isRefusal(err error) bool {
 	return errors.Is(err, oidctoken.ErrDenied)
 }
 
-// newStepWorkDir makes the empty directory that a step's command starts in. The
-// files that the step was given are in another, so that a command may delete or
-// pack what it finds here.
+// newStepWorkDir makes the empty directory in which a step's command starts.
+// The step's files are in another directory, so a command may delete or pack
+// everything here.
 func newStepWorkDir(runDir string) (string, error) { return os.MkdirTemp(runDir, "work-") }
 
 // newCommand runs a script in a directory. The script is a file, so that no

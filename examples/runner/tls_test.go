@@ -51,8 +51,8 @@ func certificate(t *testing.T) (cert, key string) {
 	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", secret)
 }
 
-// With a certificate the issuer's identifier is https, and whoever trusts the
-// certificate's authority accepts its tokens.
+// With a certificate the issuer's identifier is https, and a client that trusts
+// the certificate's authority accepts its tokens.
 func TestTLS(t *testing.T) {
 	cert, key := certificate(t)
 	file, _ := step(t, `echo "token ${#TOKEN}"`, `  TOKEN: <+secrets.getGCPAccessToken("account.gcp_prod")>`)

@@ -32,8 +32,8 @@ const (
 	azureConnector = "azure: {tenantID: 00000000-0000-0000-0000-000000000001, clientID: 11111111-1111-1111-1111-111111111111, scope: 'https://vault.azure.net/.default'}"
 )
 
-// A file states what the stand-in of a cloud admits, so that a mismatch shows at
-// home.
+// A file states the trust of a stand-in, so that a mismatch shows without the
+// cloud.
 func TestTrust(t *testing.T) {
 	const (
 		google = `getGCPAccessToken("account.x")`

@@ -12,10 +12,9 @@ import (
 // reader reads variables by the path that follows the root of an expression.
 type reader = func(path string) (value string, ok bool)
 
-// newStep returns the broker's view of a step. A variable of the file was
-// written by the pipeline's author, so its value may hold expressions. One that
-// was given with -set comes from whoever runs the pipeline, and its value is
-// never read as an expression.
+// newStep returns the broker's view of a step. The pipeline's author writes the
+// variables of the file, so their values may hold expressions. The operator
+// gives variables with -set, and their values are never read as expressions.
 func (h *host) newStep(stage *pipeline.Stage, step *pipeline.Step) (*broker.Step, error) {
 	roots := map[string]map[string]pipeline.Text{"pipeline": h.file.Variables, "stage": stage.Variables}
 	author, user := make(map[string]reader), make(map[string]reader)

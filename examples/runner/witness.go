@@ -11,7 +11,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
-// maxSeen bounds what a witness reads of a request, in bytes.
+// maxSeen limits how much of a request a witness reads, in bytes.
 const maxSeen = 64 << 10
 
 // subjectParameters are the parameters by which clients send a JWT to a cloud's
@@ -26,7 +26,7 @@ type witness struct {
 	stderr  io.Writer
 }
 
-// ServeHTTP has the stand-in answer, and prints what it decided.
+// ServeHTTP lets the stand-in answer, and prints its decision.
 func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxSeen+1))
 	if err != nil {

@@ -26,7 +26,7 @@ func newWorkDir() (*workDir, error) {
 	}
 	for _, l := range left {
 		if isLeftover(l) {
-			_ = atomicfile.RemoveAll(l) // what cannot be removed is not this run's to fail for
+			_ = atomicfile.RemoveAll(l) // a leftover that cannot be removed does not fail this run
 		}
 	}
 	path, err := os.MkdirTemp("", workDirPrefix)

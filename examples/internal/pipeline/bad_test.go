@@ -9,8 +9,8 @@ import (
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
 
-// What the parts of a bad file begin or end with: four lines, and the last
-// one.
+// The parts of a bad file begin or end with these lines: four lines at the
+// beginning, one at the end.
 const (
 	head = `account: acme
 organization: payments

@@ -12,8 +12,9 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// check has the claims of every scope made by an issuer like the file's: so what it
-// would refuse of the file is known by line and field before anything starts.
+// check has an issuer like the file's make the claims of every scope. The
+// reader so reports every value that the issuer would refuse, with line and
+// field, before anything starts.
 func (f *File) check() error {
 	issuer, err := f.newIssuer()
 	if err != nil {
@@ -81,8 +82,8 @@ func (f *File) newIssuer() (*oidctoken.Issuer, error) {
 	return issuer, err
 }
 
-// checkConnector checks what tokens for c would say of it and to whom. What
-// the cloud's package checks is left to that.
+// checkConnector checks the claims and the audiences of the tokens for c. The
+// cloud's package checks its own settings.
 func (f *File) checkConnector(issuer *oidctoken.Issuer, c Connector) error {
 	s := f.Scope(nil, nil)
 	s.Connector = &oidctoken.Connector{ID: c.ID, UID: c.UID, Name: c.Name, Level: c.Level}
@@ -110,7 +111,7 @@ func (f *File) checkConnector(issuer *oidctoken.Issuer, c Connector) error {
 	return nil
 }
 
-// audience is the cloud's audience that the file names, if it does.
+// audience returns the cloud's audience in the file, or "".
 func (c *Connector) audience() string {
 	switch {
 	case c.GCP != nil:

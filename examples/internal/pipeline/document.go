@@ -16,7 +16,7 @@ import (
 const (
 	maxSize   = 4 << 20 // bytes
 	maxDepth  = 32
-	maxValues = 100_000 // aliases count as what they stand for
+	maxValues = 100_000 // an alias counts as the value that it names
 )
 
 // whole is the field of an error that is not about one key.

@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// What a file can say of an execution is what the types of the root package
-// have fields for: a CI stage cannot be given an environment because
-// oidctoken.CI has none. So the keys are made of those fields.
+// The keys of a file are made of the fields of the root package's types: a CI
+// stage cannot have an environment, because oidctoken.CI has no such field.
 
-// members are the keys for the fields of a struct, or for those of them that
-// are picked. Owner is the key of what the struct describes, and at the
-// struct's path from a Scope, such as "Stage.Environment."; where the file
-// decides a field is noted in found.
+// members returns the keys for the fields of a struct, or for those in pick.
+// owner is the key of the entity that the struct describes. at is the struct's
+// path from a Scope, such as "Stage.Environment."; found records which fields
+// the file sets.
 func (r *reader) members(v reflect.Value, owner, at string, found places, pick ...string) schema {
 	var s schema
 	for i := range v.NumField() {

@@ -11,8 +11,8 @@ import (
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
 
-// Whatever is read, the outcome is a file or an error of one line that exists
-// in the file, or in what was set.
+// For every input the result is a file, or an error of one line that names a
+// line of the file or a -set.
 func FuzzRead(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.[yj]*")
 	if err != nil || len(files) == 0 {

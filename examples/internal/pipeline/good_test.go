@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata")
 
-// Good files, and all that becomes of them. The three spellings of one file
-// share what they become.
+// Good files with their results. The three spellings of one file share a
+// result.
 func TestReadGood(t *testing.T) {
 	for _, tt := range []struct{ file, golden string }{
 		{"every.yaml", "every.golden"},
@@ -47,8 +47,8 @@ func TestReadGood(t *testing.T) {
 	}
 }
 
-// What YAML takes for a number, a date or a truth value is an identifier as it is
-// written.
+// A number, a date or a truth value of YAML is an identifier with the same
+// text.
 func TestReadIdentifiers(t *testing.T) {
 	for _, id := range []string{
 		"6_vXHzo9Qeu9fXvj-AabCQ", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "42", "007", "0", "1e3", "1E3", "0x10", "0o17", "0b11", "1_000", "12345678901234567890",
@@ -196,7 +196,7 @@ func flatten(b *strings.Builder, path string, v reflect.Value) {
 		for i := range v.Len() {
 			flatten(b, fmt.Sprintf("%s[%d]", path, i), v.Index(i))
 		}
-	case reflect.Func: // a Scope has none set
+	case reflect.Func: // a Scope sets none
 	default:
 		if !v.IsZero() {
 			fmt.Fprintf(b, "%s = %q\n", path, fmt.Sprint(v))

@@ -25,8 +25,8 @@ func readFile(t *testing.T, name string, sets ...string) *pipeline.File {
 	return f
 }
 
-// preview is what a token for a scope would say, with null for what it would
-// not.
+// preview returns the claims of a token for a scope, with null for unknown
+// ones.
 func preview(t *testing.T, s oidctoken.Scope) map[string]any {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)

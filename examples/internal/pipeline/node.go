@@ -31,8 +31,7 @@ const (
 
 func (k kind) String() string { return [...]string{"a scalar", "a mapping", "a list"}[k] }
 
-// get is the value of the first of n's keys that is one of names; nil if there
-// is none.
+// get returns the value of the first of n's keys that is in names, or nil.
 func (n *node) get(names ...string) *node {
 	for _, e := range n.entries {
 		for _, name := range names {

@@ -17,7 +17,7 @@ import (
 type File struct {
 	Name                           string // as given to Read
 	Account, Organization, Project oidctoken.Entity
-	PipelineName                   string          // for people: it is no claim
+	PipelineName                   string          // for people; it is not in tokens
 	Variables                      map[string]Text // the pipeline's, by name
 	Expressions                    Expressions
 	Issuer                         Issuer
@@ -78,7 +78,7 @@ type Connector struct {
 	places places
 }
 
-// Rules say which steps may use a connector, by the ids of what they run in.
+// Rules limit which steps may use a connector, by the ids of their entities.
 type Rules struct {
 	Accounts      []string `key:"accounts"`
 	Organizations []string `key:"organizations"`
@@ -89,8 +89,8 @@ type Rules struct {
 	Untrusted     bool     `key:"untrusted"`
 }
 
-// GCP is a connector to Google Cloud. What is empty is left to the cloud's
-// default; so it is in the other clouds.
+// GCP is a connector to Google Cloud. Empty fields have the cloud's defaults,
+// as in the other clouds.
 type GCP struct {
 	Provider         string        `key:"provider"` // always set
 	Audience         string        `key:"audience"`
@@ -187,9 +187,9 @@ func (s *Step) Texts() []Text {
 	return texts
 }
 
-// Scope is where a step runs: everything but Audience, Profile and Connector.
-// What it points to is the file's and must not be changed. A nil step means the
-// stage as such, a nil stage the pipeline.
+// Scope returns the scope of a step, without Audience, Profile and Connector.
+// The file owns the values that it points to; they must not be changed. A nil
+// step means the stage, a nil stage the pipeline.
 func (f *File) Scope(stage *Stage, step *Step) oidctoken.Scope {
 	s := f.scope
 	if stage != nil {
@@ -217,8 +217,8 @@ func overlay(s, over *oidctoken.Scope) {
 	}
 }
 
-// Error says what is wrong in a pipeline file, and where. The file's author
-// must act.
+// Error is a mistake in a pipeline file, with its place. The file's author must
+// correct it.
 type Error struct {
 	File   string
 	Line   int    // 1 and up; 0 if the field was set from outside the file
@@ -257,11 +257,11 @@ func (f *File) Error(line int, stage *Stage, step *Step, field string, err error
 	return &Error{File: f.Name, Line: line, Field: field, Reason: err.Error(), cause: err}
 }
 
-// ConnectorError returns an *Error about a connector. The field is that of a
+// ConnectorError returns an *Error about a connector. field is a field of a
 // cloud's Config, such as "TokenURL" or "SessionTags[0]", or of a broker's
 // Connector, such as "Rules.Projects"; empty means the connector as a whole. A
-// field that the file does not give is reported at the line of what lacks it. It
-// wraps err.
+// field that is missing in the file is reported at the line of its parent. The
+// result wraps err.
 func (f *File) ConnectorError(c *Connector, field string, err error) error {
 	path := "connectors" + selector(c.Ref)
 	cloud, _ := c.cloud()

@@ -41,7 +41,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// Connectors whose ids differ in letter case only are told apart.
+// Connectors whose ids differ in letter case only have errors of their own.
 func TestConnectorErrorOfLetterCase(t *testing.T) {
 	text := "account: a\nconnectors:\n- {id: account.X, oidc: {audiences: [x]}}\n- {id: account.x, oidc: {audiences: [x]}}\n" + tail
 	f, err := pipeline.Read("f.yaml", []byte(text), nil)

@@ -127,7 +127,7 @@ func (r *reader) issuer(c *Issuer, n *node, path string) error {
 	return r.mapping(n, path, r.settings(reflect.ValueOf(c).Elem()), nil)
 }
 
-// checkListener refuses an issuer that nobody could reach at its address.
+// checkListener refuses an issuer whose address cannot be reached.
 func (r *reader) checkListener(c *Issuer) error {
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return r.fail("issuer.tls", "has one of cert and key: it needs both, or neither")
@@ -223,7 +223,7 @@ func (r *reader) connector(c *Connector, n *node, path string) error {
 	return r.checkTrust(c, path, cloud)
 }
 
-// refReason is why a text is no reference to a connector.
+// refReason returns why a text is not a reference to a connector.
 func refReason(err error) string {
 	var e *broker.RefError
 	if errors.As(err, &e) {

@@ -44,7 +44,7 @@ func (r *reader) mapping(n *node, path string, s schema, hint func(key string) s
 			r.lines[at] = e.line
 			return r.fail(at, "is no key here%s", s.hint(e.key, hint))
 		}
-		// What is set from outside replaces what the file says in other words.
+		// A value of -set replaces the file's value under any spelling of the key.
 		if other, ok := first[i]; ok && e.line != 0 {
 			return r.fail(at, "is given twice, first as %s", other)
 		}
@@ -124,7 +124,8 @@ func (r *reader) list(n *node, path string, read func(i int, n *node) error) err
 	return nil
 }
 
-// text is a scalar as it is written. Nothing is the empty text.
+// text returns the text of a scalar, without YAML's interpretation. A missing
+// value is the empty text.
 func (r *reader) text(n *node, path string) (string, error) {
 	switch {
 	case n.kind != scalar:
@@ -144,8 +145,8 @@ func (r *reader) value(n *node, path string) (string, error) {
 	}
 	switch {
 	case n.null || n.text == "":
-		// Taken for unknown, an organization that somebody's script failed to
-		// fill in would move the run up to its account.
+		// An empty value must not mean "unknown": an organization that a script
+		// failed to fill in would move the run up to its account.
 		return "", r.fail(path, "is empty: leave the key out for what is unknown")
 	case strings.IndexFunc(n.text, unicode.IsControl) >= 0:
 		return "", r.fail(path, "has a control character")
@@ -155,7 +156,7 @@ func (r *reader) value(n *node, path string) (string, error) {
 
 // bool is a truth value, in quotes or not.
 func (r *reader) bool(n *node, path string) (bool, error) {
-	switch n.text { // empty for what is no scalar
+	switch n.text { // empty for a value that is not a scalar
 	case "true", "True", "TRUE", "1":
 		return true, nil
 	case "false", "False", "FALSE", "0":

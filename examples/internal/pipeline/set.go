@@ -47,7 +47,7 @@ type segment struct {
 	list     string // the name before it, for a selector
 }
 
-// splitSet takes a KEY=VALUE apart. ok is false if it is none; value then is
+// splitSet splits KEY=VALUE. If s has another form, ok is false and value is
 // empty.
 func splitSet(s string) (segments []segment, value string, ok bool) {
 	for rest := s; ; {
@@ -76,8 +76,8 @@ func splitSet(s string) (segments []segment, value string, ok bool) {
 	}
 }
 
-// closing is the index of the bracket that closes the one s begins with, -1 if
-// there is none.
+// closing returns the index of the bracket that closes the first one of s, or
+// -1.
 func closing(s string) int {
 	depth := 0
 	for i := range len(s) {

@@ -10,7 +10,7 @@ import (
 // file's account.
 type Trust struct {
 	Mapping   map[string]string `key:"mapping"`   // gcp: the provider's attribute mapping; empty maps google.subject to assertion.sub
-	Condition string            `key:"condition"` // gcp: the provider's attribute condition; empty is none
+	Condition string            `key:"condition"` // gcp: the provider's attribute condition; empty means no condition
 
 	StringEquals map[string][]string `key:"stringEquals"` // aws: conditions of the role's trust policy, for sub and aud
 	StringLike   map[string][]string `key:"stringLike"`   // aws: the same, with * and ?
