@@ -109,7 +109,7 @@ func DER(rs []byte) ([]byte, error) {
 	return der, nil
 }
 
-// maxSPKI is many times what the largest key needs.
+// maxSPKI is many times the size of the largest key.
 const maxSPKI = 16 << 10
 
 // PublicKey parses a SubjectPublicKeyInfo (RFC 5280, section 4.1), in DER or

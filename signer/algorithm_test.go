@@ -165,8 +165,8 @@ func TestDERRoundTrip(t *testing.T) {
 	})
 }
 
-// rawSigner is a Signer of a service that answers r || s, of which it gives
-// those alone that want takes.
+// rawSigner is a Signer of a service that answers r || s. It returns only
+// signatures that want accepts.
 type rawSigner struct {
 	key  *ecdsa.PrivateKey
 	want func(rs []byte) bool
@@ -190,8 +190,8 @@ func (s *rawSigner) Sign(_ context.Context, digest []byte, opts crypto.SignerOpt
 	}
 }
 
-// What a service answers, DER encodes and the issuer decodes, is in the token
-// byte for byte: T06
+// A service's answer is encoded in DER, decoded by the issuer, and is in the
+// token byte for byte: T06
 func TestDERThroughMint(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

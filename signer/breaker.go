@@ -29,7 +29,8 @@ func (b *breaker) state(now time.Time) (open bool, wait time.Duration) {
 	return b.open, b.wait(now)
 }
 
-// admit counts a call if it is let through; else it says when one will be.
+// admit counts a call if the breaker lets it through. Otherwise it returns when
+// the next call may pass.
 func (b *breaker) admit(now time.Time) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,7 +47,7 @@ func (b *breaker) wait(now time.Time) time.Duration {
 	return max(0, b.next.Sub(now))
 }
 
-// heard takes what a call brought.
+// heard records the result of a call.
 func (b *breaker) heard(now time.Time, err error) {
 	var failure *Error
 	switch {
@@ -79,8 +80,8 @@ func (b *breaker) failed(now time.Time, retryAfter time.Duration) {
 	}
 }
 
-// answered closes the breaker, but for what was under way when the service
-// asked to be left alone.
+// answered closes the breaker, except for calls that began before the service
+// asked for a pause.
 func (b *breaker) answered(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -98,8 +98,8 @@ func TestGuardRecovery(t *testing.T) {
 	})
 }
 
-// recovers says what is wrong with an outage of that length, for a caller that
-// asks that often.
+// recovers returns the fault of an outage of that length, for a caller with
+// that interval, or "".
 func recovers(t *testing.T, outage, every time.Duration) string {
 	g := signer.NewGuard(signer.Limits{})
 	open(t, g)
@@ -132,7 +132,7 @@ func recovers(t *testing.T, outage, every time.Duration) string {
 	return ""
 }
 
-// The service is left alone for as long as it asks, of 30 seconds at most.
+// The guard keeps the pause that the service asks for, 30 seconds at most.
 func TestGuardRetryAfter(t *testing.T) {
 	for _, tt := range []struct{ asked, want time.Duration }{
 		{time.Second / 2, time.Second / 2},
@@ -156,7 +156,7 @@ func TestGuardRetryAfter(t *testing.T) {
 				synctest.Wait()
 				do(t.Context(), g, asked)
 				began := time.Now()
-				if err := <-slow; err != nil { // which does not end what was asked for
+				if err := <-slow; err != nil { // which does not end the pause
 					t.Error(err)
 				}
 				for {

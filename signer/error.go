@@ -8,15 +8,16 @@ import (
 	"unicode"
 )
 
-// Kind says what an [Error] means for the key, and so who must act.
+// Kind classifies an [Error] by its meaning for the key, and so by who must
+// act.
 type Kind uint8
 
 const (
 	// Unavailable is temporary: the service is away, too slow, or asks to be
 	// called less often. The same call may succeed later.
 	Unavailable Kind = iota + 1
-	// Refused is not: the service understood, and said no. Whoever configured
-	// the key, or the rights to it, must act.
+	// Refused is permanent: the service understood the request and refused it. The
+	// administrator of the key, or of the rights to it, must act.
 	Refused
 	// Gone means that the key version is disabled, destroyed, or was never there.
 	Gone
@@ -40,18 +41,18 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
-// Error is a service's failure to do what it was asked to. It holds no secret.
+// Error is the failure of a call of a service. It holds no secret.
 type Error struct {
 	Service    string        // the adapter's package, such as "awskms"
 	Op         string        // the service's own name of the call, such as "Sign"
-	Kind       Kind          // what it means
+	Kind       Kind          // its class
 	Code       string        // the service's own code, such as "ThrottlingException"; may be empty
 	RetryAfter time.Duration // as the service asked; 0 if it did not
 	Err        error         // the cause; may be nil
 }
 
-// Error says on one line which call of which service failed, and why. What the
-// service itself said is cut to 512 bytes.
+// Error returns one line with the service, the call and the reason. The
+// service's own text is cut to 512 bytes.
 func (e *Error) Error() string {
 	text := e.Service + ": " + e.Op + ": " + e.Kind.String()
 	if e.Code != "" {

@@ -50,7 +50,7 @@ func TestError(t *testing.T) {
 	}
 }
 
-// What is temporary is told apart through every wrapping, and so is the cause.
+// Temporary and the cause are found through every wrapping.
 func TestErrorClasses(t *testing.T) {
 	for kind, temporary := range map[signer.Kind]bool{
 		signer.Unavailable: true, signer.Refused: false, signer.Gone: false, signer.Malformed: false, 0: false,

@@ -18,8 +18,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// houseService is the client of a key management service of one's own. It
-// signs with a version of a key that it is told, and answers r || s.
+// houseService is the client of a host's own key management service. It signs
+// with the given version of a key, and answers r || s.
 type houseService struct {
 	sign func(ctx context.Context, version int, digest []byte) (rs []byte, by int, err error)
 	spki func(ctx context.Context, version int) ([]byte, error)
@@ -149,8 +149,8 @@ func ExampleNewGuard() {
 	// <nil>
 }
 
-// After 5 failures in a row, the service is asked once a second, and the other
-// callers are told so at once.
+// After 5 failures in a row, one call a second reaches the service. The other
+// calls fail at once.
 func ExampleGuard_Do() {
 	guard := signer.NewGuard(signer.Limits{})
 	for range 6 {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Limits are what a [Guard] keeps to. The zero value of a field is its default,
-// and so is one below zero.
+// Limits are the limits of a [Guard]. A field that is zero or negative has its
+// default.
 type Limits struct {
 	// Rate is the operations per second that the service may be asked for, and
 	// Burst how many of them at once. Optional; Rate 0 means no limit, and Burst
@@ -60,7 +60,7 @@ type Guard struct {
 	refusals refusals
 }
 
-// shared is what the Guards of one quota share.
+// shared is the state that the Guards of one quota share.
 type shared struct {
 	timeout time.Duration
 	slots   chan struct{} // one element per call under way
@@ -84,11 +84,11 @@ func NewGuard(l Limits) *Guard {
 // refuses one key is asked for the others.
 func (g *Guard) ForKey() *Guard { return &Guard{shared: g.shared} }
 
-// Do calls f with a ctx that ends with the caller's or after Limits.Timeout,
-// whichever is first, and returns its error. It returns when that ctx ends,
-// whether or not f does; a call that has not returned counts as being under way
-// until it has. After an error, the caller must not look at what f sets, and f
-// may still be looking at what it was given: hand it a copy of a digest.
+// Do calls f with a ctx that ends with the caller's ctx or after
+// Limits.Timeout, whichever is first, and returns its error. Do returns when
+// that ctx ends, even if f has not returned; such a call occupies its slot
+// until f returns. After an error, the caller must not read what f sets, and f
+// may still read its arguments: give it a copy of a digest.
 //
 // Do fails without calling f, with an *[Error] of kind Unavailable that names
 // service and op, when the Guard is not letting calls through, and when ctx
@@ -149,7 +149,7 @@ func (g *Guard) enter(ctx context.Context, c call) error {
 	return err
 }
 
-// take takes a slot. While the breaker is open nobody waits for one.
+// take takes a slot. While the breaker is open it does not wait.
 func (g *Guard) take(ctx context.Context, open bool) bool {
 	select {
 	case g.slots <- struct{}{}:
@@ -212,7 +212,7 @@ func (g *Guard) run(ctx context.Context, c call, f func(context.Context) error) 
 	}
 }
 
-// call is what a Do is for.
+// call names the service and the operation of a Do.
 type call struct{ service, op string }
 
 // unavailable is why a call has failed, unless the caller left it.

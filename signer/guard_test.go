@@ -18,7 +18,7 @@ import (
 
 const moment = 250 * time.Millisecond // after a deadline
 
-// down is what a service that is away says.
+// down is the answer of a service that is unavailable.
 func down(context.Context) error {
 	return &signer.Error{Service: "kms", Op: "Sign", Kind: signer.Unavailable, Code: "503"}
 }
@@ -32,7 +32,8 @@ func do(ctx context.Context, g *signer.Guard, f func(context.Context) error) (ti
 	return time.Since(began), err
 }
 
-// wantUnavailable wants an *Error of that kind that says so of kms: Sign.
+// wantUnavailable requires an *Error of kind Unavailable for kms: Sign, with
+// these words.
 func wantUnavailable(t *testing.T, err error, words string) {
 	t.Helper()
 	var failure *signer.Error
@@ -108,7 +109,7 @@ func checkRate(t *testing.T, l signer.Limits, at []time.Duration) {
 	}
 }
 
-// Who cannot have a turn in time is told at once.
+// A caller that cannot get a turn before its deadline fails at once.
 func TestGuardNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := signer.NewGuard(signer.Limits{Rate: 1, Burst: 1, InFlight: 1})
@@ -128,8 +129,8 @@ func TestGuardNoTurn(t *testing.T) {
 	})
 }
 
-// No more calls are under way than may be; the others wait, and are told when
-// their time is over.
+// The number of running calls is limited. Other calls wait, and fail at their
+// deadline.
 func TestGuardInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := signer.NewGuard(signer.Limits{InFlight: 3})
@@ -207,7 +208,7 @@ func TestGuardStuck(t *testing.T) {
 	})
 }
 
-// While the breaker is open nobody waits for a slot that is not there.
+// While the breaker is open, no call waits for a slot.
 func TestGuardStuckAndOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := signer.NewGuard(signer.Limits{InFlight: 5, Timeout: time.Second})
@@ -237,7 +238,7 @@ func TestGuardStuckAndOpen(t *testing.T) {
 	})
 }
 
-// Who cancels is told that, wherever the call is.
+// A canceled caller gets its ctx's error, wherever the call is.
 func TestGuardCancel(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -23,7 +23,7 @@ func TestHouseSigner(t *testing.T) {
 	oidctokentest.TestSigner(t, func(*testing.T) oidctoken.Signer { return s })
 }
 
-// faultyHouse is the service with what a test has it do.
+// faultyHouse is the service with the faults of a test.
 type faultyHouse struct {
 	mu       sync.Mutex
 	versions []*ecdsa.PrivateKey

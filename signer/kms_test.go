@@ -35,9 +35,9 @@ const (
 	kmsQuota   = 50 // operations per second
 )
 
-// kms is a key management service in memory, with ECDSA keys of P-256, which
-// takes 20 ms for an operation and has a quota of 50 per second, of a second's
-// worth at once, and one for what is rounded.
+// kms is a key management service in memory with ECDSA keys of P-256. An
+// operation takes 20 ms. Its quota is 50 operations per second: the whole of a
+// second at once, and one more for rounding.
 type kms struct {
 	quota *rate.Limiter
 

@@ -51,7 +51,7 @@ func mints(t *testing.T, issuer *oidctoken.Issuer) {
 	}
 }
 
-// With a wrapped key, a day without the service is none: P7
+// With a wrapped key, a day without the service has no effect: P7
 func TestOutageOfWrapper(t *testing.T) {
 	for name, outage := range map[string]outage{"refused": refused, "hanging": hanging, "stuck": stuck} {
 		t.Run(name, func(t *testing.T) {

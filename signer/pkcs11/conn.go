@@ -47,9 +47,9 @@ func (c *conn) close(ctx context.Context) error {
 	return err
 }
 
-// open opens the session, one at a time: four logins with a wrong PIN would be
-// three too many. If the token is not to be had, the library is restarted, as it
-// may only look for tokens when it is initialized.
+// open opens the session. One open runs at a time, because four logins with a
+// wrong PIN would lock some tokens. If the token is missing, open restarts the
+// library, which may look for tokens only when it is initialized.
 func (c *conn) open(ctx context.Context) error {
 	select {
 	case c.token.opening <- struct{}{}:

@@ -150,8 +150,8 @@ func isLost(err error) bool {
 	return false
 }
 
-// sessionGone reports whether the session of an error needs no closing. Its
-// handle may be somebody else's already.
+// sessionGone reports whether the session of an error must not be closed. Its
+// handle may already belong to another caller.
 func sessionGone(err error) bool {
 	var r returned
 	errors.As(err, &r)

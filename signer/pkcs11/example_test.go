@@ -63,7 +63,7 @@ func ExampleOpenModule() {
 	case errors.Is(err, errors.ErrUnsupported):
 		fmt.Println("no module") // the program was built without cgo
 	case err != nil:
-		fmt.Println("no module") // whoever installs the program must act
+		fmt.Println("no module") // the administrator must install the module
 	default:
 		defer module.Close()
 	}

@@ -38,8 +38,8 @@ type Fake struct {
 	Opened      int // sessions
 	Stale       int // calls with a session of an earlier initialization
 	Signs       int // that were begun
-	// Answer changes what a function returns: it is given its name, what C_Sign
-	// was to sign, and what it would return.
+	// Answer changes the result of a function. Its arguments are the function's
+	// name, the data for C_Sign, and the correct result.
 	Answer func(op string, data, value []byte, err error) ([]byte, error)
 	// Wait is called, without a lock, before a function does anything.
 	Wait func(op string)
@@ -81,7 +81,7 @@ func (f *Fake) Add(label, serial string) *FakeToken {
 // Open opens the library as OpenModule does.
 func (f *Fake) Open(ctx context.Context) (*Module, error) { return openModule(ctx, "fake", f) }
 
-// Do changes the library while nobody calls it.
+// Do changes the library while no call runs.
 func (f *Fake) Do(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,7 +168,7 @@ func (t *FakeToken) Remove(class uint) (removed []*fakeObject) {
 	return removed
 }
 
-// Return adds what was removed, with new handles.
+// Return adds the removed objects, with new handles.
 func (t *FakeToken) Return(removed []*fakeObject) {
 	t.fake.Do(func() {
 		for _, o := range removed {

@@ -16,8 +16,8 @@ import (
 	cryptoki "github.com/miekg/pkcs11"
 )
 
-// fakeSession is what a handle stands for: it is looked up by it anew, as
-// another may have it now.
+// fakeSession is the session behind a handle. It is looked up for each call,
+// because the handle may belong to another session by then.
 type fakeSession struct {
 	fake   *Fake
 	token  *FakeToken
@@ -167,7 +167,7 @@ func Sign(key crypto.Signer, mechanism uint, data []byte) ([]byte, error) {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		if mechanism == cryptoki.CKM_RSA_PKCS {
-			return rsa.SignPKCS1v15(nil, k, 0, data) // the DigestInfo is the caller's
+			return rsa.SignPKCS1v15(nil, k, 0, data) // the caller made the DigestInfo
 		}
 	case *ecdsa.PrivateKey:
 		if mechanism == cryptoki.CKM_ECDSA {

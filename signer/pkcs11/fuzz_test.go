@@ -11,8 +11,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/pkcs11"
 )
 
-// A public key object is whatever the library says. What is taken, an issuer
-// takes, too.
+// A library may return any public key object. An issuer accepts every key that
+// this package accepts.
 func FuzzPublicKey(f *testing.F) {
 	key := p256()
 	point := must(key.PublicKey.Bytes())
@@ -44,7 +44,7 @@ func FuzzPublicKey(f *testing.F) {
 	})
 }
 
-// What is wrapped comes from a store.
+// A wrapped key comes from a store, so it may hold any bytes.
 func FuzzWrapped(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 1})

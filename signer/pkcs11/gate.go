@@ -13,13 +13,13 @@ const patience = time.Second
 
 var errBusy = errors.New("a call into the library has not returned")
 
-// gate lets calls into a library, or one restart of it alone: what a call does
-// while the library is finalized is undefined (C_Finalize, section 5.4).
+// gate lets many calls into a library, or one restart alone: a call during the
+// finalization of the library has undefined behavior (C_Finalize, section 5.4).
 type gate struct {
 	mu     sync.Mutex
 	inside int
-	alone  chan struct{} // closed when the one that is alone leaves; nil: nobody is, or wants to be
-	empty  chan struct{} // closed when the last call leaves; nil: nobody waits for that
+	alone  chan struct{} // closed when the restart leaves; nil: no restart runs or waits
+	empty  chan struct{} // closed when the last call leaves; nil: no restart waits
 }
 
 // enter is for a call. Its leave must follow.
@@ -70,7 +70,8 @@ func (g *gate) lock(ctx context.Context) error {
 	return err
 }
 
-// close lets nobody in any more, and returns what is closed when all have left.
+// close lets no more calls in. The returned channel is closed when all have
+// left.
 func (g *gate) close(ctx context.Context) (empty <-chan struct{}, err error) {
 	for {
 		g.mu.Lock()

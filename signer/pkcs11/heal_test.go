@@ -15,8 +15,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/pkcs11"
 )
 
-// What was lost is opened anew, and the call is made once more; what is lost
-// again is told; what was refused is not asked for twice.
+// A lost session is opened again, and the call is made once more. A second loss
+// is reported. A refused call is not repeated.
 func TestHeals(t *testing.T) {
 	for _, test := range []struct {
 		code  uint
@@ -78,13 +78,14 @@ func TestHeals(t *testing.T) {
 	}
 }
 
-// What another part of the process does to sessions and logins is undone, and
-// what it makes of the handles does no harm.
+// Another part of the process may close sessions or log out. The package
+// recovers, and foreign use of the handles does no harm.
 func TestHealsWhatOthersDo(t *testing.T) {
 	key := p256()
 	f := newFixture(t, key)
-	// Whoever restarts the library without us, against the documentation, may
-	// cost a call, since handles begin anew; nothing worse.
+	// Another part of the process may restart the library, against the
+	// documentation. This may cost one call, because handles begin anew, and no
+	// more.
 	restart := func() {
 		if err := f.Restart(); err != nil {
 			t.Error(err)
@@ -154,8 +155,7 @@ func TestTokenAway(t *testing.T) {
 	})
 }
 
-// A call that hangs keeps its session and nobody else.
-// X07
+// A hanging call keeps its session, and delays no other caller. X07
 func TestHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, p256(), func(c *pkcs11.Config) { c.Sessions = 2 })
@@ -198,7 +198,7 @@ func TestHang(t *testing.T) {
 		if f.Signs != before {
 			t.Error("a session was used although its call had not returned")
 		}
-		// An own deadline for a caller who has none.
+		// A deadline for a caller without one.
 		began := time.Now()
 		fails(t, f.sign(t.Context()), signer.Unavailable, "")
 		if took := time.Since(began); took != 5*time.Second {

@@ -6,10 +6,10 @@ import (
 	cryptoki "github.com/miekg/pkcs11"
 )
 
-// library is what is used of a PKCS #11 library, and session what is used of a
-// session with one of its tokens. They are interfaces so that tests can answer
-// what no library should, and hide cgo from everything else. What the library
-// returned is a [returned].
+// library has the functions of a PKCS #11 library that this package uses, and
+// session those of a session with one of its tokens. They are interfaces so
+// that tests can return wrong answers, and they hide cgo from the rest of the
+// package. The results of the library are a [returned].
 type library interface {
 	initialize() error
 	finalize() error

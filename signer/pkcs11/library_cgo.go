@@ -19,8 +19,8 @@ func load(path string) (library, error) {
 	return native{ctx}, nil
 }
 
-// native is a library that is loaded. It has nothing to decide: what is called,
-// and what becomes of the answer, is decided by those who call it.
+// native is a loaded library. It makes no decisions: its callers choose the
+// functions and judge the results.
 type native struct{ ctx *cryptoki.Ctx }
 
 func (n native) initialize() error { return code(n.ctx.Initialize()) }

@@ -69,16 +69,16 @@ func openModule(ctx context.Context, path string, lib library) (*Module, error) 
 	case <-ctx.Done():
 		go func() {
 			if <-done == nil {
-				_ = lib.finalize() // nobody is left to be told
+				_ = lib.finalize() // the caller has left
 			}
 		}()
 		return nil, fmt.Errorf("pkcs11: %s: C_Initialize: %w", path, ctx.Err())
 	}
 }
 
-// Close finalizes the library, if the Module has initialized it; its Tokens then
-// fail. It waits a second for calls that are under way, and leaves the library
-// as it is if one does not return.
+// Close finalizes the library if the Module has initialized it. Its Tokens then
+// fail. Close waits a second for running calls, and does not finalize the
+// library if one of them does not return.
 func (m *Module) Close() error {
 	if err := m.gate.lock(context.Background()); err != nil {
 		return problem("C_Finalize", signer.Unavailable, "%w", err)
@@ -101,7 +101,7 @@ func (m *Module) Close() error {
 // Format names the library.
 func (m *Module) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "pkcs11.Module(%s)", m.path) }
 
-// state is what a call has to know.
+// state returns the state that a call needs.
 func (m *Module) state() (epoch uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,8 +140,8 @@ const (
 	restartShare = 10
 )
 
-// restart finalizes and initializes the library, unless somebody has done that
-// since epoch.
+// restart finalizes and initializes the library, unless another caller has done
+// so since epoch.
 func (m *Module) restart(ctx context.Context, epoch uint64) error {
 	if now, err := m.mayRestart(epoch); err != nil || now {
 		return err
@@ -158,7 +158,7 @@ func (m *Module) restart(ctx context.Context, epoch uint64) error {
 	ours := m.ours
 	m.mu.Unlock()
 	if ours {
-		// If it fails, C_Initialize says what there is to say.
+		// If it fails, C_Initialize reports the reason.
 		_ = m.lib.finalize()
 	}
 	err := m.lib.initialize()

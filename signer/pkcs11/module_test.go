@@ -173,8 +173,7 @@ func TestOpenModule(t *testing.T) {
 	}
 }
 
-// C_Initialize may hang. What it does afterwards is undone.
-// X07
+// C_Initialize may hang. If it succeeds later, it is undone. X07
 func TestOpenModuleHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, _ := pkcs11.NewFake()

@@ -164,9 +164,9 @@ func (p *provisioner) list(ctx context.Context, c *conn, alg string) ([]keyring.
 	return versions, nil
 }
 
-// version is the key pair of that CKA_ID, which must be one for the algorithm,
-// and guarded, whoever made it: what Versions lists may be what a crash left of
-// a Create that had not checked it.
+// version returns the key pair with that CKA_ID. The pair must fit the
+// algorithm and be protected, even if it is in the list: a crash in Create may
+// have left a pair that was not checked.
 func (p *provisioner) version(c *conn, id, alg string) (keyring.Version, error) {
 	s, err := newSigner(c, id, p.Guard)
 	if err != nil {
@@ -227,7 +227,7 @@ func (p *provisioner) generate(c *conn, g generator) (id string, err error) {
 	return string(random), nil
 }
 
-// templates are those of a key pair (sections 4.8 and 4.9).
+// templates returns the templates of a key pair (sections 4.8 and 4.9).
 func (p *provisioner) templates(g generator, id []byte) (public, private []attribute) {
 	both := []attribute{
 		{cryptoki.CKA_KEY_TYPE, g.kind},
@@ -285,8 +285,8 @@ func (p *provisioner) Retire(ctx context.Context, id string) error {
 	})
 }
 
-// keyClasses are in the order in which they are destroyed: what is listed is
-// private keys, so that a public key that was left over is none.
+// keyClasses are in the order of destruction. Versions lists private keys, so a
+// left-over public key is not a version.
 var keyClasses = []uint{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKO_PUBLIC_KEY}
 
 // destroy destroys the objects of that CKA_ID, if all have the ring's label.
@@ -305,7 +305,7 @@ func (p *provisioner) destroy(c *conn, id string) error {
 		}
 	}
 	for _, object := range all {
-		if err := p.checkOwn(c, object, id); err != nil { // what was destroyed does not come back
+		if err := p.checkOwn(c, object, id); err != nil { // a destroyed key does not come back
 			return err
 		}
 		if err := c.session.destroy(object); err != nil {

@@ -35,7 +35,8 @@ type Signer struct {
 // default limits.
 //
 // New fails with a [*signer.Error]: of kind Gone if an object is missing,
-// Refused if there are more, Malformed if the key is none that an issuer takes.
+// Refused if there are several, Malformed if an issuer would not accept the
+// key.
 func New(ctx context.Context, token *Token, id string, guard *signer.Guard) (*Signer, error) {
 	if token == nil {
 		return nil, errors.New("pkcs11: the Token is nil")
@@ -83,9 +84,9 @@ func (s *Signer) Format(f fmt.State, _ rune) {
 
 // Sign signs a digest (C_Sign, section 5.11), by the contract of
 // oidctoken.Signer. It fails with a [*signer.Error]: of kind Unavailable if the
-// token is away or does not answer in time, Refused if the key or the user may
-// not sign, Gone if the key is not there any more or is another one, Malformed
-// if what it answered is not a signature of the digest by the key.
+// token is missing or does not answer in time, Refused if the key or the user
+// may not sign, Gone if the key is missing or was replaced, Malformed if the
+// answer is not a signature of the digest by the key.
 func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	alg, err := signer.Algorithm(s.public, digest, opts)
 	if err != nil {
@@ -125,7 +126,7 @@ var prefixes = map[string]string{
 	"RS512": "\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40",
 }
 
-// input is what a mechanism is given for the algorithm.
+// input returns the mechanism and its input for the algorithm.
 func input(alg string, digest []byte) (mechanism uint, data []byte) {
 	switch alg {
 	case "RS256", "RS384", "RS512":

@@ -178,7 +178,8 @@ func TestNoTokenOfGarbage(t *testing.T) {
 	}
 }
 
-// New pins one key pair, and says what is wrong with what it finds.
+// New pins one key pair, and refuses every other set of objects with the
+// reason.
 func TestNewRefuses(t *testing.T) {
 	f := newFixture(t, nil)
 	p224 := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))

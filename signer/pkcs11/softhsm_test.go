@@ -243,7 +243,7 @@ func TestSoftHSMAway(t *testing.T) {
 				began := time.Now()
 				synced(t, mint)
 				t.Logf("minting again after %v", time.Since(began).Round(time.Millisecond))
-				// What was left behind by the first time.
+				// Remove the leftover of the first run.
 				os.RemoveAll(h.tokens() + ".new")
 			}
 		})

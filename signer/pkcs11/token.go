@@ -65,7 +65,7 @@ func (c *Config) check() error {
 // for concurrent use.
 type Token struct {
 	config  Config
-	free    chan *conn    // those that nobody uses, open or not
+	free    chan *conn    // idle connections, open or not
 	opening chan struct{} // one element while a session is being opened
 	done    chan struct{} // closed by Close
 
@@ -130,7 +130,8 @@ func (t *Token) Close() error {
 	})
 }
 
-// unused takes what nobody uses. It does not wait, since others take, too.
+// unused takes the idle connections. It does not wait, because other callers
+// take them, too.
 func (t *Token) unused() (all []*conn) {
 	for {
 		select {
@@ -157,8 +158,9 @@ func (c *Config) name() string {
 
 var errClosed = errors.New("the Token is closed")
 
-// do runs f with a session that nobody else uses. If that was lost, it is opened
-// anew, and f runs once more. Nothing of the session may be kept by f.
+// do runs f with a session that no other caller uses. If the session was lost,
+// do opens another and runs f once more. f must not keep anything of the
+// session.
 func (t *Token) do(ctx context.Context, f func(*conn) error) error {
 	c, err := t.acquire(ctx)
 	if err != nil {
@@ -176,7 +178,7 @@ func (t *Token) do(ctx context.Context, f func(*conn) error) error {
 			return err
 		}
 		c.drop(ctx, err)
-		if !errors.Is(err, errStale) { // else the token was not asked
+		if !errors.Is(err, errStale) { // with another error the token was not called
 			tries++
 		}
 	}

@@ -145,8 +145,7 @@ func TestPINFails(t *testing.T) {
 	f.signs()
 }
 
-// PIN gets a ctx that ends, and holds up nobody beyond his own.
-// X07
+// PIN gets a ctx that ends, and delays only its own caller. X07
 func TestPINHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := false
@@ -174,7 +173,7 @@ func TestPINHangs(t *testing.T) {
 	})
 }
 
-// Sessions that nobody opened before are opened when needed, and all are closed.
+// Sessions are opened when they are needed, and all are closed.
 func TestSessions(t *testing.T) {
 	f := newFixture(t, nil, func(c *pkcs11.Config) { c.Sessions = 3 })
 	if f.Opened != 1 {
@@ -309,7 +308,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// Errors of the library during Open are told, and leave nothing open.
+// Errors of the library during Open are returned, and nothing stays open.
 func TestOpenFails(t *testing.T) {
 	for _, test := range []struct {
 		op   string

@@ -22,9 +22,9 @@ const (
 	maxWrapped  = 4 << 10
 )
 
-// wrapper is a keyring.Wrapper. What it has wrapped is the byte 1, the length of
-// the key's CKA_ID in a byte, the CKA_ID, the initialization vector, and the
-// ciphertext with its tag.
+// wrapper is a keyring.Wrapper. A wrapped key has these parts: the byte 1, the
+// length of the key's CKA_ID in a byte, the CKA_ID, the initialization vector,
+// and the ciphertext with its tag.
 type wrapper struct {
 	token *Token
 	guard *signer.Guard
@@ -36,11 +36,11 @@ type wrapper struct {
 // key's CKA_ID in hexadecimal; there must be one such secret key object. guard is
 // as for [New].
 //
-// The initialization vector is random; what was encrypted is decrypted before
-// it is returned. old are the CKA_IDs of keys that are only decrypted with. To
-// change the key, first name the new one as old to all replicas, then make it
-// the current one; drop the other when no replica reports that the data key is
-// wrapped anew.
+// The initialization vector is random, and the ciphertext is decrypted as a
+// check before it is returned. old are the CKA_IDs of keys for decryption only.
+// To change the key, first give the new key to all replicas as an old one, then
+// make it the current one. Remove the other key when no replica reports
+// [keyring.Rewrapped] any more.
 func NewWrapper(token *Token, id string, guard *signer.Guard, old ...string) (keyring.Wrapper, error) {
 	if token == nil {
 		return nil, errors.New("pkcs11: the Token is nil")

@@ -141,7 +141,7 @@ func TestNewWrapperRefuses(t *testing.T) {
 	}
 }
 
-// Wrap and Unwrap heal, and say what cannot be healed.
+// Wrap and Unwrap recover, and report a permanent failure.
 func TestWrapperFaults(t *testing.T) {
 	f := newFixture(t, nil)
 	w := newWrapper(t, f.token, aesID)
@@ -245,7 +245,7 @@ func TestWrapperHangs(t *testing.T) {
 				t.Errorf("it returned %v after %v, want the deadline's error after 1s", err, took)
 			}
 		}
-		clear(plaintext) // with -race, nobody may be reading
+		clear(plaintext) // with -race: no other goroutine may be reading
 		clear(name)
 		clear(wrapped)
 		close(release)
