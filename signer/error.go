@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// Kind classifies an [Error] by its meaning for the key, and so by who must
-// act.
+// Kind classifies an [Error] by its meaning for the key. It tells which
+// administrator must act.
 type Kind uint8
 
 const (

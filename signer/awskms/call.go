@@ -35,9 +35,9 @@ const (
 	codeUnknown = "UnknownError"
 )
 
-// away are the codes that say that the same call may succeed later. Most come
-// with status 400. LimitExceededException is none of them: it means the number
-// of keys, or the length of something.
+// away has the codes of temporary failures. Most come with status 400. It does
+// not have LimitExceededException, which reports the number of keys or the
+// length of a value.
 var away = []string{
 	"ThrottlingException", "Throttling", "ThrottledException", "RequestThrottled", "RequestThrottledException",
 	"RequestLimitExceeded", "TooManyRequestsException", "SlowDown",
@@ -51,10 +51,10 @@ var errTooLarge = fmt.Errorf("the answer has more than %d bytes", maxAnswer)
 func checkClient(client *kms.Client) error {
 	switch {
 	case client == nil:
-		return &ConfigError{"client", "is required"}
+		return configError("client", "is required")
 	case client.Options().ClientLogMode.IsSigning():
 		// The SDK reads that when it makes a client, and no more.
-		return &ConfigError{"client", "logs what it signs, session tokens too: leave LogSigning out of its ClientLogMode"}
+		return configError("client", "logs what it signs, session tokens too: leave LogSigning out of its ClientLogMode")
 	}
 	return nil
 }
@@ -102,7 +102,8 @@ func (w *wire) options(o *kms.Options) {
 	o.HTTPClient = w
 }
 
-// Do remembers what an error must not repeat, and bounds what is read.
+// Do records the secrets of the request, and limits how much of the answer is
+// read.
 func (w *wire) Do(r *http.Request) (*http.Response, error) {
 	w.secrets = append(slices.Clip(w.secrets), r.Header.Get("X-Amz-Security-Token"), r.Header.Get("Authorization"))
 	if r.Body != nil {
@@ -163,8 +164,7 @@ func (w *wire) failure(op string, err error) *signer.Error {
 	case refused:
 		return w.refusal(e, status, api, err)
 	case status == 0:
-		// Nothing was sent: the credentials are not to be had, which may be
-		// otherwise soon.
+		// No request was sent: no credentials are available, which may change soon.
 	case tokenhttp.RetryableStatus(status):
 		err = fmt.Errorf("status %d", status)
 	case status < 200 || status > 299:
@@ -176,9 +176,9 @@ func (w *wire) failure(op string, err error) *signer.Error {
 	return e
 }
 
-// refusal completes e for an error that KMS gave a code. The cause is not
-// wrapped: KMS writes into some messages what it was sent, such as the headers
-// that a signature covers.
+// refusal completes e for an error with a code of KMS. It does not wrap the
+// cause: KMS writes parts of the request into some messages, such as the signed
+// headers.
 func (w *wire) refusal(e *signer.Error, status int, api smithy.APIError, err error) *signer.Error {
 	e.Code = w.redact(api.ErrorCode())
 	switch code := api.ErrorCode(); {
@@ -200,7 +200,7 @@ func (w *wire) refusal(e *signer.Error, status int, api smithy.APIError, err err
 
 func (w *wire) redact(text string) string { return tokenhttp.Redact(text, w.secrets...) }
 
-// cause shows an error without what was sent.
+// cause shows an error without the secrets of the request.
 type cause struct {
 	text string
 	err  error
@@ -213,9 +213,9 @@ func malformed(op, format string, args ...any) error {
 	return &signer.Error{Service: service, Op: op, Kind: signer.Malformed, Err: fmt.Errorf(format, args...)}
 }
 
-// ofAnother is for an answer that is not of the key want. What got is, the
-// service has chosen: it is shown if it is an ARN, and could be what was sent
-// otherwise.
+// ofAnother returns the error for an answer that belongs to another key than
+// want. The service has chosen got, so got is shown only if it is an ARN;
+// another text could be an echo of the request.
 func ofAnother(op, got, want string) error {
 	if !isKeyARN(got) {
 		return malformed(op, "the answer is of another key, not of %s", want)

@@ -2,32 +2,29 @@ package awskms
 
 import (
 	"strings"
+
+	"github.com/oidctoken/oidctoken"
 )
 
-// ConfigError says which of the host's values cannot work, and why. No request
-// was made with it.
-type ConfigError struct {
-	Field  string // of a [ProvisionerConfig], or the name of a parameter
-	Reason string // continues the field's name
+// configError reports a setting or an argument that cannot work.
+func configError(field, reason string) *oidctoken.ConfigError {
+	return &oidctoken.ConfigError{Package: "awskms", Field: field, Reason: reason}
 }
-
-// Error names the field.
-func (e *ConfigError) Error() string { return "awskms: " + e.Field + " " + e.Reason }
 
 // maxKeyID is KMS's limit for what names a key.
 const maxKeyID = 2048
 
-// checkKeyID refuses what is neither the ID nor the ARN of a key.
+// checkKeyID refuses a text that is not the ID or the ARN of a key.
 func checkKeyID(id string) error {
 	switch {
 	case id == "":
-		return &ConfigError{"keyID", "is required"}
+		return configError("keyID", "is required")
 	case strings.HasPrefix(id, "alias/"), strings.Contains(id, ":alias/"):
-		return &ConfigError{"keyID", "is an alias, which can be moved to another key: the ARN of the key is needed"}
+		return configError("keyID", "is an alias, which can be moved to another key: the ARN of the key is needed")
 	case isKeyARN(id), len(id) <= maxKeyID && isName(id):
 		return nil
 	}
-	return &ConfigError{"keyID", "is neither the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID, nor its ID"}
+	return configError("keyID", "is neither the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID, nor its ID")
 }
 
 // isKeyARN reports whether arn names one key. Partitions are aws, aws-cn and

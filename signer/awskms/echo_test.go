@@ -12,8 +12,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/awskms"
 )
 
-// D08: a service that answers with what it was sent, where a name belongs, has
-// it in no error.
+// D08: a service that echoes the request instead of a name puts it into no
+// error.
 func TestEchoedNames(t *testing.T) {
 	secret := []byte("a data key of thirty-two bytes..")
 	for _, echo := range []string{string(secret), base64.StdEncoding.EncodeToString(secret), credentials.SessionToken} {

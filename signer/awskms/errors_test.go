@@ -130,8 +130,8 @@ func patient(o *kms.Options) {
 	o.RetryMode = aws.RetryModeAdaptive
 }
 
-// What KMS says is shown, and what only the host should know is not: an
-// implementation of KMS writes what a signature covers into some messages.
+// KMS's text is shown, except for the host's secrets: some implementations of
+// KMS write the signed text into their messages.
 func TestErrorsShow(t *testing.T) {
 	s := newStandin(t)
 	k := s.signingKey("ECC_NIST_P256")
@@ -196,8 +196,8 @@ func TestNetworkFails(t *testing.T) {
 	})
 }
 
-// X05: neither what is signed nor the session token goes to a second host,
-// whatever the host's HTTP client would do.
+// X05: neither the digest nor the session token goes to a second host, whatever
+// the host's HTTP client does.
 func TestRedirect(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {

@@ -78,7 +78,7 @@ func ExampleNewProvisioner() {
 	// Output: 2 keys: oidctoken: ES256 key of the ring ci-production map[oidctoken:ring:ci-production]
 }
 
-// A ring that makes its keys itself. KMS protects what is stored of them.
+// A ring that makes its keys itself. KMS protects the stored keys.
 func ExampleNewWrapper() {
 	kms, client, done := exampleKMS()
 	defer done()

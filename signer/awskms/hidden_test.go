@@ -23,9 +23,9 @@ func (s inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// K03: whoever starts again and again without the right to describe the ring's
-// own keys leaves none behind, and a process that goes on makes no second one.
-// A key that may be described stays, since it will be found.
+// K03: a process that starts repeatedly without the right to describe the
+// ring's own keys leaves no key behind, and a process that goes on makes no
+// second key. A key that can be described stays, since the ring will find it.
 func TestCreateHidden(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -40,7 +40,7 @@ func TestCreateHidden(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &standin{Server: &httptest.Server{URL: "http://kms.test"}, calls: make(map[string]int)}
-				s.signingKey("RSA_2048") // somebody else's, which may be described
+				s.signingKey("RSA_2048") // a foreign key, which may be described
 				s.deny = func(op string, k *key) bool {
 					return k != nil && k.description != "" && strings.Contains(fmt.Sprint(tt.denied), op)
 				}

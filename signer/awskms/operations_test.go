@@ -82,7 +82,7 @@ func (k *key) publicKey() (map[string]any, *apiError) {
 	return map[string]any{"KeyId": k.arn, "KeySpec": k.spec, "KeyUsage": k.usage, "PublicKey": spki}, nil
 }
 
-// hashes are those of the signing algorithms, and which keys they go with.
+// hashes has the hash of each signing algorithm and the keys that it fits.
 var hashes = map[string]struct {
 	hash crypto.Hash
 	spec string // its beginning
@@ -200,7 +200,7 @@ func (s *standin) listKeys(body []byte) (map[string]any, *apiError) {
 	return out, nil
 }
 
-// sealed is what a ciphertext of the stand-in says in clear.
+// sealed is the content of a ciphertext of the stand-in.
 type sealed struct {
 	ARN        string
 	Ciphertext []byte
@@ -212,8 +212,8 @@ type crypt struct {
 	EncryptionContext         map[string]string
 }
 
-// open reads a request for a symmetric key, and returns that and what the
-// ciphertext is bound to.
+// open reads a request for a symmetric key, and returns the key and the bytes
+// to which the ciphertext is bound.
 func (s *standin) open(op string, body []byte, in *crypt) (*key, []byte, *apiError) {
 	if err := read(body, in); err != nil {
 		return nil, nil, err

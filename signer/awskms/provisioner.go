@@ -47,9 +47,9 @@ type ProvisionerConfig struct {
 	// account's IAM policies decide.
 	CreateKey func(*kms.CreateKeyInput)
 
-	// Guard is that of the keys' Signers. Optional; nil is one of the
-	// Provisioner's own, with the default limits. Making, listing and retiring
-	// keys has another, since KMS counts that apart.
+	// Guard protects the calls of the keys' Signers. Optional; nil means a new one
+	// with the default limits. Creating, listing and retiring keys have another
+	// guard, because KMS counts them separately.
 	Guard *signer.Guard
 }
 
@@ -65,13 +65,13 @@ func (c *ProvisionerConfig) complete() error {
 	}
 	switch {
 	case c.Ring == "":
-		return &ConfigError{"Ring", "is required"}
+		return configError("Ring", "is required")
 	case len(c.Ring) > 128 || !isName(strings.NewReplacer(".", "-", "_", "-").Replace(c.Ring)):
-		return &ConfigError{"Ring", "is not 1 to 128 of A-Z a-z 0-9 . _ -"}
+		return configError("Ring", "is not 1 to 128 of A-Z a-z 0-9 . _ -")
 	case !slices.Contains([]int{2048, 3072, 4096}, c.RSABits):
-		return &ConfigError{"RSABits", "is not 2048, 3072 or 4096"}
+		return configError("RSABits", "is not 2048, 3072 or 4096")
 	case c.PendingWindowInDays < 7 || c.PendingWindowInDays > 30:
-		return &ConfigError{"PendingWindowInDays", "is not 7 to 30"}
+		return configError("PendingWindowInDays", "is not 7 to 30")
 	}
 	return nil
 }
@@ -93,30 +93,29 @@ type provisioner struct {
 // made by KMS, in the account and Region of the client. The ID of a version is
 // the key's ARN.
 //
-// A key of the ring is one whose description says so, with the name of the ring
-// and the algorithm, and that KMS made (its origin is AWS_KMS), for SIGN_VERIFY
-// and of a spec that goes with the algorithm; it is a version while it is
-// enabled. The description, unlike an alias, is there from the moment that the
-// key is: a process that ends right after has left a key that the ring finds and
-// uses, not one that is paid for and forgotten. It also comes with the rest of
-// what is asked about a key, where tags take a request more. Who may change
-// descriptions (kms:UpdateKeyDescription) can have the ring take another key of
-// the account for its own, so nobody should.
-// The tag oidctoken:ring, with the name of the ring, is for policies: whose keys
-// a role may sign with, and retire.
+// A key belongs to the ring if its description names the ring and the algorithm,
+// and if KMS made it (its origin is AWS_KMS) for SIGN_VERIFY, with a spec that fits
+// the algorithm. It is a version while it is enabled. Unlike an alias, the
+// description exists as soon as the key: if a process ends right after the
+// creation, the ring finds the key and uses it. The description also comes with the
+// other attributes of a key, while tags need another request. An account with
+// kms:UpdateKeyDescription could make the ring take a foreign key, so give that
+// right to no role. The tag oidctoken:ring holds the name of the ring, for policies
+// that limit which keys a role may sign with and retire.
 //
-// Listing describes every key of the account and Region, once per process, and
-// after that the ring's and what is new: some thousands of keys take seconds,
-// and one that has been read is not read again if that was not time enough. A
-// key that may not be described is none of the ring's; if none may, the right is
-// missing, and listing fails rather than let the ring make key after key. An
-// account for signing keys alone is small, and also safer.
+// Listing describes every key of the account and Region once per process, and
+// after that the ring's keys and new ones. Some thousands of keys take seconds.
+// If the time is over before all are read, the next listing continues. A key
+// that may not be described does not belong to the ring. If no key may be
+// described, the right is missing, and listing fails: otherwise the ring would
+// make key after key. A small account for signing keys alone is faster, and
+// also safer.
 //
-// KMS lists and describes a new key everywhere within seconds as a rule, and
-// minutes at worst. What this process has made and retired, it knows itself.
-// Another replica may lack a new key for that long; it says so in the ring's
-// errors, finds it at one of the next polls, and has time to: a key signs long
-// after it was made, but for the first ones of a new ring.
+// KMS lists and describes a new key everywhere within seconds, or minutes at
+// worst. This process remembers the keys that it has made and retired. Another
+// replica may not find a new key for that long. It reports this in the ring's
+// errors, and finds the key at one of the next polls, in time: a key signs long
+// after it was made, except for the first keys of a new ring.
 //
 // Create waits for a new key that may not be described, most of a minute, and
 // then schedules its deletion: no process would find it again.

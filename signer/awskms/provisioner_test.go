@@ -22,13 +22,13 @@ import (
 	"github.com/oidctoken/oidctoken/signer/awskms"
 )
 
-// provisioner is that of another process, for the ring "ci".
+// provisioner returns the Provisioner of another process, for the ring "ci".
 func (s *standin) provisioner(t *testing.T) keyring.Provisioner {
 	t.Helper()
 	return must(awskms.NewProvisioner(s.client(t), awskms.ProvisionerConfig{Ring: "ci"}))
 }
 
-// versions are the IDs of what is listed, sorted.
+// versions returns the listed IDs, sorted.
 func versions(t *testing.T, p keyring.Provisioner) []string {
 	t.Helper()
 	list, err := p.Versions(t.Context())
@@ -163,8 +163,8 @@ func TestCreateWaitsForRights(t *testing.T) {
 	}
 }
 
-// K03: a key whose Create failed half-way is used by whoever comes next, and by
-// the same process; there is never another one.
+// K03: a key whose Create failed half-way is used by the next process, and by
+// the same one. No other key is made.
 func TestCreateHalfway(t *testing.T) {
 	s := newStandin(t)
 	for range 3 {
@@ -199,8 +199,8 @@ func TestCreateHalfway(t *testing.T) {
 	}
 }
 
-// K03: without the right to find its keys, a ring makes none, but for the first
-// of an empty account.
+// K03: without the right to find its keys, a ring makes none, except for the
+// first one of an empty account.
 func TestDescribeDenied(t *testing.T) {
 	s := newStandin(t)
 	s.signingKey("ECC_NIST_P256")
@@ -223,8 +223,8 @@ func TestDescribeDenied(t *testing.T) {
 	}
 }
 
-// What is not a key of the ring, or cannot sign, is not a version, whatever
-// else there is in the account; and it is described once.
+// Keys of others, and keys that cannot sign, are not versions, whatever the
+// account holds. Each is described once.
 func TestVersionsAreTheRings(t *testing.T) {
 	s := newStandin(t)
 	describe := func(alg, ring string) string { return fmt.Sprintf("oidctoken: %s key of the ring %s", alg, ring) }
@@ -345,19 +345,19 @@ func TestProvisionerConfig(t *testing.T) {
 		name   string
 		client *kms.Client
 		config awskms.ProvisionerConfig
-		want   awskms.ConfigError
+		want   oidctoken.ConfigError
 	}{
-		{"no client", nil, awskms.ProvisionerConfig{Ring: "ci"}, awskms.ConfigError{Field: "client", Reason: "is required"}},
-		{"no ring", client, awskms.ProvisionerConfig{}, awskms.ConfigError{Field: "Ring", Reason: "is required"}},
-		{"two words", client, awskms.ProvisionerConfig{Ring: "c i"}, awskms.ConfigError{Field: "Ring", Reason: "is not 1 to 128 of A-Z a-z 0-9 . _ -"}},
-		{"long", client, awskms.ProvisionerConfig{Ring: strings.Repeat("x", 129)}, awskms.ConfigError{Field: "Ring", Reason: "is not 1 to 128 of A-Z a-z 0-9 . _ -"}},
-		{"weak", client, awskms.ProvisionerConfig{Ring: "ci", RSABits: 1024}, awskms.ConfigError{Field: "RSABits", Reason: "is not 2048, 3072 or 4096"}},
-		{"at once", client, awskms.ProvisionerConfig{Ring: "ci", PendingWindowInDays: 6}, awskms.ConfigError{Field: "PendingWindowInDays", Reason: "is not 7 to 30"}},
-		{"never", client, awskms.ProvisionerConfig{Ring: "ci", PendingWindowInDays: 31}, awskms.ConfigError{Field: "PendingWindowInDays", Reason: "is not 7 to 30"}},
+		{"no client", nil, awskms.ProvisionerConfig{Ring: "ci"}, oidctoken.ConfigError{Package: "awskms", Field: "client", Reason: "is required"}},
+		{"no ring", client, awskms.ProvisionerConfig{}, oidctoken.ConfigError{Package: "awskms", Field: "Ring", Reason: "is required"}},
+		{"two words", client, awskms.ProvisionerConfig{Ring: "c i"}, oidctoken.ConfigError{Package: "awskms", Field: "Ring", Reason: "is not 1 to 128 of A-Z a-z 0-9 . _ -"}},
+		{"long", client, awskms.ProvisionerConfig{Ring: strings.Repeat("x", 129)}, oidctoken.ConfigError{Package: "awskms", Field: "Ring", Reason: "is not 1 to 128 of A-Z a-z 0-9 . _ -"}},
+		{"weak", client, awskms.ProvisionerConfig{Ring: "ci", RSABits: 1024}, oidctoken.ConfigError{Package: "awskms", Field: "RSABits", Reason: "is not 2048, 3072 or 4096"}},
+		{"at once", client, awskms.ProvisionerConfig{Ring: "ci", PendingWindowInDays: 6}, oidctoken.ConfigError{Package: "awskms", Field: "PendingWindowInDays", Reason: "is not 7 to 30"}},
+		{"never", client, awskms.ProvisionerConfig{Ring: "ci", PendingWindowInDays: 31}, oidctoken.ConfigError{Package: "awskms", Field: "PendingWindowInDays", Reason: "is not 7 to 30"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := awskms.NewProvisioner(tt.client, tt.config)
-			var got *awskms.ConfigError
+			var got *oidctoken.ConfigError
 			if !errors.As(err, &got) {
 				t.Fatalf("NewProvisioner: %v, want a *ConfigError", err)
 			}

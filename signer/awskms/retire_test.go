@@ -11,8 +11,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// Retire succeeds for what is gone, or will be, and touches no key but the
-// ring's.
+// Retire succeeds for a key that is gone or scheduled, and touches only the
+// ring's keys.
 func TestRetire(t *testing.T) {
 	setUp := func(t *testing.T) (*standin, keyring.Provisioner, *key) {
 		s := newStandin(t)

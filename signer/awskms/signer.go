@@ -19,7 +19,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// maxRaw is how many bytes a message may have that KMS hashes itself, as it does
+// maxRaw is the longest message, in bytes, that KMS hashes itself. It does so
 // for Ed25519.
 const maxRaw = 4096
 
@@ -36,9 +36,8 @@ type Signer struct {
 // New returns the Signer for a KMS key of usage SIGN_VERIFY and spec RSA_2048,
 // RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521 or
 // ECC_NIST_EDWARDS25519. keyID is the key's ARN, or its ID if the key is in the
-// account of the client's credentials; an alias is refused, since it can be
-// moved. Whatever it is, the ARN that KMS answers with is what is used from then
-// on.
+// account of the client's credentials. An alias is refused, since it can be
+// moved. The Signer uses the ARN of KMS's answer from then on.
 //
 // New asks KMS for the public key, once. It needs the right kms:GetPublicKey,
 // and Sign needs kms:Sign, which should be given with the conditions

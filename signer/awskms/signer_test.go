@@ -49,7 +49,7 @@ func TestSigner(t *testing.T) {
 	}
 }
 
-// What was given as an ID is an ARN from then on.
+// After New, the Signer uses the ARN, even if it was given an ID.
 func TestNewResolves(t *testing.T) {
 	s := newStandin(t)
 	s.signingKey("ECC_NIST_P256")
@@ -82,26 +82,26 @@ func TestNewRefusesID(t *testing.T) {
 		name   string
 		client *kms.Client
 		keyID  string
-		want   awskms.ConfigError
+		want   oidctoken.ConfigError
 	}{
-		{"no client", nil, "x", awskms.ConfigError{Field: "client", Reason: "is required"}},
+		{"no client", nil, "x", oidctoken.ConfigError{Package: "awskms", Field: "client", Reason: "is required"}},
 		{"a client that logs", s.client(t, func(o *kms.Options) { o.ClientLogMode = aws.LogSigning }), "x",
-			awskms.ConfigError{Field: "client", Reason: "logs what it signs, session tokens too: leave LogSigning out of its ClientLogMode"}},
-		{"empty", client, "", awskms.ConfigError{Field: "keyID", Reason: "is required"}},
-		{"alias", client, "alias/ci", awskms.ConfigError{Field: "keyID", Reason: alias}},
-		{"alias of AWS", client, "alias/aws/s3", awskms.ConfigError{Field: "keyID", Reason: alias}},
-		{"ARN of an alias", client, "arn:aws:kms:eu-west-1:111122223333:alias/ci", awskms.ConfigError{Field: "keyID", Reason: alias}},
-		{"another service", client, "arn:aws:s3:eu-west-1:111122223333:key/x", awskms.ConfigError{Field: "keyID", Reason: form}},
-		{"no Region", client, "arn:aws:kms::111122223333:key/x", awskms.ConfigError{Field: "keyID", Reason: form}},
-		{"no ID", client, "arn:aws:kms:eu-west-1:111122223333:key/", awskms.ConfigError{Field: "keyID", Reason: form}},
-		{"a part more", client, "arn:aws:kms:eu-west-1:111122223333:key/x:1", awskms.ConfigError{Field: "keyID", Reason: form}},
-		{"a path", client, "key/x", awskms.ConfigError{Field: "keyID", Reason: form}},
-		{"white space", client, " x", awskms.ConfigError{Field: "keyID", Reason: form}},
-		{"long", client, strings.Repeat("x", 2049), awskms.ConfigError{Field: "keyID", Reason: form}},
+			oidctoken.ConfigError{Package: "awskms", Field: "client", Reason: "logs what it signs, session tokens too: leave LogSigning out of its ClientLogMode"}},
+		{"empty", client, "", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: "is required"}},
+		{"alias", client, "alias/ci", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: alias}},
+		{"alias of AWS", client, "alias/aws/s3", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: alias}},
+		{"ARN of an alias", client, "arn:aws:kms:eu-west-1:111122223333:alias/ci", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: alias}},
+		{"another service", client, "arn:aws:s3:eu-west-1:111122223333:key/x", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: form}},
+		{"no Region", client, "arn:aws:kms::111122223333:key/x", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: form}},
+		{"no ID", client, "arn:aws:kms:eu-west-1:111122223333:key/", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: form}},
+		{"a part more", client, "arn:aws:kms:eu-west-1:111122223333:key/x:1", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: form}},
+		{"a path", client, "key/x", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: form}},
+		{"white space", client, " x", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: form}},
+		{"long", client, strings.Repeat("x", 2049), oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: form}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := awskms.New(t.Context(), tt.client, tt.keyID, nil)
-			var got *awskms.ConfigError
+			var got *oidctoken.ConfigError
 			if !errors.As(err, &got) {
 				t.Fatalf("New: %v, want a *ConfigError", err)
 			}
@@ -115,8 +115,8 @@ func TestNewRefusesID(t *testing.T) {
 	}
 }
 
-// T08: what is no key to sign tokens with, and what KMS did not say of the key
-// that it was asked for.
+// T08: a key that cannot sign tokens is refused, and an answer about another
+// key.
 func TestNewRefusesKey(t *testing.T) {
 	other := newStandin(t).signingKey("RSA_2048")
 	for _, tt := range []struct {
@@ -180,7 +180,7 @@ func TestSignRaw(t *testing.T) {
 	}
 }
 
-// What is no digest of the key's is refused without a request.
+// A digest of a wrong length is refused without a request.
 func TestSignRefusesDigest(t *testing.T) {
 	s := newStandin(t)
 	signing := must(awskms.New(t.Context(), s.client(t), s.signingKey("ECC_NIST_P256").arn, nil))
@@ -204,8 +204,8 @@ func TestSignRefusesDigest(t *testing.T) {
 	}
 }
 
-// X07: what a caller without time is told is that KMS is away. That it leaves at
-// once, TestSignerFaults tests.
+// X07: a deadline is reported as Unavailable. TestSignerFaults tests that Sign
+// returns at once.
 func TestSignDeadline(t *testing.T) {
 	s := newStandin(t)
 	signing := must(awskms.New(t.Context(), s.client(t), s.signingKey("ECC_NIST_P256").arn, nil))

@@ -100,7 +100,7 @@ func (s *standin) count(op string) int {
 	return s.calls[op]
 }
 
-// with changes the stand-in while nobody else looks at it.
+// with changes the stand-in while no request is served.
 func (s *standin) with(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,8 +175,8 @@ func (s *standin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(out)
 }
 
-// authenticate verifies the Signature Version 4, by making it anew from what it
-// says that it covers.
+// authenticate verifies the Signature Version 4: it signs the covered parts
+// again and compares.
 func authenticate(r *http.Request, body []byte) *apiError {
 	header := r.Header.Get("Authorization")
 	_, rest, ok := strings.Cut(header, "SignedHeaders=")
@@ -249,7 +249,8 @@ func (k *key) visible(op string) bool {
 	return true
 }
 
-// usable is what a key is not that is disabled or about to be deleted.
+// usable returns the error for a key that is disabled or scheduled for
+// deletion.
 func (k *key) usable() *apiError {
 	switch k.state {
 	case "Enabled":

@@ -18,8 +18,8 @@ const (
 	maxPlaintext  = 4096 // bytes, KMS's limit for Encrypt
 	maxCiphertext = 6144 // bytes, KMS's limit for Decrypt
 
-	// contextKey is what the ring's context is called in the encryption
-	// context, which CloudTrail shows.
+	// contextKey is the name of the ring's context in the encryption context,
+	// which CloudTrail shows.
 	contextKey = "oidctoken"
 )
 
@@ -35,18 +35,18 @@ type wrapper struct {
 // the ring is opened. It needs the rights kms:Encrypt and kms:Decrypt.
 //
 // The ring's context is bound to the ciphertext as KMS's encryption context,
-// under "oidctoken" and in base64 (RFC 4648, section 4). What is returned is the
-// ARN, a line feed, and KMS's ciphertext, and is decrypted under the key of that
-// ARN or not at all.
+// under "oidctoken" and in base64 (RFC 4648, section 4). The result is the ARN,
+// a line feed, and KMS's ciphertext. Unwrap decrypts it under the key of that
+// ARN only.
 //
-// KMS's own rotation of a symmetric key keeps the ARN and what it has encrypted
-// can always be decrypted: nothing is to be done. To change to another key,
+// KMS's own rotation of a symmetric key keeps the ARN, and earlier ciphertext
+// can always be decrypted, so nothing has to be done. To change to another key,
 // first give it to all replicas as an old one, then make it the current one and
-// keep the other as old: each ring then replaces its data key. Drop the other
-// when every replica has reported no keyring.Rewrapped since.
+// keep the other as old: each ring then replaces its data key. Remove the other
+// key when no replica reports keyring.Rewrapped any more.
 //
-// guard protects KMS and the host; nil is one of the Wrapper's own, with the
-// default limits. KMS counts what a Wrapper does apart from signatures.
+// guard protects KMS and the host; nil means a new one with the default limits.
+// KMS counts the operations of a Wrapper apart from signatures.
 func NewWrapper(client *kms.Client, current string, guard *signer.Guard, old ...string) (keyring.Wrapper, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func NewWrapper(client *kms.Client, current string, guard *signer.Guard, old ...
 			if i > 0 {
 				field = fmt.Sprintf("old[%d]", i-1)
 			}
-			return nil, &ConfigError{field, "is not the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID"}
+			return nil, configError(field, "is not the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID")
 		}
 	}
 	if guard == nil {

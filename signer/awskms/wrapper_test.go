@@ -20,8 +20,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/awskms"
 )
 
-// sdkClient is what the SDK uses if a host says nothing, without its idle
-// connections.
+// sdkClient is the SDK's default client, without its idle connections.
 func sdkClient(testing.TB) kms.HTTPClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DisableKeepAlives = true })
 }
@@ -45,7 +44,7 @@ func verified(t *testing.T, ring *keyring.Ring, alg string, now func() time.Time
 }
 
 // One operation of KMS per process, and none per token: minting goes on while
-// KMS is away, and another replica opens what the first one stored.
+// KMS is unavailable, and another replica opens the document of the first one.
 func TestRingWithWrapper(t *testing.T) {
 	s := newStandin(t)
 	wrapper := must(awskms.NewWrapper(s.client(t), s.symmetricKey().arn, nil))
@@ -69,8 +68,8 @@ func TestRingWithWrapper(t *testing.T) {
 	wantError(t, err, "Decrypt", signer.Unavailable, "")
 }
 
-// The key is changed: what the old one has wrapped is opened once more, and
-// then nothing is left of it.
+// When the key is changed, the ciphertext of the old key is decrypted once, and
+// the new document no longer holds it.
 func TestRingRewraps(t *testing.T) {
 	s := newStandin(t)
 	client, old, current := s.client(t), s.symmetricKey(), s.symmetricKey()
@@ -102,17 +101,17 @@ func TestNewWrapperRefuses(t *testing.T) {
 		client  *kms.Client
 		current string
 		old     []string
-		want    awskms.ConfigError
+		want    oidctoken.ConfigError
 	}{
-		{"no client", nil, arn, nil, awskms.ConfigError{Field: "client", Reason: "is required"}},
-		{"empty", client, "", nil, awskms.ConfigError{Field: "current", Reason: form}},
-		{"an ID", client, "1234abcd-12ab-34cd-56ef-1234567890ab", nil, awskms.ConfigError{Field: "current", Reason: form}},
-		{"an alias", client, "arn:aws:kms:eu-west-1:111122223333:alias/ci", nil, awskms.ConfigError{Field: "current", Reason: form}},
-		{"an old alias", client, arn, []string{arn, "alias/ci"}, awskms.ConfigError{Field: "old[1]", Reason: form}},
+		{"no client", nil, arn, nil, oidctoken.ConfigError{Package: "awskms", Field: "client", Reason: "is required"}},
+		{"empty", client, "", nil, oidctoken.ConfigError{Package: "awskms", Field: "current", Reason: form}},
+		{"an ID", client, "1234abcd-12ab-34cd-56ef-1234567890ab", nil, oidctoken.ConfigError{Package: "awskms", Field: "current", Reason: form}},
+		{"an alias", client, "arn:aws:kms:eu-west-1:111122223333:alias/ci", nil, oidctoken.ConfigError{Package: "awskms", Field: "current", Reason: form}},
+		{"an old alias", client, arn, []string{arn, "alias/ci"}, oidctoken.ConfigError{Package: "awskms", Field: "old[1]", Reason: form}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := awskms.NewWrapper(tt.client, tt.current, nil, tt.old...)
-			var got *awskms.ConfigError
+			var got *oidctoken.ConfigError
 			if !errors.As(err, &got) {
 				t.Fatalf("NewWrapper: %v, want a *ConfigError", err)
 			}
@@ -123,8 +122,8 @@ func TestNewWrapperRefuses(t *testing.T) {
 	}
 }
 
-// What was changed, or bound to something else, is not unwrapped; and no key
-// is asked that the process does not have.
+// A ciphertext that was changed, or bound to another context, is not unwrapped.
+// A key that the process does not have is never used.
 func TestUnwrapRefuses(t *testing.T) {
 	s := newStandin(t)
 	client, one, other := s.client(t), s.symmetricKey(), s.symmetricKey()
@@ -187,7 +186,7 @@ func TestUnwrapRefuses(t *testing.T) {
 	}
 }
 
-// T07: what KMS answers about another key, or without what was asked for.
+// T07: answers about another key, and answers without the requested value.
 func TestWrapperAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -224,7 +223,7 @@ func TestWrapperAnswers(t *testing.T) {
 	}
 }
 
-// Whatever is wrapped is what is unwrapped, with the same context alone.
+// Every plaintext is unwrapped with the same context only.
 func TestWrapperProperty(t *testing.T) {
 	s := newStandin(t)
 	wrapper := must(awskms.NewWrapper(s.client(t), s.symmetricKey().arn, signer.NewGuard(signer.Limits{Timeout: time.Minute})))

@@ -35,14 +35,14 @@ func entra(token http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// azidentity's errors are told apart, although its package is not linked: a
-// refusal, an Entra that is busy, and one that nobody reaches.
+// The errors of azidentity are classified, although its package is not linked:
+// a refusal, a busy Entra, and an unreachable one.
 func TestAzidentity(t *testing.T) {
 	const secret = "a secret of the application"
 	for _, tt := range []struct {
 		name  string
 		token http.HandlerFunc
-		want  signer.Error // the zero value is none
+		want  signer.Error // the zero value means no error
 	}{
 		{"granted", nil, signer.Error{}},
 		{"refused", func(w http.ResponseWriter, _ *http.Request) {
@@ -89,7 +89,7 @@ func TestAzidentity(t *testing.T) {
 				return
 			}
 			tt.want.Service, tt.want.Op = "azurekeys", "GetKey"
-			if diff := cmp.Diff(tt.want, facts(t, err)); diff != "" || strings.Contains(err.Error(), secret) {
+			if diff := cmp.Diff(tt.want, parts(t, err)); diff != "" || strings.Contains(err.Error(), secret) {
 				t.Errorf("New: %v (-want +got):\n%s", err, diff)
 			}
 		})

@@ -51,14 +51,14 @@ func problem(kind signer.Kind, format string, args ...any) error {
 	return &signer.Error{Service: service, Kind: kind, Err: fmt.Errorf(format, args...)}
 }
 
-// misuse is an error of the caller, for whom the service was not even called.
+// misuse returns an error of the caller. The service was not called.
 func misuse(op string, err error) error {
 	return &signer.Error{Service: service, Op: op, Kind: signer.Refused, Err: err}
 }
 
 // named is err as an error of the call op.
 func named(op string, err error) error {
-	e, ok := err.(*signer.Error) // a problem; what a credential failed with is wrapped
+	e, ok := err.(*signer.Error) // a problem; the error of a credential is wrapped
 	if !ok {
 		e = classify(err)
 	}
@@ -66,7 +66,7 @@ func named(op string, err error) error {
 	return e
 }
 
-// classify says what an error of the SDK means.
+// classify converts an error of the SDK.
 func classify(err error) *signer.Error {
 	var answer *bodyError
 	var final interface{ NonRetriable() }
@@ -122,8 +122,8 @@ func classifyResponse(r *azcore.ResponseError, now time.Time) *signer.Error {
 	return e
 }
 
-// errorCodes are the outermost and the innermost code of the service's error;
-// both are empty if body is none.
+// errorCodes returns the outermost and the innermost code of the service's
+// error. Both are empty if body is not such an error.
 func errorCodes(body []byte) (outer, inner string) {
 	type detail struct {
 		Code  string          `json:"code"`
@@ -150,8 +150,8 @@ func isErrorCode(s string) bool {
 	return isName(strings.NewReplacer(".", "-", "_", "-").Replace(s)) && len(s) <= 64
 }
 
-// credentialError shows the first line of what a credential says: azidentity
-// puts a whole answer behind it.
+// credentialError shows the first line of a credential's error: azidentity
+// appends a whole answer to it.
 type credentialError struct{ err error }
 
 func (e *credentialError) Error() string {
@@ -171,7 +171,7 @@ func classifyCredential(err error) *signer.Error {
 	switch failed := authenticationFailed(err, &response); {
 	case errors.As(err, &temporary) && temporary.Temporary(), isNetwork(err):
 		e.Kind = signer.Unavailable
-	case failed && response == nil: // nobody answered
+	case failed && response == nil: // no answer came
 		e.Kind = signer.Unavailable
 	case failed:
 		if s := response.StatusCode; s == http.StatusRequestTimeout || s == http.StatusTooManyRequests || s >= 500 {

@@ -101,7 +101,7 @@ func TestErrors(t *testing.T) {
 			s.fault = tt.fault
 			tt.want.Service, tt.want.Op = "azurekeys", "Sign"
 			got, err := remote.Sign(t.Context(), make([]byte, 32), crypto.SHA256)
-			if diff := cmp.Diff(tt.want, facts(t, err)); diff != "" || got != nil {
+			if diff := cmp.Diff(tt.want, parts(t, err)); diff != "" || got != nil {
 				t.Errorf("Sign: %v (-want +got):\n%s", err, diff)
 			}
 			if n := s.count("Sign"); n != 1 {
@@ -127,8 +127,8 @@ func challenge(text string) func(string, http.ResponseWriter, *http.Request) boo
 	return answering(http.StatusUnauthorized, "WWW-Authenticate", text, "")
 }
 
-// A service that nobody reaches is away; one that shows another's certificate is
-// not the service.
+// A service that cannot be reached is unavailable. A service with a foreign
+// certificate is refused.
 func TestConnection(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -151,15 +151,15 @@ func TestConnection(t *testing.T) {
 			client := must(azkeys.NewClient(vaultURL, s, &azkeys.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: azurekeys.HTTPClient(rt)}}))
 			_, err := azurekeys.New(t.Context(), client, v.kid(), nil)
 			want := signer.Error{Service: "azurekeys", Op: "GetKey", Kind: tt.want}
-			if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+			if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 				t.Errorf("New: %v (-want +got):\n%s", err, diff)
 			}
 		})
 	}
 }
 
-// Without HTTPClient, what the service answers means the same, but for what is
-// too long.
+// Without HTTPClient, the service's answers have the same meaning, except for
+// those that are too long.
 func TestOtherTransport(t *testing.T) {
 	s := start(t)
 	v := s.add(vaultURL, "tokens", "EC", "P-256", "sign")
@@ -171,7 +171,7 @@ func TestOtherTransport(t *testing.T) {
 	s.fault = failing(403, "Forbidden", "KeyDisabled")
 	_, err := remote.Sign(t.Context(), make([]byte, 32), crypto.SHA256)
 	want := signer.Error{Service: "azurekeys", Op: "Sign", Kind: signer.Gone, Code: "KeyDisabled"}
-	if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+	if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 		t.Errorf("Sign (-want +got):\n%s", diff)
 	}
 }
@@ -188,7 +188,7 @@ func TestGuardTimeout(t *testing.T) {
 	}
 	_, err := guarded.Sign(t.Context(), make([]byte, 32), crypto.SHA256)
 	want := signer.Error{Service: "azurekeys", Op: "Sign", Kind: signer.Unavailable}
-	if diff := cmp.Diff(want, facts(t, err)); diff != "" || !errors.Is(err, context.DeadlineExceeded) {
+	if diff := cmp.Diff(want, parts(t, err)); diff != "" || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Sign: %v (-want +got):\n%s", err, diff)
 	}
 }
@@ -223,7 +223,7 @@ func TestCredential(t *testing.T) {
 			v := s.add(vaultURL, "tokens", "EC", "P-256", "sign")
 			_, err := azurekeys.New(t.Context(), s.client(vaultURL, hostile{tt.err}), v.kid(), nil)
 			tt.want.Service, tt.want.Op = "azurekeys", "GetKey"
-			if diff := cmp.Diff(tt.want, facts(t, err)); diff != "" || !errors.Is(err, tt.err) || strings.Contains(err.Error(), "second") {
+			if diff := cmp.Diff(tt.want, parts(t, err)); diff != "" || !errors.Is(err, tt.err) || strings.Contains(err.Error(), "second") {
 				t.Errorf("New: %v (-want +got):\n%s", err, diff)
 			}
 		})

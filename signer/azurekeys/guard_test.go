@@ -17,7 +17,7 @@ func TestSignIsDenied(t *testing.T) {
 	two := must(azurekeys.New(t.Context(), client, s.add(vaultURL, "two", "EC", "P-256", "sign").kid(), guard))
 	s.fault = failing(403, "Forbidden", "ForbiddenByRbac")
 	for range 20 {
-		if _, err := one.Sign(t.Context(), make([]byte, 32), crypto.SHA256); facts(t, err).Code != "ForbiddenByRbac" {
+		if _, err := one.Sign(t.Context(), make([]byte, 32), crypto.SHA256); parts(t, err).Code != "ForbiddenByRbac" {
 			t.Errorf("Sign: %v", err)
 		}
 	}
@@ -36,7 +36,7 @@ func TestSignIsThrottled(t *testing.T) {
 	remote := must(azurekeys.New(t.Context(), s.client(vaultURL, s), s.add(vaultURL, "one", "EC", "P-256", "sign").kid(), nil))
 	s.fault = failing(429, "Throttled", "")
 	_, err := remote.Sign(t.Context(), make([]byte, 32), crypto.SHA256)
-	if e := facts(t, err); !e.Throttled() {
+	if e := parts(t, err); !e.Throttled() {
 		t.Errorf("Sign: %v, want an error that is Throttled", err)
 	}
 }

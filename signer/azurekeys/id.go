@@ -103,8 +103,8 @@ func (id keyID) is(other keyID) bool {
 	return id.vault == other.vault && strings.EqualFold(id.name, other.name) && id.version == other.version
 }
 
-// echoed checks that an answer is that of the version that was asked. A text
-// that names no key of the vault is not shown: it could be what was sent.
+// echoed checks that an answer belongs to the requested version. A text that
+// names no key of the vault is not shown: it could be an echo of the request.
 func (id keyID) echoed(kid *azkeys.ID) error {
 	if kid == nil {
 		return problem(signer.Malformed, "the answer names no key")

@@ -41,7 +41,7 @@ func (r *remote) get(ctx context.Context, operations ...azkeys.KeyOperation) (*a
 	})
 }
 
-// usable checks what the service says of the version.
+// usable checks the attributes of the version.
 func (r *remote) usable(b azkeys.KeyBundle, operations []azkeys.KeyOperation) error {
 	if b.Key == nil || b.Key.Kty == nil {
 		return problem(signer.Malformed, "the answer has no key, or a key without kty")

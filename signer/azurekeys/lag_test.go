@@ -36,7 +36,7 @@ func TestVersionsOfALaggingService(t *testing.T) {
 		})
 		_, err := p.Versions(t.Context())
 		want := signer.Error{Service: "azurekeys", Op: "GetKey", Kind: signer.Unavailable, Code: "ServiceUnavailable"}
-		if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+		if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 			t.Errorf("Versions while the service is away (-want +got):\n%s", diff)
 		}
 		s.with(func() { s.fault, s.unknown = nil, map[string]bool{v.id: true} })
@@ -48,7 +48,8 @@ func TestVersionsOfALaggingService(t *testing.T) {
 	if diff := cmp.Diff(labels(created), listed(t, p)); diff != "" {
 		t.Errorf("Versions of what is found (-want +got):\n%s", diff)
 	}
-	// Once the service has shown it, it is gone when the service says so.
+	// The service has listed the version once, so a later 404 means that it is
+	// gone.
 	s.with(func() { s.keys[vaultURL+"/keys/tokens-es256"] = nil })
 	if got := listed(t, p); got != nil {
 		t.Errorf("Versions of what was deleted: %v", got)
@@ -84,8 +85,8 @@ func (s inMemory) Do(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// The service has five minutes to find a new version. After that, somebody has
-// deleted it.
+// The service has five minutes to list a new version. After that, the version
+// counts as deleted.
 func TestVersionsOfOneThatNeverAppears(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &standIn{keys: map[string][]*version{}, tokens: map[string]string{}, calls: map[string]int{}}
@@ -104,8 +105,8 @@ func TestVersionsOfOneThatNeverAppears(t *testing.T) {
 	})
 }
 
-// D08: a service that answers with what it was sent, where a name belongs, has
-// it in no error.
+// D08: a service that echoes the request instead of a name puts it into no
+// error.
 func TestEchoedNames(t *testing.T) {
 	secret := []byte("a digest of thirty-two bytes ...")
 	encoded := base64.RawURLEncoding.EncodeToString(secret)
@@ -115,7 +116,7 @@ func TestEchoedNames(t *testing.T) {
 		s.edit = func(_ string, answer map[string]any) { answer["kid"] = kid }
 		_, err := remote.Sign(t.Context(), secret, crypto.SHA256)
 		want := signer.Error{Service: "azurekeys", Op: "Sign", Kind: signer.Malformed}
-		if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+		if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 			t.Errorf("Sign (-want +got):\n%s", diff)
 		}
 		if text := fmt.Sprintf("%v %+v", err, err); strings.Contains(text, encoded) || strings.Contains(text, string(secret)) {

@@ -21,13 +21,13 @@ import (
 
 // ProvisionerConfig says where a ring's keys are.
 type ProvisionerConfig struct {
-	// Client is that of the vault or Managed HSM. Required.
+	// Client is the client of the vault or Managed HSM. Required.
 	Client *azkeys.Client
 
 	// Keys is https://VAULT.vault.azure.net/keys/NAME, the beginning of the keys'
-	// identifiers: those of the ring's RS256 keys are versions of NAME-rs256, and
-	// so on. No other ring, and nobody else, makes versions of these keys: they
-	// would become the ring's. Required.
+	// identifiers: the ring's RS256 keys are versions of NAME-rs256, and so on.
+	// Only this ring may make versions of these keys, because it uses every
+	// version that it finds. Required.
 	Keys string
 
 	// HSM makes keys of kty RSA-HSM and EC-HSM, not RSA and EC: in a Managed HSM
@@ -47,12 +47,12 @@ type ProvisionerConfig struct {
 // RS384, RS512, ES256, ES384 and ES512. It needs the permissions list, get,
 // create, update and sign for keys (in RBAC: Key Vault Crypto Officer).
 //
-// A version cannot be deleted by itself: Retire disables it, after which the
-// service signs nothing with it, and whoever may update the key can enable it
-// again. Whoever wants to be rid of the private half deletes the key, with all
-// versions, once no ring has any. A key's backup takes 500 versions at most.
-// The keys must have no rotation policy: the service would make versions that
-// no ring asked for.
+// A single version cannot be deleted. Retire disables it: the service then
+// signs nothing with it, but an account with the right to update the key can
+// enable it again. To destroy the private key, delete the key with all
+// versions, once no ring has one of them. The backup of a key holds at most 500
+// versions. The keys must have no rotation policy, with which the service would
+// make versions that the ring does not expect.
 //
 // NewProvisioner fails with an [*signer.Error] that names the field at fault;
 // its methods fail with one, too.
@@ -99,11 +99,11 @@ type known struct {
 	made   time.Time // by Create; zero once the service has shown the version
 }
 
-// settling is how long a replica of the service may take to hear of a new
-// version: seconds as a rule.
-const settling = 5 * time.Minute
+// listingDelay is the longest time until every replica of the service lists a
+// new version. It is usually seconds.
+const listingDelay = 5 * time.Minute
 
-// algorithms are those of the service that an issuer knows.
+// algorithms returns the algorithms of the service that an issuer supports.
 func algorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
 }
@@ -115,10 +115,9 @@ func (p *provisioner) key(alg string) keyID {
 
 func (p *provisioner) at(id keyID) remote { return remote{id, p.client, p.guard.ForKey()} }
 
-// Versions lists what can sign. A version that this process knows and the
-// service does not list is asked for by itself, since a replica of the service
-// may not have heard of a new one; it is known until the service says that it
-// is gone.
+// Versions lists the versions that can sign. A replica of the service may not
+// list a new version yet. Versions therefore asks for each unlisted version
+// that this process has made, until the service reports that it is gone.
 func (p *provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
 	var versions []keyring.Version
 	for _, alg := range algorithms() {
@@ -168,7 +167,7 @@ func (p *provisioner) list(ctx context.Context, key keyID) ([]listedVersion, err
 		})
 		switch {
 		case isGone(err):
-			return nil, nil // a Managed HSM may say so of a key that has no version yet
+			return nil, nil // a Managed HSM may return this for a key without a version
 		case err != nil:
 			return nil, err
 		}
@@ -275,8 +274,8 @@ func (p *provisioner) parameters(algorithm string) (azkeys.CreateKeyParameters, 
 	return parameters, nil
 }
 
-// fits refuses a key of another kind than the algorithm's, which somebody else
-// has made under the name.
+// fits refuses a key of another type than the algorithm's, which another
+// program has made under the name.
 func fits(algorithm string, public crypto.PublicKey) error {
 	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[algorithm[2:]]
 	if got, err := signer.Algorithm(public, make([]byte, hash.Size()), hash); err != nil || got != algorithm {
@@ -328,7 +327,8 @@ func isMissing(err error) bool {
 	return errors.As(err, &e) && e.Kind == signer.Gone && e.Code != "" && e.Code != codeDisabled
 }
 
-// signer is that of a version that is listed, whose public key is fetched once.
+// signer returns the Signer of a listed version. The public key is fetched
+// once.
 func (p *provisioner) signer(ctx context.Context, id keyID, alg string) (*Signer, error) {
 	if k := p.lookUp(id); k.signer != nil {
 		p.remember(k.signer, time.Time{})
@@ -337,12 +337,13 @@ func (p *provisioner) signer(ctx context.Context, id keyID, alg string) (*Signer
 	return p.fetch(ctx, id, alg)
 }
 
-// unlistedSigner is that of a version that is known and not listed. A replica of
-// the service that does not list a new one may not find it, either.
+// unlistedSigner returns the Signer of a known version that is not listed. A
+// replica of the service that does not list a new version may not find it,
+// either.
 func (p *provisioner) unlistedSigner(ctx context.Context, id keyID, alg string) (*Signer, error) {
 	s, err := p.fetch(ctx, id, alg)
 	if isMissing(err) {
-		if k := p.lookUp(id); k.signer != nil && time.Since(k.made) < settling {
+		if k := p.lookUp(id); k.signer != nil && time.Since(k.made) < listingDelay {
 			return k.signer, nil
 		}
 	}

@@ -130,14 +130,14 @@ func TestVersionsFollowTheService(t *testing.T) {
 	if n := s.count("GetKey"); n != 4 {
 		t.Errorf("%d public keys were fetched, want 4", n)
 	}
-	s.keys[vaultURL+"/keys/tokens-es256"] = nil // somebody deleted the key
+	s.keys[vaultURL+"/keys/tokens-es256"] = nil // another program deleted the key
 	if got := listed(t, p); got != nil {
 		t.Errorf("Versions of a deleted key: %v", got)
 	}
 }
 
-// A ring over the service rotates, retires what it no longer publishes, and
-// survives a restart. Its private keys are in no document.
+// A ring over the service rotates, retires the versions that it no longer
+// publishes, and survives a restart. No document holds a private key.
 func TestRingOverProvisioner(t *testing.T) {
 	s := start(t)
 	store := new(keyring.MemoryStore)
@@ -180,7 +180,7 @@ func TestRingOverProvisioner(t *testing.T) {
 	verified(t, must(oidctoken.NewIssuer(oidctoken.Config{URL: "https://ci.example.com", Keys: again, Now: now})), "RS256")
 }
 
-// What the service answers to a Provisioner is checked.
+// The service's answers to a Provisioner are checked.
 func TestProvisionerChecksAnswers(t *testing.T) {
 	first := func(answer map[string]any) map[string]any { return answer["value"].([]any)[0].(map[string]any) }
 	jwk := func(answer map[string]any) map[string]any { return answer["key"].(map[string]any) }
@@ -233,7 +233,7 @@ func TestProvisionerChecksAnswers(t *testing.T) {
 				_, err = p.Versions(t.Context())
 			}
 			want := signer.Error{Service: "azurekeys", Op: tt.op, Kind: tt.want}
-			if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+			if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 				t.Errorf("error %v (-want +got):\n%s", err, diff)
 			}
 		})
@@ -264,20 +264,20 @@ func TestProvisionerErrors(t *testing.T) {
 		s.fault = tt.fault
 		_, err := p.Create(t.Context(), "ES256")
 		want := signer.Error{Service: "azurekeys", Op: "CreateKey", Kind: tt.kind, Code: tt.code}
-		if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+		if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 			t.Errorf("Create: %v (-want +got):\n%s", err, diff)
 		}
 		err = p.Retire(t.Context(), id)
-		if tt.retire == 0 && err != nil || tt.retire != 0 && facts(t, err).Kind != tt.retire {
+		if tt.retire == 0 && err != nil || tt.retire != 0 && parts(t, err).Kind != tt.retire {
 			t.Errorf("Retire after %s: %v, want %v", tt.code, err, tt.retire)
 		}
-		if _, err = p.Versions(t.Context()); tt.kind != signer.Gone && facts(t, err).Kind != tt.kind {
+		if _, err = p.Versions(t.Context()); tt.kind != signer.Gone && parts(t, err).Kind != tt.kind {
 			t.Errorf("Versions: %v, want %v", err, tt.kind)
 		}
 	}
 }
 
-// What a Provisioner cannot do, it does not try.
+// A Provisioner refuses impossible requests without a call.
 func TestProvisionerRefuses(t *testing.T) {
 	s := start(t)
 	client := s.client(vaultURL, s)
@@ -290,20 +290,20 @@ func TestProvisionerRefuses(t *testing.T) {
 		"RSABits":  {Client: client, Keys: keys, RSABits: 1024},
 	} {
 		_, err := azurekeys.NewProvisioner(c)
-		if got := facts(t, err); got.Kind != signer.Refused || !strings.Contains(err.Error(), "refused: config."+field) {
+		if got := parts(t, err); got.Kind != signer.Refused || !strings.Contains(err.Error(), "refused: config."+field) {
 			t.Errorf("NewProvisioner: %v, want one that names %s", err, field)
 		}
 	}
 	p := newProvisioner(t, s, vaultURL, false)
 	for _, alg := range []string{"EdDSA", "PS256", "ES256K", "", "rs256"} {
 		_, err := p.Create(t.Context(), alg)
-		if facts(t, err).Kind != signer.Refused {
+		if parts(t, err).Kind != signer.Refused {
 			t.Errorf("Create(%q): %v", alg, err)
 		}
 	}
 	version := "/" + strings.Repeat("b", 32)
 	for _, id := range []string{"", "x", keys + version, keys + "-es256", keys + "-eddsa" + version, vaultURL + "/keys/others-es256" + version, hsmURL + "/keys/tokens-es256" + version} {
-		if err := p.Retire(t.Context(), id); facts(t, err).Kind != signer.Refused {
+		if err := p.Retire(t.Context(), id); parts(t, err).Kind != signer.Refused {
 			t.Errorf("Retire(%q): %v", id, err)
 		}
 	}

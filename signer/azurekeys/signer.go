@@ -34,9 +34,9 @@ var _ oidctoken.Signer = (*Signer)(nil)
 // client's. A guard of nil means one of its own with the default limits; give
 // all keys of a vault the same, since they share the vault's quota.
 //
-// New fails with an [*signer.Error]: Refused also for a keyID that is none, a
-// version that must not be used yet, and a key that has another purpose; Gone
-// also for a version that is disabled or has expired.
+// New fails with an [*signer.Error]: Refused for a wrong keyID, a version that
+// must not be used yet, and a key with another purpose; Gone for a version that
+// is disabled or has expired.
 func New(ctx context.Context, client *azkeys.Client, keyID string, guard *signer.Guard) (*Signer, error) {
 	id, err := pinned(keyID)
 	if err != nil {
@@ -86,8 +86,8 @@ func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	})
 }
 
-// signature makes what crypto.Signer prescribes of what the service answers,
-// which is a JWS signature (RFC 7518, sections 3.3 and 3.4).
+// signature converts the service's answer, a JWS signature (RFC 7518, sections
+// 3.3 and 3.4), to the form that crypto.Signer prescribes.
 func (s *Signer) signature(raw []byte) ([]byte, error) {
 	switch k := s.public.(type) {
 	case *rsa.PublicKey:

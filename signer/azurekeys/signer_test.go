@@ -23,8 +23,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// facts is what a caller can tell of an error: all but its text.
-func facts(t *testing.T, err error) signer.Error {
+// parts returns the fields of an error without its text.
+func parts(t *testing.T, err error) signer.Error {
 	t.Helper()
 	var e *signer.Error
 	if !errors.As(err, &e) {
@@ -107,7 +107,7 @@ func verified(t *testing.T, issuer *oidctoken.Issuer, algorithms ...string) {
 	}
 }
 
-// An identifier that is none of a version is refused before anybody is asked.
+// An identifier without a version is refused without a call.
 func TestNewRefusesIdentifiers(t *testing.T) {
 	s := start(t)
 	client := s.client(vaultURL, s)
@@ -123,11 +123,11 @@ func TestNewRefusesIdentifiers(t *testing.T) {
 	} {
 		_, err := azurekeys.New(t.Context(), client, id, nil)
 		want := signer.Error{Service: "azurekeys", Op: "New", Kind: signer.Refused}
-		if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+		if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 			t.Errorf("New(%q) (-want +got):\n%s", id, diff)
 		}
 	}
-	if _, err := azurekeys.New(t.Context(), nil, vaultURL+"/keys/tokens/"+version, nil); facts(t, err).Kind != signer.Refused {
+	if _, err := azurekeys.New(t.Context(), nil, vaultURL+"/keys/tokens/"+version, nil); parts(t, err).Kind != signer.Refused {
 		t.Errorf("New without a client: %v", err)
 	}
 	if len(s.calls) != 0 {
@@ -192,7 +192,7 @@ func TestNewChecksTheKey(t *testing.T) {
 			s.edit = func(_ string, answer map[string]any) { tt.edit(answer) }
 			_, err := azurekeys.New(t.Context(), s.client(vaultURL, s), v.kid(), nil)
 			want := signer.Error{Service: "azurekeys", Op: "GetKey", Kind: tt.want}
-			if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+			if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 				t.Errorf("New: %v (-want +got):\n%s", err, diff)
 			}
 		})
@@ -205,7 +205,7 @@ func TestNewOtherVault(t *testing.T) {
 	v := s.add(vaultURL, "tokens", "EC", "P-256", "sign")
 	_, err := azurekeys.New(t.Context(), s.client("https://other.vault.azure.net", s), v.kid(), nil)
 	want := signer.Error{Service: "azurekeys", Op: "GetKey", Kind: signer.Gone, Code: "KeyNotFound"}
-	if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+	if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 		t.Errorf("New (-want +got):\n%s", diff)
 	}
 }
@@ -235,14 +235,14 @@ func TestSignChecksTheAnswer(t *testing.T) {
 			digest := sha256.Sum256(nil)
 			got, err := remote.Sign(t.Context(), digest[:], crypto.SHA256)
 			want := signer.Error{Service: "azurekeys", Op: "Sign", Kind: signer.Malformed}
-			if diff := cmp.Diff(want, facts(t, err)); diff != "" || got != nil {
+			if diff := cmp.Diff(want, parts(t, err)); diff != "" || got != nil {
 				t.Errorf("Sign: %v (-want +got):\n%s", err, diff)
 			}
 		})
 	}
 }
 
-// What the key does not sign never reaches the service.
+// A digest that the key does not sign is never sent.
 func TestSignRefuses(t *testing.T) {
 	s := start(t)
 	remote := newSigner(t, s, s.add(vaultURL, "tokens", "RSA", "2048", "sign"))
@@ -260,7 +260,7 @@ func TestSignRefuses(t *testing.T) {
 	} {
 		_, err := remote.Sign(t.Context(), make([]byte, tt.digest), tt.opts)
 		want := signer.Error{Service: "azurekeys", Op: "Sign", Kind: signer.Refused}
-		if diff := cmp.Diff(want, facts(t, err)); diff != "" {
+		if diff := cmp.Diff(want, parts(t, err)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}
@@ -281,7 +281,7 @@ func TestSignerFormat(t *testing.T) {
 			}
 		}
 	}
-	//lint:ignore SA9005 that nothing is encoded is what is wanted
+	//lint:ignore SA9005 an empty object is the expected result
 	if got := string(must(json.Marshal(remote))); got != "{}" {
 		t.Errorf("JSON: %s, want none of it", got)
 	}

@@ -193,7 +193,7 @@ func (s *standIn) list(w http.ResponseWriter, r *http.Request, t target) {
 	s.answer(w, "ListKeyPropertiesVersions", map[string]any{"value": value, "nextLink": next})
 }
 
-// use is what a key does.
+// use runs an operation of a key.
 func (s *standIn) use(w http.ResponseWriter, op string, v *version, in input) {
 	now := time.Now().Unix()
 	switch {

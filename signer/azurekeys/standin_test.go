@@ -102,8 +102,8 @@ func newCertificate(names ...string) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
 }
 
-// transport reaches the stand-in under the names of its certificate alone, and
-// trusts nobody else.
+// transport reaches the stand-in under the names of its certificate, and trusts
+// no other certificate.
 func (s *standIn) transport() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig:     &tls.Config{RootCAs: s.roots},

@@ -11,7 +11,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// maxAnswer is what the service may answer: many times a page of versions.
+// maxAnswer is the limit for an answer, in bytes: many times a page of
+// versions.
 const maxAnswer = 1 << 20
 
 var errTooLong = fmt.Errorf("the answer has more than %d bytes", maxAnswer)
@@ -40,7 +41,7 @@ func HTTPClient(rt http.RoundTripper) *http.Client {
 	}
 }
 
-// bounded limits what is read of an answer, after decompression.
+// bounded limits how much of an answer is read, after decompression.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -76,8 +77,8 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bodyError tells what went wrong with an answer's body from what the SDK wraps
-// in the same way, a credential's failure.
+// bodyError marks a failure to read an answer's body. The SDK wraps it like a
+// credential's failure.
 type bodyError struct{ err error }
 
 func (e *bodyError) Error() string { return e.err.Error() }

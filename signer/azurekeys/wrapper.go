@@ -14,12 +14,14 @@ import (
 )
 
 // NewWrapper returns a Wrapper that encrypts with A256GCM under a version of an
-// AES key of 256 bits (kty oct-HSM) of a Managed HSM, whose whole identifier is
-// keyID, https://HSM.managedhsm.azure.net/keys/NAME/VERSION. It decrypts what any
-// version of that key has encrypted, and a ring encrypts anew what the pinned one
-// has not. Give all replicas the new version at once: two that differ keep
-// undoing each other's work. The caller needs the permissions get, encrypt and
-// decrypt (in local RBAC: Managed HSM Crypto User).
+// AES key of 256 bits (kty oct-HSM) of a Managed HSM. keyID is the whole
+// identifier of the version,
+// https://HSM.managedhsm.azure.net/keys/NAME/VERSION. The Wrapper decrypts the
+// ciphertext of every version of that key, and a ring encrypts again the data
+// keys of other versions. Give all replicas the new version at once, because
+// two replicas with different versions keep rewrapping. The caller needs the
+// permissions get, encrypt and decrypt (in local RBAC: Managed HSM Crypto
+// User).
 //
 // An RSA key is refused, and so every key of a Key Vault, which has no AES keys.
 // Who knows the public half of an RSA key can wrap a data key of their own: with
@@ -27,9 +29,9 @@ import (
 // the ring, which the Wrapper is there to prevent. For a Key Vault, use
 // [NewProvisioner], with a [keyring.NewWrapper] beside it.
 //
-// It fails with an [*signer.Error], and so do Wrap and Unwrap; what was changed,
-// or belongs to another ring, is Refused. A guard of nil means one of its own
-// with the default limits.
+// NewWrapper, Wrap and Unwrap fail with an [*signer.Error]. A ciphertext that
+// was changed, or belongs to another ring, is Refused. A nil guard means a new
+// one with the default limits.
 func NewWrapper(ctx context.Context, client *azkeys.Client, keyID string, guard *signer.Guard) (keyring.Wrapper, error) {
 	id, err := pinned(keyID)
 	if err != nil {
@@ -113,7 +115,8 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, aad []byte) ([]byte, erro
 	return plaintext, nil
 }
 
-// Current is what a ring asks before it keeps a data key.
+// Current reports whether the pinned version made wrapped. A ring calls it
+// before it keeps a data key.
 func (w *wrapper) Current(wrapped []byte) bool {
 	s, err := parseSealed(wrapped)
 	return err == nil && s.version == w.id.version
@@ -122,9 +125,9 @@ func (w *wrapper) Current(wrapped []byte) bool {
 // Format shows the identifier of the version that encrypts.
 func (w *wrapper) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "azurekeys.Wrapper(%s)", w.id) }
 
-// sealed is what Wrap returns: a byte that says 1, the version's name, the iv,
-// the tag and the ciphertext. What the tag does not cover, the service finds out:
-// another version has another key.
+// sealed is the result of Wrap: the byte 1, the version's name, the iv, the tag
+// and the ciphertext. The tag does not cover the version's name, but another
+// version has another key.
 type sealed struct {
 	version             string
 	iv, tag, ciphertext []byte

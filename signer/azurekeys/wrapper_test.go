@@ -29,7 +29,7 @@ func addAES(s *standIn) *version {
 	return s.add(hsmURL, "ring", "oct-HSM", "256", "encrypt", "decrypt", "wrapKey", "unwrapKey")
 }
 
-// What is wrapped is opened in its context alone, and not when a byte of it has
+// A wrapped key is unwrapped in its context alone, and not after a byte has
 // changed.
 func TestWrapper(t *testing.T) {
 	s := start(t)
@@ -50,7 +50,7 @@ func TestWrapper(t *testing.T) {
 		t.Errorf("Unwrap: %v, or another secret", err)
 	}
 	for _, other := range []string{"", "ring 2", "ring 1 "} {
-		if got, err := w.Unwrap(t.Context(), wrapped, []byte(other)); facts(t, err).Kind != signer.Refused || got != nil {
+		if got, err := w.Unwrap(t.Context(), wrapped, []byte(other)); parts(t, err).Kind != signer.Refused || got != nil {
 			t.Errorf("Unwrap in the context %q: %v, want %v", other, err, signer.Refused)
 		}
 	}
@@ -58,17 +58,17 @@ func TestWrapper(t *testing.T) {
 		changed := bytes.Clone(wrapped)
 		changed[i] ^= 1
 		got, err := w.Unwrap(t.Context(), changed, context)
-		if kind := facts(t, err).Kind; got != nil || kind != signer.Refused && kind != signer.Gone {
+		if kind := parts(t, err).Kind; got != nil || kind != signer.Refused && kind != signer.Gone {
 			t.Fatalf("Unwrap with byte %d changed: %v", i, err)
 		}
 	}
 	for _, short := range [][]byte{nil, wrapped[:1], wrapped[:61], append(bytes.Clone(wrapped), make([]byte, 1024)...), wrapped[:len(wrapped)-1]} {
-		if got, err := w.Unwrap(t.Context(), short, context); facts(t, err).Kind != signer.Refused || got != nil {
+		if got, err := w.Unwrap(t.Context(), short, context); parts(t, err).Kind != signer.Refused || got != nil {
 			t.Errorf("Unwrap of %d bytes: %v", len(short), err)
 		}
 	}
 	for _, n := range []int{0, 1025} {
-		if _, err := w.Wrap(t.Context(), make([]byte, n), context); facts(t, err).Kind != signer.Refused {
+		if _, err := w.Wrap(t.Context(), make([]byte, n), context); parts(t, err).Kind != signer.Refused {
 			t.Errorf("Wrap of %d bytes: %v", n, err)
 		}
 	}
@@ -134,7 +134,7 @@ func TestRingOverWrapper(t *testing.T) {
 			answer["attributes"].(map[string]any)["enabled"] = true
 		}
 	}
-	if _, err := open(current); !errors.Is(err, keyring.ErrWrapper) || facts(t, err).Code != "KeyDisabled" {
+	if _, err := open(current); !errors.Is(err, keyring.ErrWrapper) || parts(t, err).Code != "KeyDisabled" {
 		t.Errorf("New with a disabled key: %v, want %v", err, keyring.ErrWrapper)
 	}
 }
@@ -158,27 +158,27 @@ func TestNewWrapperRefuses(t *testing.T) {
 			v := s.add(tt.vault, "ring", tt.kty, tt.kind, tt.ops...)
 			_, err := azurekeys.NewWrapper(t.Context(), s.client(tt.vault, s), v.kid(), nil)
 			tt.want.Service, tt.want.Kind = "azurekeys", signer.Refused
-			if diff := cmp.Diff(tt.want, facts(t, err)); diff != "" || !strings.Contains(err.Error(), tt.text) {
+			if diff := cmp.Diff(tt.want, parts(t, err)); diff != "" || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("NewWrapper: %v (-want +got):\n%s", err, diff)
 			}
 		})
 	}
 	s := start(t)
 	for _, id := range []string{"", hsmURL + "/keys/ring"} {
-		if _, err := azurekeys.NewWrapper(t.Context(), s.client(hsmURL, s), id, nil); facts(t, err).Op != "NewWrapper" {
+		if _, err := azurekeys.NewWrapper(t.Context(), s.client(hsmURL, s), id, nil); parts(t, err).Op != "NewWrapper" {
 			t.Errorf("NewWrapper(%q): %v", id, err)
 		}
 	}
-	if _, err := azurekeys.NewWrapper(t.Context(), nil, hsmURL+"/keys/ring/"+strings.Repeat("b", 32), nil); facts(t, err).Op != "NewWrapper" {
+	if _, err := azurekeys.NewWrapper(t.Context(), nil, hsmURL+"/keys/ring/"+strings.Repeat("b", 32), nil); parts(t, err).Op != "NewWrapper" {
 		t.Errorf("NewWrapper without a client: %v", err)
 	}
 	short := s.add(hsmURL, "short", "oct-HSM", "128", "encrypt", "decrypt")
-	if _, err := newWrapper(t, s, short).Wrap(t.Context(), random(32), nil); facts(t, err).Kind != signer.Refused {
+	if _, err := newWrapper(t, s, short).Wrap(t.Context(), random(32), nil); parts(t, err).Kind != signer.Refused {
 		t.Errorf("Wrap with a key of 128 bits: %v", err)
 	}
 }
 
-// What the HSM answers is checked, and so is what it refuses. T07
+// The HSM's answers and refusals are checked. T07
 func TestWrapperChecksAnswers(t *testing.T) {
 	cut := func(member string) func(map[string]any) {
 		return func(a map[string]any) { a[member] = a[member].(binary)[1:] }
@@ -211,7 +211,7 @@ func TestWrapperChecksAnswers(t *testing.T) {
 				got, err = w.Unwrap(t.Context(), must(got, err), []byte("ring"))
 			}
 			want := signer.Error{Service: "azurekeys", Op: tt.op, Kind: signer.Malformed}
-			if diff := cmp.Diff(want, facts(t, err)); diff != "" || got != nil {
+			if diff := cmp.Diff(want, parts(t, err)); diff != "" || got != nil {
 				t.Errorf("error %v (-want +got):\n%s", err, diff)
 			}
 		})
@@ -225,7 +225,7 @@ func TestWrapperChecksAnswers(t *testing.T) {
 			return true
 		}
 		_, err := w.Wrap(t.Context(), random(32), nil)
-		if got := facts(t, err); got.Kind != signer.Unavailable || got.RetryAfter.Seconds() != 2 {
+		if got := parts(t, err); got.Kind != signer.Unavailable || got.RetryAfter.Seconds() != 2 {
 			t.Errorf("Wrap: %v", err)
 		}
 	})
@@ -243,7 +243,7 @@ func TestWrapperHoldsNoSecret(t *testing.T) {
 	encoded := string(must(binary(secret).MarshalJSON()))
 	s.fault = answering(400, "", "", `{"error":{"code":"BadParameter","message":`+encoded+`}}`)
 	_, err := w.Wrap(t.Context(), secret, nil)
-	if text := fmt.Sprintf("%v %+v %#v", err, err, errors.Unwrap(err)); facts(t, err).Code != "BadParameter" || strings.Contains(text, encoded[1:20]) {
+	if text := fmt.Sprintf("%v %+v %#v", err, err, errors.Unwrap(err)); parts(t, err).Code != "BadParameter" || strings.Contains(text, encoded[1:20]) {
 		t.Errorf("the error shows the secret: %s", text)
 	}
 }

@@ -17,8 +17,9 @@ type algorithm struct {
 	bits int // of the modulus, or of the curve
 }
 
-// algorithms has the smallest key of an "alg" first. There is none for RS384
-// and ES512; the service's RAW and PSS algorithms are no "alg" of an issuer.
+// algorithms has the smallest key of an "alg" first. The service has no RS384
+// and ES512, and an issuer has no "alg" for the service's RAW and PSS
+// algorithms.
 var algorithms = []algorithm{
 	{"RS256", "RSA_SIGN_PKCS1_2048_SHA256", 2048},
 	{"RS256", "RSA_SIGN_PKCS1_3072_SHA256", 3072},

@@ -46,7 +46,8 @@ func (p *Provisioner) Create(ctx context.Context, alg string) (keyring.Version, 
 	return keyring.Version{ID: v.Name, Algorithm: alg, Signer: s}, nil
 }
 
-// ensureKey makes the key for an algorithm, without a version, if there is none.
+// ensureKey makes the key for an algorithm, without a version, if it is
+// missing.
 func (p *Provisioner) ensureKey(ctx context.Context, want algorithm) error {
 	const purpose = "ASYMMETRIC_SIGN"
 	name := p.key(want.jws)
@@ -112,9 +113,9 @@ func (p *Provisioner) pending(ctx context.Context, want algorithm) (*cloudkms.Cr
 	return nil, malformed(op, "it made versions of %s that were there before", key)
 }
 
-// afterFailure is how long the service has after it could not generate a
-// version. It keeps those that failed, which nobody can remove, so that a ring
-// that tries again every few seconds must not make one each time.
+// afterFailure is the pause after the service failed to generate a version.
+// Failed versions stay forever, so a ring that retries every few seconds must
+// not make one each time.
 const afterFailure = time.Hour
 
 // failedLately is an error if a version could not be generated that was asked

@@ -132,7 +132,7 @@ func TestCreateFails(t *testing.T) {
 	})
 }
 
-// A version that failed at no time is no reason to make one.
+// A failed version without a time does not prevent another one.
 func TestCreateFailedAtNoTime(t *testing.T) {
 	s := newStandin()
 	s.add("ci-es256", "EC_SIGN_P256_SHA256").state = "GENERATION_FAILED"
@@ -170,8 +170,8 @@ func TestCreateKeyRace(t *testing.T) {
 	}
 }
 
-// A version template that somebody changes while a version is made gives no
-// version of another algorithm.
+// If the version template changes while a version is made, a version of another
+// algorithm is refused.
 func TestCreateOtherAlgorithm(t *testing.T) {
 	s := newStandin()
 	k := s.add("ci-es256", "EC_SIGN_P256_SHA256").key

@@ -9,8 +9,8 @@
 // encrypts them: one operation when a replica starts, and tokens are minted
 // while the service is away.
 //
-// All calls go through a [signer.Guard]. The client makes each call once; it is
-// the caller's to try again. What comes back is checked with the CRC-32C
-// checksums of both ways and against the name that was asked for, and no failure
-// repeats what was sent.
+// All calls go through a [signer.Guard]. The client makes each call once, and
+// the caller decides about retries. Every answer is checked with CRC-32C
+// checksums in both directions and against the requested name. No error repeats
+// the request.
 package gcpkms

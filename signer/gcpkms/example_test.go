@@ -94,7 +94,7 @@ func ExampleSigner_Sign() {
 	if err != nil {
 		panic(err)
 	}
-	v.state = "DISABLED" // by somebody else
+	v.state = "DISABLED" // by an administrator
 	digest := sha256.Sum256([]byte("message"))
 	_, err = kms.Sign(context.Background(), digest[:], crypto.SHA256)
 	fmt.Println(failureOf(err).Kind == signer.Gone)

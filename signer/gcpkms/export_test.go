@@ -2,7 +2,7 @@ package gcpkms
 
 import "time"
 
-// Status is what is read of an error's body.
+// Status returns the parts of an error's body that are read.
 func Status(body []byte) (status string, reasons []string, retryDelay time.Duration) {
 	s := parseStatus(body)
 	return s.status, s.reasons, s.retryDelay

@@ -21,8 +21,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// failure is what a failed call means. The client's own error is left out: its
-// text has all of the body.
+// failure converts the error of a call. It drops the client's own error,
+// because its text holds the whole body.
 func failure(op string, err error) error {
 	e := &signer.Error{Service: serviceName, Op: op}
 	var answered *googleapi.Error
@@ -37,7 +37,7 @@ func failure(op string, err error) error {
 		}
 		e.RetryAfter = max(s.retryDelay, tokenhttp.ParseRetryAfter(answered.Header.Get("Retry-After"), time.Now()))
 		e.Err = s.cause(answered.Code)
-	case errors.As(err, &unsent): // and says no more than what is in it
+	case errors.As(err, &unsent): // the text holds no more than the code
 		e.Kind, e.Err = unanswered(unsent.Err)
 	case errors.As(err, &cutOff):
 		e.Kind, e.Err = signer.Unavailable, cutOff
@@ -49,9 +49,9 @@ func failure(op string, err error) error {
 	return e
 }
 
-// kindOf classifies an answer by its HTTP status, and for a precondition by
-// which it is. That something is gone takes the service's own word: any server
-// says 404 to what it does not know.
+// kindOf classifies an answer by its HTTP status, and FAILED_PRECONDITION by
+// its reason. Gone needs the service's own reason, because every server returns
+// 404 for an unknown path.
 func kindOf(code int, s status) signer.Kind {
 	switch {
 	case code >= 500, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, s.status == "ABORTED":
@@ -101,8 +101,8 @@ func uncredited(answer *http.Response) (signer.Kind, error) {
 	return kind, fmt.Errorf("the client got no access token: its token endpoint answered with status %d", answer.StatusCode)
 }
 
-// status is what an error's body says: a google.rpc.Status in JSON. Its message
-// is left out, as it may repeat what was sent, and the access token with it.
+// status is the content of an error's body: a google.rpc.Status in JSON. Its
+// message is left out, because it may repeat the request with the access token.
 type status struct {
 	status     string   // such as "FAILED_PRECONDITION"
 	reasons    []string // of ErrorInfo, and the violations of PreconditionFailure
@@ -111,7 +111,7 @@ type status struct {
 
 const maxReasons = 8
 
-// parseStatus leaves out what is not as it should be.
+// parseStatus leaves out malformed parts.
 func parseStatus(body []byte) status {
 	var reply struct {
 		Error struct {
@@ -129,7 +129,7 @@ func parseStatus(body []byte) status {
 	return s
 }
 
-// add takes what is of use in one of the details, of whatever type.
+// add takes the useful parts of one of the details, of whatever type.
 func (s *status) add(detail json.RawMessage) {
 	var d struct {
 		Reason     string `json:"reason"`
@@ -178,5 +178,5 @@ func (s status) cause(code int) error {
 	return errors.New(text)
 }
 
-// longestRetry is also what a Retry-After counts for at most.
+// longestRetry also limits a Retry-After.
 const longestRetry = 30 * time.Second

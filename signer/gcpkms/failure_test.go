@@ -124,7 +124,7 @@ func TestSignFails(t *testing.T) {
 // T07 X07
 func TestSignUnanswered(t *testing.T) {
 	refusing := httptest.NewServer(http.NotFoundHandler())
-	refusing.Close() // and nobody listens there any more
+	refusing.Close() // the port has no listener now
 	tokens := func(code int) http.RoundTripper {
 		return &oauth2.Transport{Source: tokenSource{&oauth2.RetrieveError{Response: &http.Response{StatusCode: code}, Body: []byte("the assertion")}}}
 	}

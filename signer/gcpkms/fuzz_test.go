@@ -70,7 +70,7 @@ func FuzzName(f *testing.F) {
 	})
 }
 
-// FuzzUnwrap gives what somebody wrote to the store to Unwrap and Current.
+// FuzzUnwrap gives arbitrary documents of a store to Unwrap and Current.
 func FuzzUnwrap(f *testing.F) {
 	s := newStandin()
 	w := newWrapper(f, s, s.add("wrapping", "GOOGLE_SYMMETRIC_ENCRYPTION").key.name)

@@ -77,7 +77,7 @@ func digest(hash crypto.Hash, message string) []byte {
 	return h.Sum(nil)
 }
 
-// failed is what is compared of an error.
+// failed holds the compared parts of an error.
 type failed struct {
 	Op   string
 	Kind signer.Kind

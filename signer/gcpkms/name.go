@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// What the service's resources are in: collections of its REST API.
+// The collections of the service's REST API.
 const (
 	keyRing    = "projects/*/locations/*/keyRings/*"
 	cryptoKey  = keyRing + "/cryptoKeys/*"
 	keyVersion = cryptoKey + "/cryptoKeyVersions/*"
 )
 
-// checkName refuses what is not the full name of a resource of such a form. It
-// ends up in the path of a URL.
+// checkName refuses a text that is not the full name of a resource of that
+// form. The name becomes a part of a URL's path.
 func checkName(name, form string) error {
 	if len(name) > 1024 || !isNamed(name, form) {
 		return fmt.Errorf("%.200q is not of the form %s", name, form)
@@ -66,7 +66,7 @@ func isID(s string) bool {
 	return s != ""
 }
 
-// isNumber takes what the service numbers versions with, from 1.
+// isNumber accepts the number of a version, from 1.
 func isNumber(s string) bool {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {

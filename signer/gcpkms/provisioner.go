@@ -13,7 +13,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// ProvisionerConfig says where a Provisioner's keys are, and what they are like.
+// ProvisionerConfig is the place and the kind of a Provisioner's keys.
 type ProvisionerConfig struct {
 	// KeyRing has the keys, by its full name: projects/P/locations/L/keyRings/R.
 	// It must be there. Required.
@@ -108,12 +108,11 @@ func served() []string {
 	return names
 }
 
-// Versions lists the versions that are ENABLED, of all of the ring's keys,
-// whatever their size and protection level: the service lists a version as soon
-// as it has said that it is ENABLED. One that is still being generated is not
-// listed; it cannot sign, and Create has not returned it. A version of a key
-// whose algorithm is not the one that its key is named for was not made here,
-// and is left out.
+// Versions lists the ENABLED versions of all keys of the ring, of any size and
+// protection level. The service lists a version as soon as the service has returned it
+// as ENABLED. A version that is still being generated is not listed: it cannot
+// sign, and Create has not returned it. A version whose algorithm differs from
+// the algorithm in its key's name was not made here and is left out.
 func (p *Provisioner) Versions(ctx context.Context) ([]keyring.Version, error) {
 	var versions []keyring.Version
 	for _, alg := range served() {
@@ -142,8 +141,8 @@ const (
 	maxPages = 50 // the service numbers all versions that ever were, but lists those in one state
 )
 
-// list lists the versions for an algorithm that are in a state.
-// There are none if there is no key.
+// list lists the versions for an algorithm that are in a state. Without a key
+// the list is empty.
 func (p *Provisioner) list(ctx context.Context, alg, state string) ([]*cloudkms.CryptoKeyVersion, error) {
 	const op = "ListCryptoKeyVersions"
 	key := p.key(alg)
@@ -175,13 +174,14 @@ func (p *Provisioner) list(ctx context.Context, alg, state string) ([]*cloudkms.
 	return nil, malformed(op, "it has more than %d pages", maxPages)
 }
 
-// Retire has the version destroyed. The service schedules that, 30 days ahead
-// unless the key says otherwise; until then somebody who may can restore the
-// version. It succeeds for one that is gone or scheduled already, and refuses a
-// version that is none of the ring's keys.
+// Retire schedules the destruction of the version, 30 days ahead unless the key
+// has another setting. Until then an administrator can restore the version.
+// Retire succeeds for a version that is gone or already scheduled, and refuses
+// a version of a foreign key.
 //
-// Where an organization demands that a version be disabled before it is
-// destroyed, the service refuses, and somebody else has to do both.
+// Where an organization requires that a version is disabled before it is
+// destroyed, the service refuses the request, and an administrator has to do
+// both.
 func (p *Provisioner) Retire(ctx context.Context, id string) error {
 	const op = "DestroyCryptoKeyVersion"
 	if err := checkName(id, keyVersion); err != nil {

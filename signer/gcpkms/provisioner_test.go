@@ -132,7 +132,8 @@ func TestNewProvisionerRefuses(t *testing.T) {
 	}
 }
 
-// Retire succeeds for what is gone, and for nothing else that it did not do.
+// Retire succeeds for a version that is gone, and otherwise only if it has
+// scheduled the destruction.
 func TestRetire(t *testing.T) {
 	for _, tt := range []struct {
 		name, id, state string
@@ -222,8 +223,8 @@ func TestProvisionerChecksAnswer(t *testing.T) {
 	}
 }
 
-// What the service lists besides what was asked for is left out: a version in
-// another state, and one of another algorithm than its key is named for.
+// Versions leaves out a version in another state, and one of another algorithm
+// than its key's name, although the service lists them.
 func TestVersionsLeavesOut(t *testing.T) {
 	s := newStandin()
 	k := s.add("ci-es256", "EC_SIGN_P256_SHA256").key
@@ -280,7 +281,7 @@ func TestVersionsFails(t *testing.T) {
 	if got, err := newProvisioner(t, s).Versions(t.Context()); len(got) != 0 || err != nil {
 		t.Errorf("Versions = %v, %v; want none", ids(got), err)
 	}
-	// A key that changes between the two is none to sign with.
+	// A key that changes between the two calls is not used.
 	s.fault = func(op string, w http.ResponseWriter, r *http.Request) bool {
 		if op == "GetPublicKey" {
 			s.set(func() {
@@ -305,7 +306,7 @@ func TestVersionsFails(t *testing.T) {
 	if got, err := newProvisioner(t, s).Versions(t.Context()); failureOf(err) != (failed{"GetPublicKey", signer.Refused, "404"}) || got != nil {
 		t.Errorf("Versions = %v, %v; want a refusal", ids(got), err)
 	}
-	// A server that knows nothing of the service has no say in what is there.
+	// A foreign server's 404 does not mean that a version is gone.
 	s.fault = func(op string, w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, "not found", http.StatusNotFound)
 		return true

@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/gcpkms"
 )
 
-// No error shows what was sent, whatever the service says, and nothing shows
+// No error shows the request, whatever the service answers, and nothing shows
 // the host's access token.
 //
 // D08

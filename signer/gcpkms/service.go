@@ -13,10 +13,11 @@ import (
 )
 
 // NewService returns a client of the service that sends with client, which must
-// authorize the requests; [cloud.google.com/go/auth/httptransport.NewClient]
-// and golang.org/x/oauth2 make such ones. It does not change client. For
-// another address than https://cloudkms.googleapis.com/, set BasePath of what it
-// returns; it ends in a slash.
+// authorize the requests, as the clients of
+// [cloud.google.com/go/auth/httptransport.NewClient] and golang.org/x/oauth2
+// do. It does not change client. For another address than
+// https://cloudkms.googleapis.com/, set BasePath of the result; it ends with a
+// slash.
 //
 // It differs from what cloudkms.NewService returns, which [New], [NewProvisioner]
 // and [NewWrapper] take as well, in three things. It follows no redirect, where
@@ -79,7 +80,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cutOffError tells a connection that broke from an answer that is none.
+// cutOffError marks a broken connection, as opposed to a malformed answer.
 type cutOffError struct{ err error }
 
 func (e *cutOffError) Error() string { return "the answer was cut off: " + e.err.Error() }

@@ -51,7 +51,7 @@ func New(ctx context.Context, service *cloudkms.Service, version string, guard *
 	return c.signer(ctx, version)
 }
 
-// signer fetches a version's public key. The service has none to give of a
+// signer fetches a version's public key. The service has no public key for a
 // version that is not ENABLED.
 func (c caller) signer(ctx context.Context, version string) (*Signer, error) {
 	c = c.forKey()
@@ -146,7 +146,8 @@ func signRequest(alg string, digest []byte) *cloudkms.AsymmetricSignRequest {
 	return request
 }
 
-// checked is the signature of an answer that is for what was sent.
+// checked returns the signature of an answer after it has checked that the
+// answer belongs to the request.
 func (s *Signer) checked(got *cloudkms.AsymmetricSignResponse) ([]byte, error) {
 	verified := got.VerifiedDigestCrc32c
 	if s.algorithm.jws == "EdDSA" {
@@ -168,8 +169,8 @@ func (s *Signer) checked(got *cloudkms.AsymmetricSignResponse) ([]byte, error) {
 	return signature, nil
 }
 
-// decode is what an answer has in base64, if it has the checksum. The decoder's
-// own error would show where it is wrong, and so a bit of what it is.
+// decode returns the decoded base64 of an answer if the checksum fits. It drops
+// the decoder's own error, which would reveal a part of the value.
 func decode(text string, sum int64) ([]byte, error) {
 	data, err := base64.StdEncoding.Strict().DecodeString(text)
 	switch {

@@ -127,12 +127,12 @@ func withChecksumZero(data []byte) []byte {
 			}
 		}
 	}
-	// Each step takes (register ^ byte), so what has to be there differs from the
-	// register by the 4 bytes that are wanted.
+	// Each step takes (register ^ byte), so the four bytes must equal the register
+	// ^ the wanted one.
 	return binary.LittleEndian.AppendUint32(append([]byte(nil), data...), after^^crcOf(data))
 }
 
-// What the service answers is checked against what was asked.
+// The service's answer is checked against the request.
 //
 // T07
 func TestSignChecksAnswer(t *testing.T) {
@@ -228,7 +228,8 @@ func TestNewChecksAnswer(t *testing.T) {
 	}
 }
 
-// A version that cannot sign is told from one that cannot sign yet.
+// A version that cannot sign yet and one that cannot sign any more have
+// different kinds.
 func TestNewState(t *testing.T) {
 	for _, tt := range []struct {
 		state string

@@ -34,8 +34,8 @@ func crcOf(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Cas
 
 func crcText(b []byte) string { return strconv.FormatUint(uint64(crcOf(b)), 10) }
 
-// verify checks what was sent; without a checksum the service verifies nothing
-// and says so.
+// verify checks the request. Without a checksum the service verifies nothing,
+// and its answer states that.
 func (c *crc) verify(field string, data []byte) (verified bool, f *fault) {
 	if c == nil {
 		return false, nil

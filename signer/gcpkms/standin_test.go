@@ -27,9 +27,8 @@ const (
 	access  = "ya29.the-access-token-of-the-host" // what every request must bring
 )
 
-// standin is Cloud KMS, as far as its REST API is used, in memory. It knows
-// what it was sent and what it was not: a checksum that is missing is not one
-// that is 0.
+// standin is Cloud KMS in memory, as far as its REST API is used. It
+// distinguishes a missing checksum from one that is 0.
 type standin struct {
 	mu      sync.Mutex
 	keys    map[string]*key
@@ -40,7 +39,7 @@ type standin struct {
 
 	// fault answers instead of the service, if it is set and returns true.
 	fault func(op string, w http.ResponseWriter, r *http.Request) bool
-	// tamper changes what the service answers, if it is set.
+	// tamper changes the service's answer. Optional.
 	tamper func(op string, answer map[string]any)
 	// alter replaces a signature, of a digest or of data, before its checksum is
 	// taken, if it is set.
@@ -83,7 +82,7 @@ func notFound(name string) *fault {
 	return &fault{code: 404, status: "NOT_FOUND", message: name + " not found."}
 }
 
-// notEnabled is what the service says of a version that is not ENABLED.
+// notEnabled returns the service's error for a version that is not ENABLED.
 func notEnabled(v *version) *fault {
 	return &fault{400, "FAILED_PRECONDITION", v.name + " is not enabled, current state is: " + v.state + ".", []any{map[string]any{
 		"@type":      "type.googleapis.com/google.rpc.PreconditionFailure",

@@ -22,8 +22,8 @@ type Wrapper struct {
 	key    string
 
 	mu sync.Mutex
-	// What the service has said of versions, as it was heard last: which one is
-	// the primary, and one that is not; "" if unknown.
+	// primary is the primary version in the last answer of the service, old a
+	// version that was not; "" if unknown.
 	primary, old string
 }
 
@@ -86,8 +86,9 @@ func (w *Wrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, er
 	return append([]byte(got.Name+separator), ciphertext...), nil
 }
 
-// Unwrap undoes Wrap. What was wrapped with another key or another bound,
-// or changed since, is Refused. Every error is a *[signer.Error], or that of ctx.
+// Unwrap undoes Wrap. A ciphertext that was made with another key or another
+// bound, or was changed, is Refused. Every error is a *[signer.Error], or the
+// error of ctx.
 func (w *Wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, error) {
 	const op = "Decrypt"
 	version, ciphertext, err := w.split(wrapped)
@@ -114,9 +115,9 @@ func (w *Wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, er
 	return plaintext, nil
 }
 
-// Current reports whether wrapped was made with the key's primary version, by
-// what the service said at the last Wrap or Unwrap of this process: another
-// primary is noticed by a replica that starts. It makes no call.
+// Current reports whether wrapped was made with the key's primary version, as
+// of the last Wrap or Unwrap of this process. So a replica notices a new
+// primary when it starts. Current makes no call.
 func (w *Wrapper) Current(wrapped []byte) bool {
 	version, _, err := w.split(wrapped)
 	w.mu.Lock()

@@ -27,7 +27,7 @@ func newWrapper(t testing.TB, s *standin, key string) *gcpkms.Wrapper {
 	return w
 }
 
-// What is wrapped is unwrapped with the same context, and with no other.
+// A wrapped key is unwrapped with the same context, and with no other.
 func TestWrapper(t *testing.T) {
 	s := newStandin()
 	key := s.add("wrapping", "GOOGLE_SYMMETRIC_ENCRYPTION").key
@@ -111,7 +111,7 @@ func TestWrapperChecksumZero(t *testing.T) {
 	}
 }
 
-// Current follows what the service says of versions.
+// Current follows the service's answers.
 func TestWrapperCurrent(t *testing.T) {
 	s := newStandin()
 	key := s.add("wrapping", "GOOGLE_SYMMETRIC_ENCRYPTION").key

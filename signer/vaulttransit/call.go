@@ -134,10 +134,10 @@ func (c *Client) newRequest(ctx context.Context, r *request, body []byte) (*http
 	return req, nil
 }
 
-// broken is a call without an answer: the network's failure, unless it is known
-// to be another. net/http repeats no POST, not even one that met a connection
-// that was just being closed. The texts of its errors repeat what came over the
-// wire.
+// broken returns the error of a call without an answer. It is the network's
+// failure, unless another cause is known. net/http does not repeat a POST, even
+// if the idle connection was being closed. The texts of its errors repeat bytes
+// of the wire.
 func (r *request) broken(err error, secrets []string) error {
 	var (
 		certificate *tls.CertificateVerificationError
@@ -156,8 +156,9 @@ func (r *request) broken(err error, secrets []string) error {
 	return r.fail(kind, "", tokenhttp.Redact(err.Error(), secrets...))
 }
 
-// isGarbage reports whether what came is not TLS, or not HTTP: asking again
-// would not help. Most of net/http's errors for that have no type, but a text.
+// isGarbage reports whether the answer is not TLS, or not HTTP, so that another
+// try would not help. Most of these errors of net/http have no type, but a
+// text.
 func isGarbage(err error) bool {
 	var record tls.RecordHeaderError
 	var header textproto.ProtocolError
@@ -246,8 +247,8 @@ func (r *request) refused(resp *http.Response, text []byte, secrets []string) er
 func kindOf(status int, said string, known bool) signer.Kind {
 	switch status {
 	case http.StatusNotFound:
-		// With no text, there is no such key; with one, no such mount or
-		// namespace, which is no reason to give a key up.
+		// A 404 without a text means that the key is missing. With a text the mount
+		// or the namespace is missing, which must not end a key.
 		if known && said == "" {
 			return signer.Gone
 		}

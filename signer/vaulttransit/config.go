@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
@@ -40,15 +41,10 @@ type Config struct {
 	Transport http.RoundTripper
 }
 
-// ConfigError says which setting is wrong, and why: a field of [Config], or an
-// argument in lower case.
-type ConfigError struct {
-	Field  string
-	Reason string // continues the field's name
+// configError reports a setting or an argument that cannot work.
+func configError(field, reason string) *oidctoken.ConfigError {
+	return &oidctoken.ConfigError{Package: "vaulttransit", Field: field, Reason: reason}
 }
-
-// Error names the field.
-func (e *ConfigError) Error() string { return "vaulttransit: " + e.Field + " " + e.Reason }
 
 // Client reaches one mount of Vault. It is safe for concurrent use.
 type Client struct {
@@ -59,7 +55,7 @@ type Client struct {
 	transport http.RoundTripper
 }
 
-// NewClient returns a Client. It fails with a *[ConfigError], and asks Vault
+// NewClient returns a Client. It fails with a [*oidctoken.ConfigError], and asks Vault
 // nothing.
 func NewClient(c Config) (*Client, error) {
 	address, plain, err := parseAddress(c.Address)
@@ -70,13 +66,13 @@ func NewClient(c Config) (*Client, error) {
 		c.Mount = "transit"
 	}
 	if !isPath(c.Mount) {
-		return nil, &ConfigError{"Mount", "is not a path of names of letters, digits, '-', '_' and '.', without a slash at its ends"}
+		return nil, configError("Mount", "is not a path of names of letters, digits, '-', '_' and '.', without a slash at its ends")
 	}
 	if c.Namespace != "" && !isPath(strings.TrimSuffix(c.Namespace, "/")) {
-		return nil, &ConfigError{"Namespace", "is not a path of names of letters, digits, '-', '_' and '.'"}
+		return nil, configError("Namespace", "is not a path of names of letters, digits, '-', '_' and '.'")
 	}
 	if c.Token == nil && !plain {
-		return nil, &ConfigError{"Token", "is required"}
+		return nil, configError("Token", "is required")
 	}
 	if c.Transport == nil {
 		c.Transport = newTransport(plain)
@@ -91,14 +87,14 @@ func (c *Client) Format(f fmt.State, _ rune) {
 
 func parseAddress(raw string) (address string, plain bool, err error) {
 	if raw == "" {
-		return "", false, &ConfigError{"Address", "is required"}
+		return "", false, configError("Address", "is required")
 	}
 	if err := tokenhttp.CheckURL(raw); err != nil {
-		return "", false, &ConfigError{"Address", "cannot be used: " + err.Error()}
+		return "", false, configError("Address", "cannot be used: "+err.Error())
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.RawQuery != "" || u.ForceQuery || u.Path != "" && u.Path != "/" && !isPath(strings.Trim(u.Path, "/")) {
-		return "", false, &ConfigError{"Address", "has a query, or a path of other than plain names"}
+		return "", false, configError("Address", "has a query, or a path of other than plain names")
 	}
 	return strings.TrimRight(raw, "/"), u.Scheme == "http", nil
 }
@@ -132,9 +128,9 @@ func isPlain(name string) bool {
 
 var errNotLoopback = errors.New("plain http leads to an address that is not loopback")
 
-// newTransport keeps connections: the handshake of a new one would cost more
-// than a signature. It speaks HTTP/1.1 alone, whose answers are read as they
-// come, while net/http buffers some MiB of an HTTP/2 answer that nobody reads.
+// newTransport keeps connections, because the handshake of a new one would cost
+// more than a signature. It speaks HTTP/1.1 only: net/http buffers some MiB of
+// an unread HTTP/2 answer.
 func newTransport(plain bool) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	if plain {

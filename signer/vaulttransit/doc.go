@@ -8,20 +8,20 @@
 // private keys are then in the process, Vault is asked once per start instead
 // of once per token, and minting goes on while Vault is away.
 //
-// # What is sent, and to whom
+// # Requests
 //
 // Every request carries the token of [Config] in X-Vault-Token, so it goes to
-// the host of [Config.Address] alone. A redirect is never followed, not even
-// the 307 with which a standby names the active node: that would hand the token
-// to whatever host the answer names. Let Address be one that reaches the active
-// node, as a load balancer that asks /v1/sys/health does, or leave Vault's
-// request forwarding on, as it is by default.
+// the host of [Config.Address] only. A redirect is never followed, also not the
+// 307 with which a standby names the active node: it would hand the token to
+// the host that the answer names. Let Address reach the active node, for
+// example through a load balancer that checks /v1/sys/health, or leave Vault's
+// request forwarding on, which is its default.
 //
 // A request to sign names the version of the key, the hash, that the input is
 // hashed already, the scheme (PKCS #1 v1.5; Vault's own default for RSA is PSS)
-// and the form of the signature (ASN.1, which is what oidctoken.Signer
-// returns). What comes back is checked for its version: without one, Vault signs
-// with the latest, and a rotation would change the key under a "kid".
+// and the form of the signature (ASN.1, which oidctoken.Signer returns). The
+// version of the answer is checked: without a version, Vault signs with the
+// latest, and a rotation would change the key under a "kid".
 //
 // # One key per version of a ring
 //
@@ -36,11 +36,13 @@
 //
 // # Errors
 //
-// A bad setting is a *[ConfigError]; what Vault or the way to it does is a
-// *signer.Error. Vault has no error codes: Code is the HTTP status. It reports a
-// version that may not sign, or is not there, as an internal error with a
-// sentence (HTTP 500; 400 in later versions); the sentences that it has for
-// that are known here, and make the error one of kind Gone. Any other 5xx is
-// Unavailable. Before Vault is reached, a signer.Error of kind Unavailable may
-// also come from the guard, and from a Token function that fails.
+// A setting that cannot work is a [*oidctoken.ConfigError]; a failure of Vault, or of the way to it, is a
+// A setting that cannot work is a [*oidctoken.ConfigError]. A failure of Vault,
+// or of the way to it, is a *signer.Error. Vault has no error codes: Code is
+// the HTTP status. Vault reports a version that may not sign, or is missing, as
+// an internal error with a sentence (HTTP 500; 400 in later versions). This
+// package knows these sentences and returns an error of kind Gone. Any other
+// 5xx is Unavailable. Before Vault is reached, a signer.Error of kind
+// Unavailable may also come from the guard, and from a Token function that
+// fails.
 package vaulttransit

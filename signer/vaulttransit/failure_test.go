@@ -36,7 +36,7 @@ func errorsBody(texts ...string) string {
 	return string(must(json.Marshal(map[string][]string{"errors": texts})))
 }
 
-// What Vault refuses is told apart by who must act.
+// Each of Vault's refusals has its kind.
 func TestRefusals(t *testing.T) {
 	kind := func(kind signer.Kind, code string) failure { return failure{Op: "sign data", Code: code, Kind: kind} }
 	later := kind(signer.Unavailable, "429")
@@ -96,7 +96,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// T07: answers that are none.
+// T07: malformed answers.
 func TestMalformed(t *testing.T) {
 	der := base64.StdEncoding.EncodeToString(append([]byte{0x30}, make([]byte, 70)...))
 	data := func(signature string) string {
@@ -179,7 +179,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// T07: what is said of a key is checked as well.
+// T07: the description of a key is checked as well.
 func TestMalformedKey(t *testing.T) {
 	ec := must(newTransitKey("ecdsa-p256")).document("ci")
 	rsa := must(newTransitKey("rsa-2048")).document("ci")
@@ -295,7 +295,8 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// Nobody listens, nobody speaks HTTP, and no certificate is trusted.
+// A port without a listener, a server without HTTP, and an untrusted
+// certificate.
 func TestNetwork(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()

@@ -24,7 +24,7 @@ func FuzzParseVersioned(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is accepted is written in one way only.
+		// An accepted signature has one spelling only.
 		if again := versionPrefix(version) + base64.StdEncoding.EncodeToString(raw); version < 1 || again != s {
 			t.Errorf("%q was read as version %d and %x", s, version, raw)
 		}
@@ -42,7 +42,7 @@ func FuzzParsePublicKey(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is accepted is a key of the type, which an issuer takes.
+		// An accepted key has the type, and an issuer accepts it.
 		if _, err := oidctoken.NewIssuer(oidctoken.Config{
 			URL: "https://issuer.example.com", Keys: oidctoken.StaticKeys{{Signer: publicOnly{public: public}}},
 		}); err != nil {

@@ -42,7 +42,7 @@ func TestConnectionEnds(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// T07: what is not HTTP, or not TLS, will not be so at the next try.
+// T07: an answer that is not HTTP, or not TLS, is no temporary failure.
 func TestGarbageOnTheWire(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 	for _, tt := range []struct{ name, scheme, answer string }{

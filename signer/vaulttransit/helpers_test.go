@@ -56,7 +56,7 @@ func newSigner(t *testing.T, v *vault, name string, version int) *vaulttransit.S
 	return s
 }
 
-// failure is what a test wants of a *signer.Error.
+// failure holds the expected parts of a *signer.Error.
 type failure struct {
 	Op, Code   string
 	Kind       signer.Kind

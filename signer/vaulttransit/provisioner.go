@@ -23,22 +23,22 @@ type provisioner struct {
 // the mount may have that prefix. RSA keys have 2048 bits. See the package's
 // documentation on why every version is a key of its own.
 //
-// Retire deletes a key for good, and at once: it sets the key's
-// deletion_allowed, and then deletes it. A key with deletion_allowed counts as
-// one that is being retired and is no longer listed; so leave that setting
-// alone. A key that cannot sign (soft-deleted in OpenBao, or with a
-// min_encryption_version above 1) is not listed either. A key that somebody
-// rotates goes on signing with version 1.
+// Retire deletes a key permanently, and at once: it sets the key's
+// deletion_allowed, and then deletes it. A key with deletion_allowed is being
+// retired and is no longer listed, so do not change that setting. A key that
+// cannot sign (soft-deleted in OpenBao, or with a min_encryption_version above
+// 1) is not listed, either. A key that an administrator rotates still signs
+// with version 1.
 //
 // nil guard means one of the Provisioner's own, with default limits, shared by
-// its signers. NewProvisioner fails with a *[ConfigError], and asks Vault
+// its signers. NewProvisioner fails with a [*oidctoken.ConfigError], and asks Vault
 // nothing.
 func NewProvisioner(client *Client, prefix string, guard *signer.Guard) (keyring.Provisioner, error) {
 	if err := checkArguments(client, "prefix", prefix); err != nil {
 		return nil, err
 	}
 	if len(prefix) > 200 {
-		return nil, &ConfigError{"prefix", "is longer than 200 bytes"}
+		return nil, configError("prefix", "is longer than 200 bytes")
 	}
 	if guard == nil {
 		guard = signer.NewGuard(signer.Limits{})
@@ -64,12 +64,13 @@ func typeFor(algorithm string) string {
 	return ""
 }
 
-// newName is one that nobody else chooses.
+// newName returns a random name.
 func (p *provisioner) newName(algorithm string) string {
 	return p.prefix + strings.ToLower(algorithm) + "-" + strings.ToLower(rand.Text())
 }
 
-// algorithmOf is what a key of the ring is for; "" for a name of others.
+// algorithmOf returns the algorithm of a key of the ring, or "" for a foreign
+// name.
 func (p *provisioner) algorithmOf(name string) string {
 	rest, ours := strings.CutPrefix(name, p.prefix)
 	lower, random, found := strings.Cut(rest, "-")
@@ -168,8 +169,8 @@ func (p *provisioner) Retire(ctx context.Context, id string) error {
 	if err == nil || isKind(err, signer.Unavailable) {
 		return err
 	}
-	// Both calls refuse a key that is not there in words alone; reading does so
-	// with a status.
+	// Both calls report a missing key only in their text. Reading the key returns
+	// a status.
 	if _, gone := p.client.readKey(ctx, p.guard, id); isKind(gone, signer.Gone) {
 		return nil
 	}

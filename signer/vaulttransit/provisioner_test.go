@@ -99,7 +99,7 @@ func TestProvisionedSigner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.rotate(t, made.ID) // by somebody who should not
+	v.rotate(t, made.ID) // by an administrator, against the documentation
 	versions, err := p.Versions(t.Context())
 	if err != nil || len(versions) != 1 {
 		t.Fatalf("Versions = %v, %v", versions, err)

@@ -38,7 +38,7 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-// D08: an error repeats neither the token nor what was to be signed or wrapped,
+// D08: an error repeats neither the token nor the digest or the data key,
 // whatever Vault, or a proxy in its place, echoes.
 func TestErrorsKeepSecrets(t *testing.T) {
 	digest := sha256.Sum256([]byte("x"))
@@ -78,7 +78,7 @@ func opOf(err error) string {
 	return ""
 }
 
-// D08: a server that is none of HTTP repeats what it was sent.
+// D08: a server that does not speak HTTP echoes the request.
 func TestEcho(t *testing.T) {
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()

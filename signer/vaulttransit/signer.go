@@ -37,14 +37,14 @@ type Signer struct {
 // were not archived (min_decryption_version); beyond some 200 of them the
 // answer is refused as too large.
 //
-// New fails with a *[ConfigError], or with a *signer.Error: of kind Gone if
+// New fails with a [*oidctoken.ConfigError], or with a *signer.Error: of kind Gone if
 // there is no such version, or it is below min_encryption_version.
 func New(ctx context.Context, client *Client, key string, version int, guard *signer.Guard) (*Signer, error) {
 	if err := checkArguments(client, "key", key); err != nil {
 		return nil, err
 	}
 	if version < 1 {
-		return nil, &ConfigError{"version", "is not from 1 on: a signer has one version, never the latest"}
+		return nil, configError("version", "is not from 1 on: a signer has one version, never the latest")
 	}
 	if guard == nil {
 		guard = signer.NewGuard(signer.Limits{})
@@ -67,9 +67,9 @@ func newSigner(client *Client, k *key, version int, guard *signer.Guard) (*Signe
 func checkArguments(client *Client, argument, name string) error {
 	switch {
 	case client == nil:
-		return &ConfigError{"client", "is nil"}
+		return configError("client", "is nil")
 	case !isKeyName(name):
-		return &ConfigError{argument, "is not a name of letters, digits, '_', and '-' and '.' inside, of at most 255 bytes"}
+		return configError(argument, "is not a name of letters, digits, '_', and '-' and '.' inside, of at most 255 bytes")
 	}
 	return nil
 }
@@ -123,7 +123,8 @@ func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	return sig, nil
 }
 
-// hasForm looks at what can be seen without the digest; the issuer verifies.
+// hasForm checks the form of a signature without the digest. The issuer
+// verifies the signature.
 func hasForm(sig []byte, public crypto.PublicKey) bool {
 	switch k := public.(type) {
 	case *rsa.PublicKey:

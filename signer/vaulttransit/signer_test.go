@@ -46,7 +46,7 @@ func TestSigner(t *testing.T) {
 	}
 }
 
-// What is asked for stands in the request, and nothing is left to a default.
+// The request states every parameter and relies on no default.
 func TestSignRequest(t *testing.T) {
 	digest := sha256.Sum256([]byte("x"))
 	input := base64.StdEncoding.EncodeToString(digest[:])
@@ -95,7 +95,7 @@ func TestSignRequest(t *testing.T) {
 	}
 }
 
-// What the key does not sign with never reaches Vault.
+// A digest that the key does not sign never reaches Vault.
 func TestSignRefusesInput(t *testing.T) {
 	v := startVault(t)
 	v.addKey("ci", "ecdsa-p256")

@@ -69,7 +69,7 @@ func (k *transitKey) rotate() (err error) {
 
 func (k *transitKey) isSymmetric() bool { return k.kind == "aes256-gcm96" }
 
-// document is what the engine says of the key.
+// document returns the engine's description of the key.
 func (k *transitKey) document(name string) map[string]any {
 	keys := map[string]any{}
 	for i, material := range k.versions {
@@ -110,7 +110,7 @@ type signInput struct {
 	Hash       string `json:"hash_algorithm"`
 }
 
-// material is that of a version; 0 is the latest.
+// material returns the material of a version; 0 means the latest.
 func (k *transitKey) material(version int, what string) (int, any, error) {
 	switch {
 	case k.softDeleted:
@@ -197,7 +197,8 @@ type cipherInput struct {
 	KeyVersion     int     `json:"key_version"`
 }
 
-// associated is what is authenticated besides; before 1.13 nothing.
+// associated returns the additional authenticated data; before 1.13 it is
+// empty.
 func (v *vault) associated(in cipherInput) ([]byte, error) {
 	if v.old {
 		return nil, nil

@@ -17,12 +17,11 @@ import (
 
 const vaultToken = "hvs.CAESIJ-this-is-a-secret-token"
 
-// vault stands in for Vault with one transit engine. It does what the API's
-// documentation says, where that differs from what one would like as well: a
-// missing key_version is the latest, the default scheme of RSA is PSS, input is
-// hashed unless it says otherwise, encryption makes the key that is not there,
-// and a version that may not sign is an internal error. What the API does not
-// know, it refuses, where Vault warns.
+// vault stands in for Vault with one transit engine. It follows the API's
+// documentation, also where that is inconvenient: a missing key_version means
+// the latest, the default scheme of RSA is PSS, input is hashed by default,
+// encryption makes a missing key, and a version that may not sign is an
+// internal error. It refuses unknown parameters, for which Vault only warns.
 type vault struct {
 	*httptest.Server
 	mount     string // "transit" by default
@@ -313,7 +312,7 @@ func respond(w http.ResponseWriter, data any) {
 	})
 }
 
-// parse refuses what the API does not know.
+// parse refuses unknown parameters.
 func parse(w http.ResponseWriter, body string, in any) bool {
 	decoder := json.NewDecoder(strings.NewReader(body))
 	decoder.DisallowUnknownFields()

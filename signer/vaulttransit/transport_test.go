@@ -56,7 +56,7 @@ func TestLoopbackAlone(t *testing.T) {
 	conn.Close()
 }
 
-// What a Transport of the host's does is looked at as well.
+// The errors of a host's own Transport are redacted as well.
 func TestTransportMisbehaves(t *testing.T) {
 	v := startVault(t)
 	for name, tt := range map[string]struct {

@@ -23,7 +23,7 @@ type wrapper struct {
 
 // NewWrapper returns a Wrapper that encrypts with a key of type aes256-gcm96,
 // aes128-gcm96, chacha20-poly1305 or xchacha20-poly1305, which must not be
-// derived. What it returns is Vault's "vault:vN:..." text.
+// derived. The wrapped key is Vault's "vault:vN:..." text.
 //
 // It encrypts with the key's latest version and decrypts with the version that
 // the text names, so the key may be rotated, by hand or by auto_rotate_period:
@@ -32,7 +32,7 @@ type wrapper struct {
 // every replica has been started again.
 //
 // nil guard means one of the Wrapper's own, with default limits. NewWrapper
-// fails with a *[ConfigError], or with a *signer.Error when Vault does not have
+// fails with a [*oidctoken.ConfigError], or with a *signer.Error when Vault does not have
 // such a key. It asks for the key first since Vault, where it may, makes one on
 // encryption that is not there, and then nothing older could be decrypted; so
 // give the host the capability "update" on encrypt/KEY, and not "create".
@@ -50,7 +50,7 @@ func NewWrapper(ctx context.Context, client *Client, key string, guard *signer.G
 	r := readRequest(key)
 	switch k.Type {
 	case "aes256-gcm96", "aes128-gcm96", "chacha20-poly1305", "xchacha20-poly1305":
-	default: // RSA keys encrypt for everybody, and so prove nothing
+	default: // every caller can encrypt with an RSA key, so the ciphertext would prove nothing
 		return nil, r.fail(signer.Refused, "", fmt.Sprintf("a key of type %s does not authenticate what it encrypts", tokenhttp.Printable(k.Type, 40)))
 	}
 	if k.Derived {
@@ -68,8 +68,8 @@ type cipherInput struct {
 	AssociatedData string `json:"associated_data,omitempty"`
 }
 
-// sealed is what is encrypted: Vault before 1.13 ignores associated_data
-// without a word, so the plaintext names its context, too.
+// sealed returns the plaintext for Vault. It includes its context, because
+// Vault before 1.13 silently ignores associated_data.
 func sealed(plaintext, context []byte) []byte {
 	sum := sha256.Sum256(context)
 	return append(sum[:], plaintext...)
@@ -91,8 +91,8 @@ func (w *wrapper) Wrap(ctx context.Context, plaintext, context []byte) ([]byte, 
 	if err != nil {
 		return nil, r.malformed("ciphertext: " + err.Error())
 	}
-	// What was just made is current, also if the node that made it lags behind:
-	// it would be made again for ever.
+	// The new ciphertext is current, even if the node that made it lags behind:
+	// otherwise the ring would rewrap forever.
 	w.latest.Store(int64(version))
 	return []byte(answer.Ciphertext), nil
 }

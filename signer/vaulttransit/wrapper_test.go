@@ -72,7 +72,7 @@ func TestWrapper(t *testing.T) {
 	}
 }
 
-// What is wrapped may have been changed, or be no such thing.
+// A stored value may have been changed, or may not be a wrapped key at all.
 func TestUnwrapRefuses(t *testing.T) {
 	v := startVault(t)
 	v.addKey("wrap", "aes256-gcm96")
@@ -171,7 +171,7 @@ func TestNewWrapperRefuses(t *testing.T) {
 	}
 }
 
-// Answers that are none.
+// Malformed answers.
 func TestWrapperMalformed(t *testing.T) {
 	short := base64.StdEncoding.EncodeToString(make([]byte, 31))
 	for _, tt := range []struct{ op, data, words string }{
