@@ -1,6 +1,6 @@
-// Package atomicfile writes files that hold secrets. A reader sees the old
-// content or the new, whole; nobody but the owner of the process can open the
-// file; and a failure leaves the old file and nothing else.
+// Package atomicfile writes files that hold secrets. A reader sees the whole
+// old content or the whole new one. Only the owner of the process can open the
+// file. A failure leaves the old file and nothing else.
 //
 // A file is written under a temporary name in its own directory, flushed to the
 // disk and renamed over its target. All steps go through one open directory, so
@@ -22,8 +22,8 @@ import (
 	"strings"
 )
 
-// A RefusedError says that a path is not one that a secret may be written to.
-// Nothing has been written. Whoever prepared the path must act.
+// A RefusedError reports that a secret must not be written to a path. Nothing
+// was written. The owner of the path must act.
 type RefusedError struct {
 	Path   string
 	Reason string // a verb phrase: "is a symbolic link"
@@ -46,11 +46,11 @@ const (
 // link, a FIFO, a directory, another user's file, a name that [Sweep] would take
 // for a leftover) is refused with a [*RefusedError].
 //
-// Any other error wraps that of the operating system, such as syscall.ENOSPC.
-// The old file is then untouched and no temporary file is left, with one
-// exception: if the last step fails, flushing the directory, the error says so,
-// and path has the new content but may have the old one again after a power
-// failure.
+// Any other error wraps the error of the operating system, such as
+// syscall.ENOSPC. The old file is then untouched and no temporary file is left,
+// with one exception: if flushing the directory fails, which is the last step,
+// path has the new content but may have the old one again after a power
+// failure. The error then tells so.
 //
 // Concurrent writers of one path are safe; one of them is last.
 func Write(path string, data []byte) error {
@@ -69,9 +69,9 @@ func Write(path string, data []byte) error {
 	return writeIn(root, ".", name, path, data)
 }
 
-// WriteIn is [Write] for the file of that path below root. It does not leave
-// root, whatever links those who may write there have made of the directories
-// on the way: whoever does not trust them opens root before they begin.
+// WriteIn is [Write] for the file at path below root. It does not leave root,
+// whatever links other users have put into the directories on the way. A caller
+// that does not trust them opens root before they begin.
 func WriteIn(root *os.Root, path string, data []byte) error {
 	dir, name := filepath.Split(path)
 	if name == "" || name == "." || name == ".." || isTempName(name) {
@@ -192,12 +192,12 @@ func isTempName(name string) bool {
 		strings.IndexFunc(s, func(r rune) bool { return !isBase32(r) }) < 0
 }
 
-// MkdirPrivate makes the directory path, for its owner alone (mode 0700 whatever
-// the umask), together with the directories above it that are missing. If path
-// exists it must be a directory, not a link to one, of the user who runs the
-// process, and closed to everybody else; otherwise the error is a
-// [*RefusedError] and nothing has changed. An existing directory that is too
-// open is not repaired, since others may have put something into it.
+// MkdirPrivate makes the directory path, for its owner alone (mode 0700 for
+// every umask), and its missing parents. An existing path must be a directory
+// and not a link, belong to the user of the process, and be closed to all other
+// users. Otherwise the error is a [*RefusedError] and nothing has changed.
+// MkdirPrivate does not repair an existing directory that is too open, since
+// another user may have put files into it.
 func MkdirPrivate(path string) error {
 	path = filepath.Clean(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

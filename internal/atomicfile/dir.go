@@ -119,7 +119,7 @@ func (d *directory) sweepFile(name string) (bool, error) {
 	if err != nil || !fi.Mode().IsRegular() || !isOurs(fi) {
 		return false, err
 	}
-	f, err := d.root.OpenFile(name, os.O_RDWR, 0) // NFS locks only what is open for writing
+	f, err := d.root.OpenFile(name, os.O_RDWR, 0) // NFS locks only files that are open for writing
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

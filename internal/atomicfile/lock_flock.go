@@ -13,7 +13,7 @@ import (
 // death of the process. It waits for a Sweep that holds f for a moment.
 func lock(f *os.File) error { return flock(f, syscall.LOCK_EX) }
 
-// tryLock says whether nobody is writing f.
+// tryLock reports whether no process is writing f.
 func tryLock(f *os.File) (bool, error) {
 	err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -22,7 +22,7 @@ func tryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// flock treats a file system without locks as one where nobody holds any.
+// flock treats a file system without locks as if no lock were held.
 func flock(f *os.File, how int) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), how)
@@ -37,8 +37,8 @@ func flock(f *os.File, how int) error {
 
 const locksDirs = true
 
-// tryLockDir marks the directory d as being in use, and reports whether nobody did
-// before. The error wraps errors.ErrUnsupported if the file system has no locks.
+// tryLockDir locks the directory d, and reports whether it was unlocked before.
+// The error wraps errors.ErrUnsupported if the file system has no locks.
 func tryLockDir(d *os.File) (bool, error) {
 	for {
 		err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -48,7 +48,7 @@ func tryLockDir(d *os.File) (bool, error) {
 		case errors.Is(err, syscall.EWOULDBLOCK):
 			return false, nil
 		case errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EINVAL),
-			errors.Is(err, syscall.EBADF): // NFS, for what is not open for writing
+			errors.Is(err, syscall.EBADF): // NFS, for a file that is not open for writing
 			return false, fmt.Errorf("flock: %w", errors.ErrUnsupported)
 		case !errors.Is(err, syscall.EINTR):
 			return false, os.NewSyscallError("flock", err)

@@ -14,7 +14,7 @@ func tryLock(*os.File) (bool, error) { return true, nil }
 
 const locksDirs = false
 
-// tryLockDir fails: nobody can tell whether a directory is in use.
+// tryLockDir fails: this system cannot tell whether a directory is in use.
 func tryLockDir(*os.File) (bool, error) {
 	return false, fmt.Errorf("flock: %w", errors.ErrUnsupported)
 }

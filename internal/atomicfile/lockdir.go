@@ -16,8 +16,8 @@ type LockedDir struct {
 	self *os.File // the directory itself, which has the lock
 }
 
-// errTaken means that somebody else has the lock of a new directory, or has taken
-// the directory away: RemoveUnlocked came before the lock.
+// errTaken means that another process has locked a new directory, or removed it
+// with RemoveUnlocked, before this process could lock it.
 var errTaken = errors.New("somebody else has locked or removed it")
 
 // MkdirTempLocked makes a directory in parent with a new name that begins with
@@ -57,8 +57,8 @@ func lockNewDir(path string) (*LockedDir, error) {
 	return LockDir(path)
 }
 
-// LockDir locks a directory that somebody else made. It does not wait for a lock that
-// another has. A link is refused with a [*RefusedError].
+// LockDir locks a directory that another process made. It does not wait for a
+// lock. A link is refused with a [*RefusedError].
 func LockDir(path string) (*LockedDir, error) {
 	d, err := openLocked(path)
 	if err != nil {
@@ -91,7 +91,7 @@ func openLocked(path string) (*LockedDir, error) {
 	return d, nil
 }
 
-// lock locks d, if that is still what is at path.
+// lock locks d, if d is still at path.
 func (d *LockedDir) lock(path string) error {
 	if free, err := tryLockDir(d.self); errors.Is(err, errors.ErrUnsupported) {
 		// RemoveUnlocked has no locks either, and removes nothing.
@@ -135,16 +135,16 @@ func (d *LockedDir) Close() error {
 // Remove removes d, which is at path, with all that is in it, as [RemoveAll] does,
 // and gives up the lock.
 func (d *LockedDir) Remove(path string) error {
-	if !locksDirs { // Windows does not remove what is open
+	if !locksDirs { // Windows does not remove an open file
 		return errors.Join(d.Close(), RemoveAll(path))
 	}
 	return errors.Join(RemoveAll(path), d.Close())
 }
 
-// RemoveUnlocked removes the directory path with all that is in it, as
-// [RemoveAll] does, and reports whether it has. It leaves the directory alone if
-// somebody has locked it. If it cannot tell, it leaves the directory alone, too,
-// and the error wraps [errors.ErrUnsupported].
+// RemoveUnlocked removes the directory path with its content, as [RemoveAll]
+// does, and reports whether it did. It leaves a locked directory alone. If it
+// cannot tell whether the directory is locked, it leaves it alone, too, and the
+// error wraps [errors.ErrUnsupported].
 func RemoveUnlocked(path string) (removed bool, err error) {
 	parent, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {

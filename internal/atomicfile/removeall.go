@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// removeTime is how long RemoveAll runs after somebody who goes on to make what
-// it removes.
+// removeTime is how long RemoveAll works against a process that adds files
+// while it removes them.
 const removeTime = time.Minute
 
 var errStillWritten = errors.New("atomicfile: remove: something goes on to write there")
 
-// RemoveAll removes dir with all that is in it, as os.RemoveAll does, whoever
-// made that: a few descriptors are enough for any depth, its time is linear in
-// what is there and ends after a minute, and directories without rights for
-// their owner are no obstacle. It follows no link, dir included. A dir that does
-// not exist is no error.
+// RemoveAll removes dir with its content, as os.RemoveAll does, whatever
+// another program has made in it. A few descriptors are enough for any depth.
+// The time is linear in the content and at most a minute. Directories without
+// rights for their owner are removed, too. RemoveAll follows no link, dir
+// included. A missing dir is not an error.
 func RemoveAll(dir string) error {
 	parent, err := os.OpenRoot(filepath.Dir(dir))
 	if err != nil {
@@ -39,8 +39,8 @@ func RemoveAll(dir string) error {
 	return errors.Join(err, ignoreMissing(parent.Remove(base)))
 }
 
-// removeIn removes what is in a directory, if that is still the one that was
-// looked at: it can be exchanged for a link.
+// removeIn removes the content of a directory, if it is still the directory
+// that was looked at: another program can replace it by a link.
 func removeIn(parent *os.Root, base string, info fs.FileInfo) error {
 	root, err := openAny(parent, base)
 	if err != nil {
@@ -58,8 +58,8 @@ func removeIn(parent *os.Root, base string, info fs.FileInfo) error {
 	return r.empty()
 }
 
-// openAny opens a directory whatever its owner may do with it, and lets him do
-// all. Nothing else is opened: a FIFO would not come back.
+// openAny opens a directory, whatever the rights of its owner, and gives the
+// owner all rights. It opens nothing else: opening a FIFO would block.
 func openAny(parent *os.Root, name string) (*os.Root, error) {
 	root, err := parent.OpenRoot(name)
 	if errors.Is(err, fs.ErrPermission) {
@@ -77,17 +77,18 @@ func openAny(parent *os.Root, name string) (*os.Root, error) {
 	return root, nil
 }
 
-// remover empties a directory. What is deep in it is moved up, so that nothing
-// has to be opened inside of anything.
+// remover empties a directory. It moves deep entries up, so that it never opens
+// a directory inside another.
 type remover struct {
 	root   *os.Root
-	prefix string // of the names of what was moved up: nobody else has it
+	prefix string // prefix of the names of moved entries; no other entry has it
 	moved  int
 	until  time.Time
 }
 
-// empty removes what is in the root. A pass over it need not see what it moves
-// up: the last one finds nothing, or nothing that it can remove.
+// empty removes the content of the root. One pass may miss entries that it
+// moves up itself, so the last pass finds nothing, or nothing that can be
+// removed.
 func (r *remover) empty() error {
 	for {
 		removed, err := r.each(r.root, func(name string, isDir bool) error {
@@ -104,7 +105,7 @@ func (r *remover) empty() error {
 	}
 }
 
-// lift removes what is in a directory in the root, and moves its directories
+// lift removes the files of a directory of the root, and moves its directories
 // into the root.
 func (r *remover) lift(name string) error {
 	from, err := openAny(r.root, name)
@@ -151,7 +152,7 @@ func (r *remover) each(dir *os.Root, do func(name string, isDir bool) error) (do
 			}
 			done++
 		}
-		if readErr == io.EOF || errors.Is(readErr, fs.ErrNotExist) { // the latter: somebody else removes it, too
+		if readErr == io.EOF || errors.Is(readErr, fs.ErrNotExist) { // ErrNotExist: another process removes it, too
 			return done, err
 		}
 		if readErr != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
-// Whatever somebody makes in a directory, it goes, and nothing else does.
+// RemoveAll removes a directory with any content, and nothing else.
 func TestRemoveAll(t *testing.T) {
 	for _, tt := range []struct {
 		name string

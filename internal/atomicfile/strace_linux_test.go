@@ -18,9 +18,9 @@ import (
 	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
-// strace counts the system calls of each thread by itself, and is told to spoil
-// the n-th. So what is counted must happen on one thread, which only an init can
-// keep for the main function.
+// strace counts the system calls of each thread separately, and injects an
+// error into the n-th. The counted calls must therefore happen on one thread,
+// which only an init function can reserve for the main function.
 func init() {
 	if strings.HasPrefix(os.Getenv("ATOMICFILE_TEST_CHILD"), "replace ") {
 		runtime.LockOSThread()
@@ -31,8 +31,9 @@ const oldContent = "old content"
 
 var newContent = strings.Repeat("new content. ", 1000)
 
-// The exit code of the child is 0 if it has written the file, else the errno that
-// Write's error wraps, with notFlushed if the new file was in place by then.
+// The exit code of the child is 0 if it has written the file, otherwise the
+// errno in Write's error, with notFlushed added if the new file was already in
+// place.
 const notFlushed = 0x80
 
 // replaceTraced is the child: it replaces jwt, between two calls that it makes
@@ -74,9 +75,9 @@ type tracedCall struct {
 	n    int
 }
 
-// strace runs the child under strace, which keeps to rules such as
-// "inject=write:error=EIO:when=1", and returns how it ended, and what it called
-// between its two marks.
+// strace runs the child under strace with rules such as
+// "inject=write:error=EIO:when=1". It returns how the child ended, and its
+// calls between its two marks.
 func strace(t *testing.T, dir string, rules ...string) (state *os.ProcessState, calls []tracedCall) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "log")
@@ -123,8 +124,8 @@ func strace(t *testing.T, dir string, rules ...string) (state *os.ProcessState, 
 	return cmd.ProcessState, calls
 }
 
-// replaced runs strace in a directory with an old file, and looks at what is
-// there after the child and after the next start.
+// replaced runs strace in a directory with an old file. It returns the content
+// after the child, and the files that are left after the next start.
 func replaced(t *testing.T, rules ...string) (state *os.ProcessState, content string, left []string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -194,7 +195,7 @@ func TestKillAtEachSystemCall(t *testing.T) {
 	}
 }
 
-// faults are what a full or failing disk answers.
+// faults are the errors of a full or failing disk.
 var faults = map[string]syscall.Errno{"ENOSPC": syscall.ENOSPC, "EIO": syscall.EIO, "EROFS": syscall.EROFS, "EDQUOT": syscall.EDQUOT}
 
 // checkFault looks at how a child ended that met errno.

@@ -44,7 +44,7 @@ func MarshalSet(keys []Key) ([]byte, error) {
 	return json.Marshal(set)
 }
 
-// Set is a JWK Set that somebody published.
+// Set is a published JWK Set.
 type Set struct{ set jose.JSONWebKeySet }
 
 // ParseSet parses a JWK Set, as tokenhttp.DecodeJSON reads JSON.

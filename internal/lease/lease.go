@@ -15,11 +15,11 @@ import (
 // flightTime bounds one renewal, with all its tries.
 const flightTime = time.Minute
 
-// State is what a Store says of a value.
+// State is the state of a value in a Store.
 type State uint8
 
 const (
-	None  State = iota // there is none that may serve
+	None  State = iota // no value that may be used
 	Last               // it serves if it cannot be renewed
 	Due                // it serves, and is to be renewed
 	Fresh              // it serves
@@ -31,16 +31,16 @@ type Store[K comparable, V any] interface {
 	Find(ctx context.Context, key K, now time.Time) (V, State)
 	// Remove removes the value of key, if there is one.
 	Remove(key K)
-	// Keep takes a new value. False means that the value was withdrawn while it
-	// was on its way, and that whoever waits for it needs another.
+	// Keep takes a new value. False means that the value was withdrawn meanwhile,
+	// and that its callers need another one.
 	Keep(key K, value V) bool
 }
 
-// Config is what a Keeper consists of. All of it is required.
+// Config holds the parts of a Keeper. All of them are required.
 type Config[K comparable, V any] struct {
 	Store Store[K, V]
-	// Pause is for how long nobody tries again after err, while a value serves
-	// or none does.
+	// Pause returns how long no flight begins after err. serving tells whether a
+	// value is in use meanwhile.
 	Pause func(err error, serving bool) time.Duration
 	// Ends says whether a renewal that failed with err ends the last value, too.
 	Ends func(err error) bool
@@ -101,9 +101,9 @@ func New[K comparable, V any](c Config[K, V]) *Keeper[K, V] {
 // Fetch makes a value.
 type Fetch[V any] func(context.Context) (V, error)
 
-// Get returns the value of key that the Store has, or else that of the one
-// flight to it. A caller whose ctx ends leaves the flight to the others. The
-// errors are those of the Fetch, ctx's and Config.Closed.
+// Get returns the value of key in the Store, or the result of the one flight
+// for key. A caller whose ctx ends leaves the flight to the others. The errors
+// are those of the Fetch, ctx's and Config.Closed.
 //
 // If there is no flight, prepare is called, with the lock held and before Get
 // returns, for the Fetch of one.
@@ -187,8 +187,8 @@ func (k *Keeper[K, V]) recent(key K, now time.Time, serving bool) error {
 	return f.err
 }
 
-// launch begins a renewal, which outlives whoever asked for it, and has the
-// values of his ctx, such as a trace.
+// launch begins a renewal. The renewal outlives its caller, and has the values
+// of the caller's ctx, such as a trace.
 func (k *Keeper[K, V]) launch(ctx context.Context, key K, fetch Fetch[V]) *flight[V] {
 	f := &flight[V]{done: make(chan struct{})}
 	k.under[key] = f
@@ -260,7 +260,7 @@ func (k *Keeper[K, V]) Drop(match func(K) bool) {
 	}
 }
 
-// Close ends all flights and waits for them. Nobody gets a value after that.
+// Close ends all flights and waits for them. Later calls of Get fail.
 func (k *Keeper[K, V]) Close() {
 	k.Mu.Lock()
 	k.closed = true

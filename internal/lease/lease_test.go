@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// slip moves one of the two clocks in t: what a machine's sleep does to the one
-// that tells the time, and a correction of that to the other.
+// slip moves one of the two clocks in t: a machine's sleep moves the wall clock
+// ahead of the monotonic one, and a correction moves the wall clock back.
 func slip(t time.Time, wall, monotonic time.Duration) time.Time {
 	t = t.Add(wall)
 	// A Time with both has the monotonic one in its second word, in ns.
@@ -148,7 +148,8 @@ func always(f lease.Fetch[string]) func() lease.Fetch[string] {
 	return func() lease.Fetch[string] { return f }
 }
 
-// X16: what is fresh is not fetched, what is due is, and serves meanwhile.
+// X16: a fresh value is not fetched. A due value is fetched and stays in use
+// meanwhile.
 func TestStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := &shelf{values: map[string]string{}}, &counter{}
@@ -171,8 +172,8 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// What serves only if it cannot be renewed is waited for, and serves whoever
-// leaves, or is told of a failure, at once or later.
+// For a value in the state Last, callers wait for the renewal. A caller that
+// leaves, or whose renewal fails, gets the value, at once or later.
 func TestLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeeper(t, &shelf{values: map[string]string{"a": "old"}, state: lease.Last})
@@ -241,7 +242,7 @@ func TestEnds(t *testing.T) {
 
 type ctxKey struct{}
 
-// A flight has the values of who began it, and not its end.
+// A flight has the values of its first caller's ctx, and not its end.
 func TestValues(t *testing.T) {
 	k := newKeeper(t, &shelf{values: map[string]string{}, state: lease.Fresh})
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, "a trace"))
@@ -257,7 +258,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// A Fetch that panics fails, and shows nothing of what it panicked with.
+// A Fetch that panics fails. Its error does not show the panic's value.
 func TestPanic(t *testing.T) {
 	k := newKeeper(t, &shelf{values: map[string]string{}, state: lease.Fresh})
 	got, err := k.Get(t.Context(), "a", always(func(context.Context) (string, error) { panic("a secret") }))
@@ -342,7 +343,7 @@ func TestDrop(t *testing.T) {
 	})
 }
 
-// Close waits for what is under way, and its callers are told.
+// Close waits for running flights, whose callers get an error.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeeper(t, &shelf{values: map[string]string{}})

@@ -21,7 +21,7 @@ func Equal[T any](a, b T) bool {
 func equal(x, y reflect.Value) bool {
 	switch x.Kind() {
 	case reflect.Interface, reflect.Pointer:
-		// What they lead to may be in use: it is not read.
+		// The values behind them may be in use, so they are not read.
 		return x.Comparable() && y.Comparable() && x.Equal(y)
 	default:
 		return reflect.DeepEqual(x.Interface(), y.Interface())

@@ -1,5 +1,5 @@
-// Package slab keeps very many small things by the hash of what they are for,
-// in memory that the garbage collector need not look at.
+// Package slab keeps very many small rows by their hash, in memory without
+// pointers, which the garbage collector does not scan.
 package slab
 
 import (
@@ -7,7 +7,7 @@ import (
 	"iter"
 )
 
-// Hash is what a row is found by. It is as good as random in all of its bits.
+// Hash is the key of a row. All of its bits are as good as random.
 type Hash [16]byte
 
 // Table is a table of rows, each of which has a value and a few bytes. A T has
@@ -81,7 +81,7 @@ func (t *Table[T]) Find(h Hash) (place Place, ok bool) {
 // Value is the value of a row, which can be written to.
 func (t *Table[T]) Value(place Place) *T { return &t.row(place).value }
 
-// Bytes are those of a row. They are the Table's, and change when it does.
+// Bytes returns the bytes of a row. The Table owns them and may change them.
 func (t *Table[T]) Bytes(place Place) []byte {
 	r := t.row(place)
 	return t.bytes[int(r.size)].blocks.at(r.bytes, int(r.size))
@@ -184,8 +184,8 @@ func (t *Table[T]) Remove(place Place) {
 	}
 }
 
-// vacate frees a slot of the index, and moves into it what is behind it only
-// because it was taken.
+// vacate frees a slot of the index. It moves the later entries that were
+// displaced by it.
 func (t *Table[T]) vacate(free int) {
 	mask := len(t.index) - 1
 	for i := t.next(free); t.index[i] != 0; i = t.next(i) {

@@ -34,8 +34,8 @@ type content struct {
 	Bytes string
 }
 
-// Whatever is added and removed, a table has what a map has, and its memory is
-// used again.
+// After any additions and removals a table equals a map, and it reuses its
+// memory.
 func TestTableIsAMap(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -108,7 +108,7 @@ func TestTableIsAMap(t *testing.T) {
 	}
 }
 
-// What was used since the last search stays, once.
+// A row that was used since the last search stays, once.
 func TestUnused(t *testing.T) {
 	var table slab.Table[int64]
 	for n := range 5 {

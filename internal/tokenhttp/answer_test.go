@@ -26,7 +26,7 @@ func reason(t *testing.T, err error) string {
 	return err.Error()
 }
 
-// X03: what a token may be, since it ends up in headers, files and
+// X03: the form of a token, since it is put into headers, files and
 // environments.
 func TestCheckToken(t *testing.T) {
 	const bytes = "the token has a byte that is not visible ASCII"
@@ -280,7 +280,7 @@ func FuzzExpiresIn(f *testing.F) {
 		if (err == nil) != (got >= time.Second && got <= 24*time.Hour) {
 			t.Fatalf("ExpiresIn(%q) = %v, %v", raw, got, err)
 		}
-		// What is accepted is written in one way only.
+		// Each accepted value has one spelling only.
 		if err == nil && fmt.Sprint(int64(got/time.Second)) != raw {
 			t.Fatalf("ExpiresIn(%q) = %v", raw, got)
 		}
@@ -303,8 +303,8 @@ func FuzzDecodeJSON(f *testing.F) {
 		if json.Unmarshal(body, &exact) == nil && exact["access_token"] == nil && v.AccessToken != "" {
 			t.Fatalf("DecodeJSON takes another name for access_token: %q", body)
 		}
-		// What is accepted is an object to encoding/json too, with the same
-		// token: there is no second one to choose from.
+		// encoding/json accepts the object, too, and finds the same token: there is
+		// no second one to choose from.
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal(body, &members); err != nil || members == nil {
 			t.Fatalf("DecodeJSON accepts %q: %v", body, err)

@@ -26,14 +26,14 @@ const (
 	TooLarge                    // the body passes its limit
 	ContentType                 // the answer is of another media type than Accept
 	Encoding                    // the answer is compressed, which was not asked for
-	Malformed                   // the answer is not what the protocol says
+	Malformed                   // the answer does not follow the protocol
 )
 
-// Error is a call that brought no answer to work with. Whoever asks a cloud
-// makes an error of its own from it, which wraps it.
+// Error is a call without a usable answer. A cloud's package wraps it in an
+// error of its own.
 type Error struct {
 	Kind       Kind
-	Host       string        // of the URL or of a proxy that refused, with its port; empty if there is none to name
+	Host       string        // of the URL or of a proxy that refused, with its port; empty if unknown
 	Status     int           // HTTP status; 0 if none came
 	RetryAfter time.Duration // as in Response
 	Reason     string        // continues the host's name, at most 512 bytes, printable
@@ -58,9 +58,9 @@ func (e *Error) Temporary() bool {
 	return e.Kind == Timeout || e.Kind == Network || RetryableStatus(e.Status)
 }
 
-// failure turns what net/http or a RoundTripper returned into an Error that
-// holds none of its objects: their texts repeat what the server sent (its
-// status line, header lines, certificate), and so perhaps the assertion.
+// failure converts an error of net/http or of a RoundTripper into an Error that
+// holds none of its objects: their texts repeat the server's status line,
+// header lines and certificate, and so perhaps the assertion.
 func failure(err error, u *url.URL, r Request) *Error {
 	var own *Error
 	if errors.As(err, &own) {
@@ -75,7 +75,8 @@ func failure(err error, u *url.URL, r Request) *Error {
 	return e
 }
 
-// classify returns the parts of an Error; text is what may be shown of err.
+// classify returns the parts of an Error; text is the part of err that may be
+// shown.
 func classify(err error, text string) (kind Kind, reason string, cause error) {
 	var (
 		errno  syscall.Errno

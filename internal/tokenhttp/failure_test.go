@@ -19,8 +19,8 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// What the errors of net, crypto/tls and crypto/x509 become, and which of them
-// stay within reach.
+// The errors of net, crypto/tls and crypto/x509 with the results, and which of
+// them errors.As still finds.
 func TestFailure(t *testing.T) {
 	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
 	for _, tt := range []struct {

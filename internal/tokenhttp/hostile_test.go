@@ -20,7 +20,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// failed is what a caller can tell from an error of Post.
+// failed holds the parts of an error of Post that a caller can read.
 type failed struct {
 	Kind      tokenhttp.Kind
 	Status    int
@@ -83,7 +83,7 @@ func TestRedirectFollowedByTransport(t *testing.T) {
 	}))
 	defer server.Close()
 	client := tokenhttp.Client{Transport: following{server.Client()}}
-	// http.Client refuses requests with RequestURI only; ours has none.
+	// http.Client refuses requests with RequestURI only; these have no RequestURI.
 	_, err := client.Post(t.Context(), post(server.URL+"/token", newAssertion()))
 	if diff := cmp.Diff(failed{tokenhttp.Redirect, 200, false}, asFailed(t, err)); diff != "" {
 		t.Errorf("Post (-want +got):\n%s", diff)

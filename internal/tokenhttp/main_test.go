@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// newAssertion returns what looks like a JWT and is none.
+// newAssertion returns a text that looks like a JWT and is not one.
 func newAssertion() string {
 	part := func(n int) string {
 		b := make([]byte, n)
@@ -89,7 +89,7 @@ func answer(text string) func(c net.Conn) {
 	data := []byte(text) // here, so that its memory is not counted as the client's
 	return func(c net.Conn) {
 		if readRequest(c) {
-			c.Write(data) // the client may have left: what it saw is what the test asserts
+			c.Write(data) // the client may have left; the test asserts the client's view
 		}
 		c.Close()
 	}
@@ -132,8 +132,8 @@ func checkNoSecret(t *testing.T, err error, secret string) {
 	}
 }
 
-// shown returns a window of 12 bytes of the secret that text has, raw or in
-// one of the encodings that a server may echo it in; "" if there is none.
+// shown returns a window of 12 bytes of the secret in text, raw or in one of
+// the encodings that a server may echo, or "".
 func shown(text, secret string) string {
 	for _, form := range []struct {
 		text string

@@ -23,7 +23,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// X01: what is sent, and that the secret is in the body and the header alone.
+// X01: the request, with the secret in the body and the header only.
 func TestPost(t *testing.T) {
 	type sent struct {
 		Method, URI, Body string
@@ -78,7 +78,7 @@ func TestPostRefusal(t *testing.T) {
 	}
 }
 
-// The limits are what may pass, too.
+// Values at the limits are accepted.
 func TestPostAtLimit(t *testing.T) {
 	for status, size := range map[int]int{200: 256 << 10, 400: 64 << 10} {
 		url := rawServer(t, answer(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Type: application/json\r\n\r\n%s", status, strings.Repeat("x", size))))
@@ -106,8 +106,8 @@ func TestPostConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// D06: net/http logs what it did not expect on an idle connection. A server
-// that sends the assertion there would have it in the host's log.
+// D06: net/http logs unexpected bytes on an idle connection. If a server sends
+// the assertion there, it must not get into the host's log.
 func TestUnsolicitedAnswerIsNotLogged(t *testing.T) {
 	var logged bytes.Buffer
 	defer log.SetOutput(log.Writer())
@@ -261,8 +261,8 @@ func (b body) Close() error {
 	return nil
 }
 
-// X07: a RoundTripper or a body that ignores the request's ctx delays nothing,
-// and what it returns late is closed.
+// X07: a RoundTripper or a body that ignores the request's ctx causes no delay,
+// and its late result is closed.
 func TestTransportIgnoresContext(t *testing.T) {
 	for _, where := range []string{"in RoundTrip", "in the body"} {
 		t.Run(where, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 const (
 	window    = 12      // bytes of a secret that may not be shown in a row
-	inspected = 4 << 10 // bytes of a text that are looked at: its beginning says what is wrong
+	inspected = 4 << 10 // bytes of a text that are inspected: its beginning names the fault
 	maxText   = 512     // bytes of what Redact returns
 	marker    = "[redacted]"
 	ellipsis  = "…"

@@ -44,8 +44,8 @@ func RetryableStatus(status int) bool {
 }
 
 // ParseRetryAfter reads the value of a Retry-After header (RFC 9110, section
-// 10.2.3), seconds or a date, as a time from now: at least 0, which also
-// stands for what cannot be read, and at most 30 s.
+// 10.2.3), seconds or a date, as a time from now. The result is 0 for an
+// unreadable value, and at most 30 s.
 func ParseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value == "" {

@@ -40,7 +40,7 @@ const (
 	childSecret = "assertion-of-the-child-process"
 )
 
-// outcome is what a child reports.
+// outcome is the report of a child.
 type outcome struct {
 	failed
 	OK   bool
@@ -192,7 +192,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// X18: what a machine does not trust is refused without any environment.
+// X18: a certificate that the machine does not trust is refused, with an empty
+// environment, too.
 func TestSelfSigned(t *testing.T) {
 	url, requests := tlsServer(t, nil)
 	assertion := newAssertion()
@@ -239,7 +240,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// D06: a failure of the proxy says so, without the password in its address.
+// D06: the error names the proxy when the proxy fails, without the password in
+// its address.
 func TestProxyFails(t *testing.T) {
 	refusal := func(status int) string {
 		return rawServer(t, answer(fmt.Sprintf("HTTP/1.1 %d hunter2\r\n\r\n", status)))
@@ -271,7 +273,8 @@ func TestProxyFails(t *testing.T) {
 	}
 }
 
-// connectProxy tunnels every CONNECT to target, and keeps what it read.
+// connectProxy tunnels every CONNECT to target, and records the bytes that it
+// reads.
 func connectProxy(t *testing.T, target string) (seen func() string, url string) {
 	var (
 		mu  sync.Mutex

@@ -1,6 +1,6 @@
 // Package tokenhttp makes the one kind of HTTP request that an exchange needs:
-// a bounded POST to a fixed host, with secrets in it. It also reads what comes
-// back, which is trusted in nothing: not in its size, its shape or its words.
+// a bounded POST with secrets to a fixed host. It also reads the answer, and
+// trusts neither its size nor its form nor its text.
 package tokenhttp
 
 import (
@@ -35,11 +35,11 @@ type Client struct {
 	// (a proxy sees the host's name, never the request), and keeps no idle
 	// connection.
 	//
-	// A RoundTripper of the caller's is told to compress nothing and to keep
-	// no connection, but must not follow redirects by itself, and answers for
-	// its own TLS settings, header limit and buffers (net/http buffers up to
-	// 4 MiB of an HTTP/2 answer). One that ignores the request's ctx does not
-	// delay Post, but costs a goroutine until it returns.
+	// A RoundTripper of the caller is asked not to compress and not to keep
+	// connections. It must not follow redirects by itself, and is responsible for
+	// its TLS settings, its header limit and its buffers (net/http buffers up to 4
+	// MiB of an HTTP/2 answer). If it ignores the request's ctx, Post still
+	// returns in time, but a goroutine runs until the RoundTripper returns.
 	Transport http.RoundTripper
 
 	// Timeout bounds one attempt, from the dial to the last byte read. Zero
@@ -115,8 +115,8 @@ func (c *Client) Post(ctx context.Context, r Request) (*Response, error) {
 	}
 }
 
-// post returns an *Error for an answer that is refused, and whatever the
-// transport returned when there is none.
+// post returns an *Error for a refused answer, and the transport's own error if
+// there is no answer.
 func (c *Client) post(ctx context.Context, u *url.URL, r Request) (*Response, error) {
 	req, err := newRequest(ctx, u, r)
 	if err != nil {
@@ -181,8 +181,7 @@ func newRequest(ctx context.Context, u *url.URL, r Request) (*http.Request, erro
 	return req, nil
 }
 
-// checkHead says what is wrong with an answer before its body is read; 0 if
-// nothing is.
+// checkHead returns the fault of an answer before its body is read, or 0.
 func checkHead(resp *http.Response, accept string) (kind Kind, reason string) {
 	switch {
 	case resp.Request != nil && resp.Request.Response != nil:
@@ -215,7 +214,7 @@ func isType(header []string, want string) bool {
 	if len(header) != 1 {
 		return false
 	}
-	got, _, _ := mime.ParseMediaType(header[0]) // "" if it is none; bad parameters do not matter
+	got, _, _ := mime.ParseMediaType(header[0]) // "" for a malformed type; bad parameters do not matter
 	return strings.EqualFold(got, want)
 }
 

@@ -17,7 +17,7 @@ import (
 
 var errNotLoopback = errors.New("localhost is not a loopback address here")
 
-// shared is the transport of every Client that has none. It is made once, on
+// shared is the transport of every Client without one. It is made once, on
 // first use, so that its limit of connections per host holds for all.
 var shared = sync.OnceValue(newTransport)
 
@@ -53,8 +53,8 @@ func newTransport() http.RoundTripper {
 	}
 }
 
-// checkProxy says that it is the proxy that refuses, which net/http's error
-// does not.
+// checkProxy reports a refusal of the proxy, which net/http's error does not
+// name.
 func checkProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil
