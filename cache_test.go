@@ -144,7 +144,7 @@ func TestCachedTokensAreApart(t *testing.T) {
 		"ES256":       profile(oidctoken.Profile{Algorithms: []string{"ES256"}}),
 		"ES256 first": profile(oidctoken.Profile{Algorithms: []string{"ES256", "EdDSA"}}),
 		"EdDSA first": profile(oidctoken.Profile{Algorithms: []string{"EdDSA", "ES256"}}),
-		"unknown":     profile(oidctoken.Profile{Algorithms: []string{"EdDSA"}, Unknown: oidctoken.Null}),
+		"unknown":     profile(oidctoken.Profile{Algorithms: []string{"EdDSA"}, NullUnknown: true}),
 		"claims": profile(oidctoken.Profile{Algorithms: []string{"EdDSA"}, Claims: func(*oidctoken.Claims) (map[string]any, error) {
 			return map[string]any{"tags": "x"}, nil
 		}}),

@@ -140,7 +140,6 @@ var badProfiles = []struct {
 	{"more than an hour", oidctoken.Profile{Lifetime: time.Hour + time.Second}, "Profile.Lifetime", "is longer than Config.MaxLifetime"},
 	{"a negative length", oidctoken.Profile{MaxSubject: -1}, "Profile.MaxSubject", "is not between 1 and 255 bytes"},
 	{"a length of 256", oidctoken.Profile{MaxSubject: 256}, "Profile.MaxSubject", "is not between 1 and 255 bytes"},
-	{"an unknown Unknown", oidctoken.Profile{Unknown: oidctoken.Null + 1}, "Profile.Unknown", "is neither Omit nor Null"},
 	{"no algorithm", oidctoken.Profile{Algorithms: []string{}}, "Profile.Algorithms", "is empty"},
 	{"none", oidctoken.Profile{Algorithms: []string{"RS256", "none"}}, "Profile.Algorithms", `has "none", which is none`},
 	{"None", oidctoken.Profile{Algorithms: []string{"None"}}, "Profile.Algorithms", `has "None", which is none`},

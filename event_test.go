@@ -55,7 +55,7 @@ func TestEventInLogs(t *testing.T) {
 		{"several errors", oidctoken.Event{Scope: minimal(), Err: errors.Join(errors.New("a"), errors.New("b"))},
 			`{"Scope":` + scope + `,"Err":"a\nb"}`},
 		{"a profile", oidctoken.Event{Scope: short}, `{"Scope":` + strings.TrimSuffix(scope, "}") +
-			`,"Profile":{"Subject":"","MaxSubject":0,"ShortenLifetime":false,"Algorithms":null,"Unknown":0,"Lifetime":"1m30s"}}}`},
+			`,"Profile":{"Subject":"","MaxSubject":0,"ShortenLifetime":false,"Algorithms":null,"NullUnknown":false,"Lifetime":"1m30s"}}}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for form, got := range map[string]string{

@@ -64,7 +64,7 @@ func (iss *Issuer) settle(d *draft, s *Scope) (*settings, error) {
 		return p, &ScopeError{"Profile.Subject", fmt.Sprintf("makes a subject of %d bytes: the limit is %d", n, p.maxSubject)}
 	}
 	b = append(appendJSON(append(b, `","aud":"`...), s.Audience), '"')
-	if b, err = d.facts.appendTable(b, p.unknown); err != nil {
+	if b, err = d.facts.appendTable(b, p.nullUnknown); err != nil {
 		return p, err
 	}
 	d.beyond = len(b)
@@ -95,11 +95,11 @@ func (iss *Issuer) appendBeyond(b []byte, d *draft, s *Scope, p *settings) ([]by
 // or with s.
 func (iss *Issuer) claims(d *draft, s *Scope, p *settings) *Claims {
 	c := &Claims{
-		issuer:   iss.url.of(d.facts.account.ID),
-		subject:  string(d.payload[d.subject[0]:d.subject[1]]),
-		audience: s.Audience,
-		unknown:  p.unknown,
-		beyond:   bytes.Clone(d.payload[d.beyond:]),
+		issuer:      iss.url.of(d.facts.account.ID),
+		subject:     string(d.payload[d.subject[0]:d.subject[1]]),
+		audience:    s.Audience,
+		nullUnknown: p.nullUnknown,
+		beyond:      bytes.Clone(d.payload[d.beyond:]),
 	}
 	own := s.clone()
 	c.facts.read(&own) // which succeeded for d

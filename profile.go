@@ -50,8 +50,14 @@ type Profile struct {
 	// default.
 	Algorithms []string
 
-	// Unknown is what becomes of a claim that the Scope does not know.
-	Unknown Unknown
+	// NullUnknown gives a claim that the Scope does not know the value null, so
+	// that every claim of the table is always present. By default, the claim is
+	// left out, and a policy that requires it fails closed.
+	//
+	// Set it only for relying parties that need the fixed shape. In CEL, with
+	// NullUnknown, has(assertion.x) is always true and assertion.x != "prod"
+	// admits an unknown x.
+	NullUnknown bool
 
 	// Claims makes further claims from those of the table, for relying
 	// parties that read a form of their own (AWS session tags). Values are
@@ -71,33 +77,20 @@ type Profile struct {
 // DefaultSubject is the subject template of a [Profile] that has none.
 const DefaultSubject = "account/{account_id}[:org/{organization_id}][:project/{project_id}]"
 
-// Unknown says what becomes of a claim that the Scope does not know.
-type Unknown uint8
-
-const (
-	// Omit leaves the claim out. A policy that demands it then fails closed.
-	Omit Unknown = iota
-	// Null gives the claim the value null, so that every claim of the table
-	// is always present. In CEL, has(assertion.x) is then true and
-	// assertion.x != "prod" admits: choose it only for relying parties that
-	// need the fixed shape.
-	Null
-)
-
 // isZero reports whether p leaves everything to the default.
 func (p *Profile) isZero() bool {
-	return p.Subject == "" && p.MaxSubject == 0 && p.Lifetime == 0 && p.Algorithms == nil && p.Unknown == Omit && p.Claims == nil
+	return p.Subject == "" && p.MaxSubject == 0 && p.Lifetime == 0 && p.Algorithms == nil && !p.NullUnknown && p.Claims == nil
 }
 
 // readProfile fills s with p, and what p leaves to the default, and checks it.
 // The error's field begins with "Profile.".
 func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
 	*s = settings{
-		lifetime:   p.Lifetime,
-		algorithms: p.Algorithms,
-		maxSubject: p.MaxSubject,
-		unknown:    p.Unknown,
-		claims:     p.Claims,
+		lifetime:    p.Lifetime,
+		algorithms:  p.Algorithms,
+		maxSubject:  p.MaxSubject,
+		nullUnknown: p.NullUnknown,
+		claims:      p.Claims,
 	}
 	if s.lifetime == 0 {
 		s.lifetime = min(defaultLifetime, iss.config.MaxLifetime).Truncate(time.Second)
@@ -126,8 +119,6 @@ func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
 		return &ScopeError{"Profile.Lifetime", "is longer than Config.MaxLifetime"}
 	case s.maxSubject < 1 || s.maxSubject > maxSubject:
 		return &ScopeError{"Profile.MaxSubject", "is not between 1 and 255 bytes"}
-	case s.unknown > Null:
-		return &ScopeError{"Profile.Unknown", "is neither Omit nor Null"}
 	case len(s.algorithms) == 0:
 		return &ScopeError{"Profile.Algorithms", "is empty"}
 	}
@@ -143,12 +134,12 @@ var defaultAlgorithms = []string{"RS256"}
 
 // settings is a Profile without blanks.
 type settings struct {
-	subject    *subject
-	maxSubject int
-	lifetime   time.Duration
-	algorithms []string
-	unknown    Unknown
-	claims     func(*Claims) (map[string]any, error)
+	subject     *subject
+	maxSubject  int
+	lifetime    time.Duration
+	algorithms  []string
+	nullUnknown bool
+	claims      func(*Claims) (map[string]any, error)
 }
 
 // templates keeps parsed subject templates. What does not fit is parsed

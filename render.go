@@ -144,7 +144,7 @@ type row struct {
 }
 
 // appendTable appends the members of the table, each with a comma before it.
-func (f *facts) appendTable(dst []byte, unknown Unknown) ([]byte, error) {
+func (f *facts) appendTable(dst []byte, nullUnknown bool) ([]byte, error) {
 	for i := range table {
 		c, r, v := &table[i], &rows[i], ""
 		if r.part&^f.known == 0 {
@@ -163,7 +163,7 @@ func (f *facts) appendTable(dst []byte, unknown Unknown) ([]byte, error) {
 			dst = append(append(append(dst, r.key...), v...), '"')
 		case v != "":
 			dst = append(appendJSON(append(dst, r.key...), v), '"')
-		case unknown == Null:
+		case nullUnknown:
 			dst = append(dst, r.key...)
 			dst = append(dst[:len(dst)-1], "null"...)
 		}

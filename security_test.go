@@ -171,7 +171,7 @@ func attempt(t *testing.T, issuer *oidctoken.Issuer, tenant string, i int) (toke
 	case 3:
 		s.Trigger = &oidctoken.Trigger{ByName: tenant + "\x00"}
 	case 4:
-		s.Profile.Unknown = oidctoken.Null
+		s.Profile.NullUnknown = true
 	}
 	if i%2 == 0 {
 		prepared, err := issuer.Prepare(t.Context(), s)

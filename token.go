@@ -49,7 +49,7 @@ type Claims struct {
 	facts           facts
 	issuer, subject string
 	audience        string
-	unknown         Unknown
+	nullUnknown     bool
 	beyond          []byte // members beyond the table, as JSON, each with a comma before it
 }
 
@@ -92,7 +92,7 @@ func (c *Claims) MarshalJSON() ([]byte, error) {
 	b := append([]byte(`{"iss":"`), c.issuer...)
 	b = append(append(b, `","sub":"`...), c.subject...)
 	b = append(appendJSON(append(b, `","aud":"`...), c.audience), '"')
-	b, err := c.facts.appendTable(b, c.unknown)
+	b, err := c.facts.appendTable(b, c.nullUnknown)
 	if err != nil {
 		return nil, err
 	}

@@ -63,30 +63,30 @@ func TestClaims(t *testing.T) {
 		return all
 	}
 	for _, tt := range []struct {
-		name    string
-		config  aws.Config
-		unknown oidctoken.Unknown
-		want    map[string]any
+		name        string
+		config      aws.Config
+		nullUnknown bool
+		want        map[string]any
 	}{
-		{"pinned by default", aws.Config{}, oidctoken.Omit, map[string]any{roles: roleARN}},
-		{"not pinned", aws.Config{InsecureAnyRole: true}, oidctoken.Omit, map[string]any{}},
-		{"tags", aws.Config{SessionTags: []string{"project_id", "sub", "environment_id"}, TransitiveTagKeys: []string{"environment_id", "project_id"}}, oidctoken.Omit,
+		{"pinned by default", aws.Config{}, false, map[string]any{roles: roleARN}},
+		{"not pinned", aws.Config{InsecureAnyRole: true}, false, map[string]any{}},
+		{"tags", aws.Config{SessionTags: []string{"project_id", "sub", "environment_id"}, TransitiveTagKeys: []string{"environment_id", "project_id"}}, false,
 			map[string]any{roles: roleARN, tags: map[string]any{
 				"principal_tags":      principal("project_id", "ledger", "sub", "account/acme:org/payments:project/ledger"),
 				"transitive_tag_keys": []any{"project_id"},
 			}}},
-		{"tags without transitive ones", aws.Config{SessionTags: []string{"account_id"}}, oidctoken.Omit,
+		{"tags without transitive ones", aws.Config{SessionTags: []string{"account_id"}}, false,
 			map[string]any{roles: roleARN, tags: map[string]any{"principal_tags": principal("account_id", "acme")}}},
-		{"no known tag", aws.Config{SessionTags: []string{"environment_id"}, TransitiveTagKeys: []string{"environment_id"}}, oidctoken.Omit,
+		{"no known tag", aws.Config{SessionTags: []string{"environment_id"}, TransitiveTagKeys: []string{"environment_id"}}, false,
 			map[string]any{roles: roleARN}},
-		{"null is no tag", aws.Config{SessionTags: []string{"environment_id", "project_id"}}, oidctoken.Null,
+		{"null is no tag", aws.Config{SessionTags: []string{"environment_id", "project_id"}}, true,
 			map[string]any{roles: roleARN, tags: map[string]any{"principal_tags": principal("project_id", "ledger")}}},
-		{"source identity", aws.Config{SourceIdentity: "triggered_by_id"}, oidctoken.Omit, map[string]any{roles: roleARN, source: "u-17"}},
-		{"unknown source identity", aws.Config{SourceIdentity: "trigger_by_email"}, oidctoken.Omit, map[string]any{roles: roleARN}},
+		{"source identity", aws.Config{SourceIdentity: "triggered_by_id"}, false, map[string]any{roles: roleARN, source: "u-17"}},
+		{"unknown source identity", aws.Config{SourceIdentity: "trigger_by_email"}, false, map[string]any{roles: roleARN}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := scope(newExchanger(t, nil, tt.config))
-			s.Profile.Unknown = tt.unknown
+			s.Profile.NullUnknown = tt.nullUnknown
 			claims, err := issuer.Preview(t.Context(), s)
 			if err != nil {
 				t.Fatal(err)

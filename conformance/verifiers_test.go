@@ -143,7 +143,7 @@ func mint(t *testing.T, issuer *oidctoken.Issuer, algorithm, audience string) *o
 	isFork := false
 	token, err := issuer.Mint(t.Context(), oidctoken.Scope{
 		Audience:     audience,
-		Profile:      &oidctoken.Profile{Algorithms: []string{algorithm}, Unknown: oidctoken.Null},
+		Profile:      &oidctoken.Profile{Algorithms: []string{algorithm}, NullUnknown: true},
 		Account:      oidctoken.Entity{ID: "acme", UID: "Gx3_vA0TQOCb4"},
 		Organization: oidctoken.Entity{ID: "payments"},
 		Project:      oidctoken.Entity{ID: "ledger"},

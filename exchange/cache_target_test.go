@@ -65,7 +65,7 @@ func TestTargetsThatDiffer(t *testing.T) {
 			p.Algorithms = []string{"EdDSA", "RS256"}
 			t.Scope.Profile = &p
 		},
-		"profile's unknown": func(t *exchange.Target) { p := b.Profile(); p.Unknown = oidctoken.Null; t.Scope.Profile = &p },
+		"profile's unknown": func(t *exchange.Target) { p := b.Profile(); p.NullUnknown = true; t.Scope.Profile = &p },
 		"profile's claims": func(t *exchange.Target) {
 			p := b.Profile()
 			p.Claims = func(*oidctoken.Claims) (map[string]any, error) { return map[string]any{"tags": "x"}, nil }

@@ -50,7 +50,7 @@ func (h *host) connectors(issuerURL string) (broker.ConnectorMap, error) {
 // adjust makes tokens look as the file wants all of them to look.
 func (h *host) adjust(p *oidctoken.Profile) {
 	if h.file.Issuer.NullUnknown {
-		p.Unknown = oidctoken.Null
+		p.NullUnknown = true
 	}
 	if h.file.Issuer.Lifetime != 0 {
 		p.Lifetime = h.file.Issuer.Lifetime

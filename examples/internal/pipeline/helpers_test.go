@@ -40,7 +40,7 @@ func preview(t *testing.T, s oidctoken.Scope) map[string]any {
 	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
 		URL:     "https://issuer.example.com",
 		Keys:    oidctoken.StaticKeys{{Signer: signer}},
-		Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}, Unknown: oidctoken.Null},
+		Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}, NullUnknown: true},
 	})
 	if err != nil {
 		t.Fatal(err)
