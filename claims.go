@@ -43,9 +43,9 @@ var (
 	boolean     = oneOf("true", "false")
 	level       = oneOf(string(AccountLevel), string(OrganizationLevel), string(ProjectLevel))
 
-	contextName     = openList(upperWord, string(ConnectorValidation), string(PipelineConfiguration), string(PipelineExecution), string(PerpetualTask))
-	triggerType     = openList(upperWord, string(TriggerManual), string(TriggerWebhook), string(TriggerWebhookCustom), string(TriggerSchedulerCron), string(TriggerArtifact), string(TriggerManifest))
-	environmentType = openList(word, string(Production), string(PreProduction))
+	contextName     = openList(upperWord, ConnectorValidation, PipelineConfiguration, PipelineExecution, PerpetualTask)
+	triggerType     = openList(upperWord, "MANUAL", "WEBHOOK", "WEBHOOK_CUSTOM", "SCHEDULER_CRON", "ARTIFACT", "MANIFEST")
+	environmentType = openList(word, Production, PreProduction)
 )
 
 func oneOf(values ...string) format {
@@ -151,7 +151,7 @@ var table = []claim{
 	{"is_rollback", "Execution.IsRollback", boolean, func(f *facts) string { return boolText(f.execution.IsRollback) }, inExecution, "whether the execution undoes an earlier one"},
 	{"matrix", "Execution.Matrix", auditText, func(f *facts) string { return f.execution.Matrix }, inExecution, "for audit: the combination of a matrix, whose values the pipeline's author chooses"},
 
-	{"context", "Context", contextName, func(f *facts) string { return string(f.context) }, always, "the kind of work"},
+	{"context", "Context", contextName, func(f *facts) string { return f.context }, always, "the kind of work"},
 
 	{"connector_id", "Connector.ID", connectorID, func(f *facts) string { return f.connector.ID }, forConnector, "the connector that the token is minted for"},
 	{"connector_uid", "Connector.UID", text, func(f *facts) string { return f.connector.UID }, forConnector, "immutable id of the connector"},
@@ -172,7 +172,7 @@ var table = []claim{
 
 	{"environment_id", "Stage.Environment.ID", identifier, func(f *facts) string { return f.environment.ID }, inEnvironment, "the environment that is deployed to"},
 	{"environment_uid", "Stage.Environment.UID", text, func(f *facts) string { return f.environment.UID }, inEnvironment, "immutable id of the environment"},
-	{"environment_type", "Stage.Environment.Type", environmentType, func(f *facts) string { return string(f.environment.Type) }, inEnvironment, "production or not"},
+	{"environment_type", "Stage.Environment.Type", environmentType, func(f *facts) string { return f.environment.Type }, inEnvironment, "production or not"},
 	{"environment_group_id", "Stage.Environment.GroupID", text, func(f *facts) string { return f.environment.GroupID }, inEnvironment, "the group that the environment was chosen by"},
 	{"environment_protected", "Stage.Environment.Protected", boolean, func(f *facts) string { return boolText(f.environment.Protected) }, inEnvironment, "whether deployments there need a consent"},
 
@@ -185,7 +185,7 @@ var table = []claim{
 	{"artifact_digest", "Stage.Artifact.Digest", text, func(f *facts) string { return f.artifact.Digest }, ofArtifact, "what the artifact consists of"},
 	{"tag", "Stage.Artifact.Tag", text, func(f *facts) string { return f.artifact.Tag }, ofArtifact, "the artifact's tag, which can be moved"},
 
-	{"trigger_type", "Trigger.Type", triggerType, func(f *facts) string { return string(f.trigger.Type) }, ofTrigger, "how the execution was started"},
+	{"trigger_type", "Trigger.Type", triggerType, func(f *facts) string { return f.trigger.Type }, ofTrigger, "how the execution was started"},
 	{"trigger_id", "Trigger.ID", text, func(f *facts) string { return f.trigger.ID }, ofTrigger, "the trigger's definition"},
 	{"triggered_by_id", "Trigger.ByID", text, func(f *facts) string { return f.trigger.ByID }, ofTrigger, "immutable id of whoever started the execution"},
 	{"triggered_by_name", "Trigger.ByName", auditText, func(f *facts) string { return f.trigger.ByName }, ofTrigger, "for audit: names change hands"},

@@ -15,7 +15,7 @@ type facts struct {
 
 	account, organization, project Entity
 
-	context   Context
+	context   string
 	pipeline  *Pipeline
 	execution *Execution
 	trigger   *Trigger

@@ -37,11 +37,15 @@ type Scope struct {
 	// IsFork true counts as marked.
 	Untrusted bool
 
-	// Context is the kind of work. The zero value means PipelineExecution if
-	// Pipeline, Execution, Source, Template, PipelineTemplate, Stage or Step is
-	// set, else ConnectorValidation. With any of these, ConnectorValidation is
-	// refused: a connector is validated outside pipelines.
-	Context Context
+	// Context is the kind of work: ConnectorValidation, PipelineConfiguration,
+	// PipelineExecution, PerpetualTask, or another value of the form
+	// ^[A-Z][A-Z0-9_]{0,63}$.
+	//
+	// The default is PipelineExecution if Pipeline, Execution, Source, Template,
+	// PipelineTemplate, Stage or Step is set, and ConnectorValidation otherwise. A
+	// Scope that sets one of these and has ConnectorValidation is refused: a
+	// connector is validated outside pipelines.
+	Context string
 
 	Account      Entity // Required.
 	Organization Entity // zero for a run at the account's level
@@ -80,16 +84,12 @@ type Entity struct {
 	ID, UID, Name string
 }
 
-// Context is the kind of work that a token is minted for. A host may use others
-// than the constants, of the form ^[A-Z][A-Z0-9_]{0,63}$.
-type Context string
-
-// The known contexts.
+// Values of [Scope].Context.
 const (
-	ConnectorValidation   Context = "CONNECTOR_VALIDATION"
-	PipelineConfiguration Context = "PIPELINE_CONFIGURATION"
-	PipelineExecution     Context = "PIPELINE_EXECUTION"
-	PerpetualTask         Context = "PERPETUAL_TASK"
+	ConnectorValidation   = "CONNECTOR_VALIDATION"
+	PipelineConfiguration = "PIPELINE_CONFIGURATION"
+	PipelineExecution     = "PIPELINE_EXECUTION"
+	PerpetualTask         = "PERPETUAL_TASK"
 )
 
 // Pipeline is the definition that runs. ID is required.
@@ -129,27 +129,16 @@ func MatrixText(combination map[string]string) string {
 
 // Trigger is what started an execution.
 type Trigger struct {
-	Type   TriggerType
+	// Type is the way in which the execution was started: MANUAL, WEBHOOK,
+	// WEBHOOK_CUSTOM, SCHEDULER_CRON, ARTIFACT, MANIFEST, or another value of the
+	// form ^[A-Z][A-Z0-9_]{0,63}$.
+	Type   string
 	ID     string // of the trigger's definition; free text
 	ByID   string // immutable id of whoever started it; free text
 	ByName string // for audit: names change hands
 	// ByEmail is for audit, and set only where a user started the execution.
 	ByEmail string
 }
-
-// TriggerType is the way in which an execution was started. A host may use
-// others than the constants, of the form ^[A-Z][A-Z0-9_]{0,63}$.
-type TriggerType string
-
-// The known trigger types.
-const (
-	TriggerManual        TriggerType = "MANUAL"
-	TriggerWebhook       TriggerType = "WEBHOOK"
-	TriggerWebhookCustom TriggerType = "WEBHOOK_CUSTOM"
-	TriggerSchedulerCron TriggerType = "SCHEDULER_CRON"
-	TriggerArtifact      TriggerType = "ARTIFACT"
-	TriggerManifest      TriggerType = "MANIFEST"
-)
 
 // Source is the codebase that an execution builds. It is free text; a nil
 // bool is unknown.
@@ -281,21 +270,21 @@ func (OpenStage) isStage()     {}
 
 // Environment is where a deployment goes. ID is required.
 type Environment struct {
-	ID, UID   string
-	Type      EnvironmentType
+	ID, UID string
+
+	// Type is Production, PreProduction, or another value of the form
+	// ^[A-Za-z][A-Za-z0-9_]{0,63}$. A value that differs from a constant only in
+	// letter case is refused.
+	Type string
+
 	GroupID   string // free text
 	Protected *bool  // nil: unknown
 }
 
-// EnvironmentType tells production from everything else. A host may use others
-// than the constants, of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$; one that differs
-// from a constant in letter case only is refused.
-type EnvironmentType string
-
-// The known environment types.
+// Values of [Environment].Type.
 const (
-	Production    EnvironmentType = "Production"
-	PreProduction EnvironmentType = "PreProduction"
+	Production    = "Production"
+	PreProduction = "PreProduction"
 )
 
 // Infrastructure is what a deployment's environment consists of. ID is

@@ -307,7 +307,7 @@ func TestContext(t *testing.T) {
 		{"a stage", func(s *oidctoken.Scope) { s.Stage = oidctoken.CI{} }, execution, contradicts("Stage")},
 		{"a step", func(s *oidctoken.Scope) { s.Step = &oidctoken.Step{} }, execution, contradicts("Step")},
 	} {
-		for context, want := range map[oidctoken.Context]string{
+		for context, want := range map[string]string{
 			"": tt.want, oidctoken.PerpetualTask: "PERPETUAL_TASK", "GITOPS_SYNC": "GITOPS_SYNC", oidctoken.PipelineConfiguration: "PIPELINE_CONFIGURATION",
 		} {
 			s := minimal()

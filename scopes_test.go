@@ -12,7 +12,7 @@ func full() oidctoken.Scope {
 		Pipeline:     &oidctoken.Pipeline{ID: "release", UID: "pl-0004", Ref: "refs/heads/main", SHA: "0a1b2c"},
 		Execution:    &oidctoken.Execution{ID: "x-0005", Sequence: "42", Attempt: "1", ParentID: "x-0001", RootID: "x-0000", IsRollback: ptr(false), Matrix: "os=linux,zone=eu"},
 		Trigger: &oidctoken.Trigger{
-			Type: oidctoken.TriggerWebhook, ID: "on push", ByID: "usr-0006",
+			Type: "WEBHOOK", ID: "on push", ByID: "usr-0006",
 			ByName: `Zoë "Z" O'Neil \ team`, ByEmail: "zoe@example.com",
 		},
 		Source: &oidctoken.Source{

@@ -85,7 +85,7 @@ func typical() oidctoken.Scope {
 		Project:      oidctoken.Entity{ID: "ledger"},
 		Pipeline:     &oidctoken.Pipeline{ID: "release", Ref: "refs/heads/main"},
 		Execution:    &oidctoken.Execution{ID: "0190b2c4-6a1e-7f3d-9c5b-2d8e4f6a7b90", Sequence: "42"},
-		Trigger:      &oidctoken.Trigger{Type: oidctoken.TriggerManual, ByID: "u-17"},
+		Trigger:      &oidctoken.Trigger{Type: "MANUAL", ByID: "u-17"},
 		Connector:    &oidctoken.Connector{ID: "gcp_prod", Name: "Production", Level: oidctoken.AccountLevel},
 		Stage: oidctoken.Deployment{
 			ID:             "deploy",

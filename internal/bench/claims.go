@@ -52,7 +52,7 @@ func hostClaimsOf(s *oidctoken.Scope, d *oidctoken.Deployment) hostClaims {
 		PipelineRef:        s.Pipeline.Ref,
 		ExecutionID:        s.Execution.ID,
 		ExecutionSequence:  s.Execution.Sequence,
-		Context:            string(oidctoken.PipelineExecution),
+		Context:            oidctoken.PipelineExecution,
 		ConnectorID:        s.Connector.ID,
 		ConnectorName:      s.Connector.Name,
 		ConnectorScope:     string(s.Connector.Level),
@@ -63,11 +63,11 @@ func hostClaimsOf(s *oidctoken.Scope, d *oidctoken.Deployment) hostClaims {
 		ServiceID:          d.Service.ID,
 		ServiceName:        d.Service.Name,
 		EnvironmentID:      d.Environment.ID,
-		EnvironmentType:    string(d.Environment.Type),
+		EnvironmentType:    d.Environment.Type,
 		InfrastructureID:   d.Infrastructure.ID,
 		InfrastructureType: d.Infrastructure.Type,
 		Tag:                d.Artifact.Tag,
-		TriggerType:        string(s.Trigger.Type),
+		TriggerType:        s.Trigger.Type,
 		TriggeredByID:      s.Trigger.ByID,
 	}
 }
@@ -83,7 +83,7 @@ func hostMapOf(s *oidctoken.Scope, d *oidctoken.Deployment) map[string]any {
 	m["pipeline_ref"] = s.Pipeline.Ref
 	m["execution_id"] = s.Execution.ID
 	m["execution_sequence"] = s.Execution.Sequence
-	m["context"] = string(oidctoken.PipelineExecution)
+	m["context"] = oidctoken.PipelineExecution
 	m["connector_id"] = s.Connector.ID
 	m["connector_name"] = s.Connector.Name
 	m["connector_scope"] = string(s.Connector.Level)
@@ -94,11 +94,11 @@ func hostMapOf(s *oidctoken.Scope, d *oidctoken.Deployment) map[string]any {
 	m["service_id"] = d.Service.ID
 	m["service_name"] = d.Service.Name
 	m["environment_id"] = d.Environment.ID
-	m["environment_type"] = string(d.Environment.Type)
+	m["environment_type"] = d.Environment.Type
 	m["infrastructure_id"] = d.Infrastructure.ID
 	m["infrastructure_type"] = d.Infrastructure.Type
 	m["tag"] = d.Artifact.Tag
-	m["trigger_type"] = string(s.Trigger.Type)
+	m["trigger_type"] = s.Trigger.Type
 	m["triggered_by_id"] = s.Trigger.ByID
 	return m
 }
