@@ -14,7 +14,7 @@ import (
 
 // The dates of a token for each backdating and lifetime. T13, T15
 func TestBackdating(t *testing.T) {
-	const none = oidctoken.NoBackdating
+	const off = -1
 	for _, tt := range []struct {
 		name                string
 		issuedAt, notBefore time.Duration
@@ -24,8 +24,8 @@ func TestBackdating(t *testing.T) {
 		{"default", 0, 0, 0, -5, -60, 895},
 		{"an hour", 0, 0, time.Hour, -5, -60, 3595},
 		{"a day", 0, 0, 24 * time.Hour, -5, -60, 86395},
-		{"none", none, none, 0, 0, 0, 900},
-		{"no iat", none, 0, 0, 0, -60, 900},
+		{"off", off, off, 0, 0, 0, 900},
+		{"no iat", off, 0, 0, 0, -60, 900},
 		{"a second", time.Second, time.Second, 0, -1, -1, 899},
 		{"nbf alone", 0, 5 * time.Second, 0, -5, -5, 895},
 		{"the most", 5 * time.Minute, 5 * time.Minute, 0, -300, -300, 600},
@@ -65,7 +65,7 @@ func TestBackdating(t *testing.T) {
 
 func TestBackdatingRefused(t *testing.T) {
 	const (
-		badSeconds = "is not in whole seconds up to 5 minutes, nor NoBackdating"
+		badSeconds = "is not in whole seconds up to 5 minutes; set -1 to turn it off"
 		tooLate    = `is less than BackdateIssuedAt: "nbf" would be later than "iat"`
 	)
 	for _, tt := range []struct {
@@ -78,7 +78,7 @@ func TestBackdatingRefused(t *testing.T) {
 		{5*time.Minute + time.Second, 0, "BackdateIssuedAt", badSeconds},
 		{0, -time.Minute, "BackdateNotBefore", badSeconds},
 		{0, 6 * time.Minute, "BackdateNotBefore", badSeconds},
-		{0, oidctoken.NoBackdating, "BackdateNotBefore", tooLate},
+		{0, -1, "BackdateNotBefore", tooLate},
 		{0, 4 * time.Second, "BackdateNotBefore", tooLate},
 		{2 * time.Minute, time.Minute, "BackdateNotBefore", tooLate},
 	} {

@@ -18,10 +18,6 @@ const (
 	longestBackdate          = 5 * time.Minute
 )
 
-// NoBackdating is the value of [Config.BackdateIssuedAt] and
-// [Config.BackdateNotBefore] for claims that state the time of minting.
-const NoBackdating time.Duration = -1
-
 // Config is an issuer's configuration.
 type Config struct {
 	// URL is the issuer identifier, the tokens' "iss", byte for byte (OpenID
@@ -54,8 +50,9 @@ type Config struct {
 	//
 	// Optional, in whole seconds, at most 5 minutes. BackdateIssuedAt is 5 seconds
 	// by default. BackdateNotBefore is 60 seconds by default, or BackdateIssuedAt
-	// where that is more, and never less than BackdateIssuedAt. [NoBackdating]
-	// turns either off.
+	// where that is more, and never less than BackdateIssuedAt. The value
+	// -1 turns backdating off: the claim states the time of minting. Any other
+	// negative value is refused.
 	BackdateIssuedAt, BackdateNotBefore time.Duration
 
 	// ExtraPrefix begins the name of every host-defined claim, such as
@@ -176,10 +173,10 @@ func (c *Config) checkBackdating() error {
 		switch d := *field.value; {
 		case d == 0:
 			*field.value = field.byDefault
-		case d == NoBackdating:
+		case d == -1:
 			*field.value = 0
 		case d < 0 || d > longestBackdate || d%time.Second != 0:
-			return configError(field.name, "is not in whole seconds up to 5 minutes, nor NoBackdating")
+			return configError(field.name, "is not in whole seconds up to 5 minutes; set -1 to turn it off")
 		}
 	}
 	if c.BackdateNotBefore < c.BackdateIssuedAt {
