@@ -5,6 +5,9 @@ import (
 	"io"
 )
 
+// DefaultSubject is the subject template of a Profile that has none.
+const DefaultSubject = defaultSubject
+
 // ClaimRow is a row of the table, for tests and the reference page.
 type ClaimRow struct {
 	Name, Field, Format, Known, Doc string

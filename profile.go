@@ -11,8 +11,9 @@ import (
 // another does not have. The zero value is the default of every field. A
 // Profile is not changed after its first use.
 type Profile struct {
-	// Subject is the template of "sub". Optional, [DefaultSubject] by
-	// default.
+	// Subject is the template of "sub". Optional, by default
+	//
+	//	account/{account_id}[:org/{organization_id}][:project/{project_id}]
 	//
 	// {claim} stands for a claim of the table or of Scope.Extra, percent-encoded
 	// except A-Z a-z 0-9 - . _ ~ . What stands in [ ] begins with a label and
@@ -74,8 +75,8 @@ type Profile struct {
 	Claims func(c *Claims) (map[string]any, error) `json:"-"`
 }
 
-// DefaultSubject is the subject template of a [Profile] that has none.
-const DefaultSubject = "account/{account_id}[:org/{organization_id}][:project/{project_id}]"
+// defaultSubject is the subject template of a [Profile] that has none.
+const defaultSubject = "account/{account_id}[:org/{organization_id}][:project/{project_id}]"
 
 // isZero reports whether p leaves everything to the default.
 func (p *Profile) isZero() bool {
@@ -106,7 +107,7 @@ func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
 	}
 	template := p.Subject
 	if template == "" {
-		template = DefaultSubject
+		template = defaultSubject
 	}
 	var reason string
 	if s.subject, reason = iss.subjects.parse(template, iss.url.perAccount, iss.config.ExtraPrefix); reason != "" {

@@ -44,7 +44,7 @@ type Config struct {
 	Audience string
 
 	// Subject is the template of the JWT's "sub", for [Exchanger.Profile].
-	// Optional, oidctoken.DefaultSubject by default. It is checked when a JWT
+	// Optional, the default of oidctoken.Profile.Subject if empty. It is checked when a JWT
 	// is minted. Each subject that it can render needs a federated credential.
 	Subject string
 

@@ -82,7 +82,7 @@ type Config struct {
 	ImpersonationURL string
 
 	// Subject is the template of the JWT's "sub", for [Exchanger.Profile].
-	// Optional, oidctoken.DefaultSubject by default. It is checked when a JWT
+	// Optional, the default of oidctoken.Profile.Subject if empty. It is checked when a JWT
 	// is minted.
 	Subject string
 
