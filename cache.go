@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/oidctoken/oidctoken/internal/jws"
 	"github.com/oidctoken/oidctoken/internal/lease"
 	"github.com/oidctoken/oidctoken/internal/slab"
 )
@@ -167,8 +168,8 @@ func (d *draft) tokenKey(p *settings) tokenKey {
 // token returns the token of d's payload and s.
 func (c *Cache) token(d *draft, s *signed) *Token {
 	d.payload = c.issuer.appendTail(d.payload, s.dates, &s.jti)
-	d.jws = appendBase64(append(d.jws[:0], s.key.header...), d.payload)
-	d.jws = appendBase64(append(d.jws, '.'), s.signature)
+	d.jws = jws.AppendBase64(append(d.jws[:0], s.key.header...), d.payload)
+	d.jws = jws.AppendBase64(append(d.jws, '.'), s.signature)
 	return newToken(d.jws, &s.jti, s.key.ID, s.dates.expires)
 }
 

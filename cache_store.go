@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/oidctoken/oidctoken/internal/jws"
 	"github.com/oidctoken/oidctoken/internal/lease"
 	"github.com/oidctoken/oidctoken/internal/slab"
 )
@@ -184,5 +185,5 @@ func (set *keySet) has(k *signingKey) *signingKey {
 
 // same reports whether tokens of one key are tokens of the other.
 func (k *signingKey) same(other *signingKey) bool {
-	return k == other || k.header == other.header && sameKey(k.public, other.public)
+	return k == other || k.header == other.header && jws.SameKey(k.public, other.public)
 }

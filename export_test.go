@@ -26,12 +26,6 @@ func ClaimTable() []ClaimRow {
 // RegisteredClaims returns the names of the registered claims.
 func RegisteredClaims() []string { return registered }
 
-// AppendRS is the conversion from DER to r || s.
-func AppendRS(dst, der []byte, size int) ([]byte, error) { return appendRS(dst, der, size) }
-
-// AppendBase64 is the encoding of a token's parts.
-func AppendBase64(dst, src []byte) []byte { return appendBase64(dst, src) }
-
 // constantKey answers with one signature, whatever it is asked to sign.
 type constantKey struct {
 	public    crypto.PublicKey

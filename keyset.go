@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/oidctoken/oidctoken/internal/jose"
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 // maxKeys is how many keys may be published; some relying parties read no
@@ -21,7 +21,7 @@ const maxKeys = 10
 type signingKey struct {
 	Key
 	public crypto.PublicKey // as the signer showed it first: what is published is what verifies
-	alg    *algorithm
+	alg    *jws.Algorithm
 	header string // the JWS Protected Header in base64url, and the dot behind it
 	trust  bool   // the signer is in memory: its signatures are not verified
 }
@@ -48,7 +48,7 @@ func newKeySet(source []Key) (*keySet, error) {
 			if other.ID == key.ID {
 				return nil, fmt.Errorf("key %d: another key has the ID %s", i, key.ID)
 			}
-			if other.alg != key.alg && sameKey(other.public, key.public) {
+			if other.alg != key.alg && jws.SameKey(other.public, key.public) {
 				return nil, fmt.Errorf("key %d: it is the key %s, whose algorithm is %s", i, other.ID, other.Algorithm)
 			}
 		}
@@ -70,18 +70,18 @@ func newSigningKey(k Key) (signingKey, error) {
 		return signingKey{}, fmt.Errorf("the Signer is nil")
 	}
 	public := k.Signer.Public()
-	alg, err := algorithmOf(public)
+	alg, err := jws.DefaultFor(public)
 	if err != nil {
 		return signingKey{}, err
 	}
 	if k.Algorithm != "" {
-		chosen := algorithmNamed(k.Algorithm)
-		if chosen == nil || !chosen.fits(alg) {
+		chosen := jws.Named(k.Algorithm)
+		if chosen == nil || !chosen.FitsKeyOf(alg) {
 			return signingKey{}, fmt.Errorf("the Algorithm %q is not one for a %T", k.Algorithm, public)
 		}
 		alg = chosen
 	}
-	k.Algorithm = alg.name
+	k.Algorithm = alg.Name
 	if k.ID == "" {
 		if k.ID, err = jose.Thumbprint(public); err != nil {
 			return signingKey{}, err
@@ -93,15 +93,8 @@ func newSigningKey(k Key) (signingKey, error) {
 	if !k.Expires.IsZero() && k.Expires.Before(k.NotAfter) {
 		return signingKey{}, fmt.Errorf("it expires before NotAfter, when it may still sign")
 	}
-	header := fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":"JWT"}`, k.Algorithm, k.ID)
 	_, trust := k.Signer.(*memorySigner)
-	return signingKey{k, public, alg, base64.RawURLEncoding.EncodeToString([]byte(header)) + ".", trust}, nil
-}
-
-// sameKey compares public keys of the kinds that checkPublic takes.
-func sameKey(a, b crypto.PublicKey) bool {
-	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.Equal(b)
+	return signingKey{k, public, alg, alg.Header(k.ID), trust}, nil
 }
 
 // keySet returns the keys as they are now. It renders them anew only if the

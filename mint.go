@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 // draft is the memory that a token is made in. It is used again, so that a
@@ -22,8 +24,8 @@ type draft struct {
 	sig      []byte
 	dates    dates
 	key      *signingKey // that signed
-	digester
-	jti [16]byte
+	digester jws.Digester
+	jti      [16]byte
 }
 
 // settle checks s and renders all of the payload that does not differ from
@@ -184,8 +186,8 @@ type Prepared struct {
 	scope    Scope
 	settings settings
 	claims   *Claims
-	start    start  // the payload's beginning, in whole groups of base64url,
-	rest     []byte // and the 0 to 2 bytes behind them
+	prefix   jws.Prefix // the payload's beginning, in whole groups of base64url,
+	rest     []byte     // and the 0 to 2 bytes behind them
 }
 
 // Prepare checks and renders s, with the errors of Preview. A later change to
@@ -207,7 +209,7 @@ func (iss *Issuer) Prepare(ctx context.Context, s Scope) (*Prepared, error) {
 		scope:    s.clone(),
 		settings: *p,
 		claims:   iss.claims(d, &s, p),
-		start:    start{encoded: appendBase64(nil, d.payload[:whole])},
+		prefix:   jws.Prefix{Encoded: jws.AppendBase64(nil, d.payload[:whole])},
 		rest:     bytes.Clone(d.payload[whole:]),
 	}, nil
 }
@@ -222,7 +224,7 @@ func (p *Prepared) Mint(ctx context.Context) (*Token, error) {
 	d := p.issuer.drafts.Get().(*draft)
 	defer p.issuer.drafts.Put(d)
 	d.payload = append(d.payload[:0], p.rest...)
-	t, err := p.issuer.issue(ctx, &p.scope, &p.settings, d, &p.start)
+	t, err := p.issuer.issue(ctx, &p.scope, &p.settings, d, &p.prefix)
 	return t, p.issuer.audited(ctx, begun, &p.scope, p.claims, t, err)
 }
 
@@ -252,19 +254,19 @@ func (iss *Issuer) audited(ctx context.Context, begun time.Time, s *Scope, claim
 }
 
 // issue signs the payload that is in d, without the claims that differ from one
-// token to the next. What is in d is the rest of it if there is a start.
-func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, begun *start) (*Token, error) {
+// token to the next. What is in d is the rest of it if there is a prefix.
+func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, prefix *jws.Prefix) (*Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("oidctoken: mint: %w", err)
 	}
 	if err := iss.allow(ctx, s); err != nil {
 		return nil, err
 	}
-	return iss.issueAllowed(ctx, p, d, begun)
+	return iss.issueAllowed(ctx, p, d, prefix)
 }
 
 // issueAllowed is issue after policy was asked.
-func (iss *Issuer) issueAllowed(ctx context.Context, p *settings, d *draft, begun *start) (*Token, error) {
+func (iss *Issuer) issueAllowed(ctx context.Context, p *settings, d *draft, prefix *jws.Prefix) (*Token, error) {
 	set, err := iss.keySet(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("oidctoken: mint: %w", err)
@@ -283,11 +285,11 @@ func (iss *Issuer) issueAllowed(ctx context.Context, p *settings, d *draft, begu
 
 	d.payload = iss.appendTail(d.payload, d.dates, &d.jti)
 	d.jws = append(d.jws[:0], key.header...)
-	if begun != nil {
-		d.jws = append(d.jws, begun.encoded...)
+	if prefix != nil {
+		d.jws = append(d.jws, prefix.Encoded...)
 	}
-	d.jws = appendBase64(d.jws, d.payload)
-	if err := d.sign(ctx, key, begun.digest(d, key)); err != nil {
+	d.jws = jws.AppendBase64(d.jws, d.payload)
+	if err := d.sign(ctx, key, d.digester.DigestPrefixed(key.alg, prefix, key.header, d.jws)); err != nil {
 		return nil, fmt.Errorf("oidctoken: mint: key %s: %w", key.ID, err)
 	}
 	if iss.config.Now().Unix() >= expires {
@@ -329,7 +331,7 @@ func (iss *Issuer) appendTail(b []byte, d dates, jti *[16]byte) []byte {
 	b = strconv.AppendInt(append(b, `,"iat":`...), d.issued, 10)
 	b = strconv.AppendInt(append(b, `,"nbf":`...), d.minted-int64(iss.config.BackdateNotBefore/time.Second), 10)
 	b = strconv.AppendInt(append(b, `,"exp":`...), d.expires, 10)
-	b = appendBase64(append(b, `,"jti":"`...), jti[:])
+	b = jws.AppendBase64(append(b, `,"jti":"`...), jti[:])
 	return append(b, `"}`...)
 }
 
@@ -358,18 +360,18 @@ func (d *draft) sign(ctx context.Context, k *signingKey, digest []byte) error {
 		// A signer that goes on after ctx ended would read the next token's.
 		digest = bytes.Clone(digest)
 	}
-	raw, err := k.Signer.Sign(ctx, digest, k.alg.hash)
+	raw, err := k.Signer.Sign(ctx, digest, k.alg.Hash)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSignerUnavailable, err)
 	}
-	if d.sig, err = k.alg.appendSignature(d.sig[:0], raw); err != nil {
+	if d.sig, err = k.alg.AppendSignature(d.sig[:0], raw); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadSignature, err)
 	}
 	if !k.trust {
-		if err := k.alg.verify(k.public, digest, raw); err != nil {
+		if err := k.alg.Verify(k.public, digest, raw); err != nil {
 			return fmt.Errorf("%w: %w", ErrBadSignature, err)
 		}
 	}
-	d.jws = appendBase64(append(d.jws, '.'), d.sig)
+	d.jws = jws.AppendBase64(append(d.jws, '.'), d.sig)
 	return nil
 }

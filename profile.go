@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 // Profile is how a token looks for one relying party: a cloud has limits that
@@ -124,14 +126,14 @@ func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
 		return &ScopeError{"Profile.Algorithms", "is empty"}
 	}
 	for _, name := range s.algorithms {
-		if algorithmNamed(name) == nil {
+		if jws.Named(name) == nil {
 			return &ScopeError{"Profile.Algorithms", fmt.Sprintf("has %+.20q, which is none", name)}
 		}
 	}
 	return nil
 }
 
-var defaultAlgorithms = []string{"RS256"}
+var defaultAlgorithms = []string{jws.DefaultAlgorithm}
 
 // settings is a Profile without blanks.
 type settings struct {

@@ -5,13 +5,13 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"math"
 	"time"
+
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 // Signer signs with one private key, wherever that is kept. It is safe for
@@ -108,7 +108,7 @@ func NewSigner(key crypto.Signer) (Signer, error) {
 		}
 		local = true
 	}
-	alg, err := algorithmOf(key.Public())
+	alg, err := jws.DefaultFor(key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("oidctoken: signer: %w", err)
 	}
@@ -117,11 +117,11 @@ func NewSigner(key crypto.Signer) (Signer, error) {
 		return &s, nil
 	}
 	// The halves belong together if one verifies the other.
-	var scratch digester
+	var scratch jws.Digester
 	input := []byte("oidctoken")
-	raw, err := s.Sign(context.Background(), scratch.digest(alg, input), alg.hash)
+	raw, err := s.Sign(context.Background(), scratch.Digest(alg, input), alg.Hash)
 	if err == nil {
-		err = alg.verify(s.public, scratch.digest(alg, input), raw)
+		err = alg.Verify(s.public, scratch.Digest(alg, input), raw)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("oidctoken: signer: the key's halves do not belong together: %w", err)
@@ -151,39 +151,4 @@ func (s *wrappedSigner) Sign(ctx context.Context, digest []byte, opts crypto.Sig
 // Format names the kind of key.
 func (s *wrappedSigner) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "oidctoken.Signer(%T)", s.public)
-}
-
-// checkPublic refuses weak and unknown public keys.
-func checkPublic(key crypto.PublicKey) error {
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		switch {
-		case k == nil || k.N == nil:
-			return errors.New("the RSA key is empty")
-		case k.N.BitLen() < 2048:
-			return fmt.Errorf("an RSA key of %d bits is weak: at least 2048 are needed", k.N.BitLen())
-		case k.N.Sign() < 0 || k.N.Bit(0) == 0 || k.E < 3 || k.E%2 == 0 || k.E > math.MaxInt32:
-			return errors.New("the RSA key's modulus or exponent is invalid")
-		}
-	case *ecdsa.PublicKey:
-		//lint:ignore SA1019 the standard library panics if a number is missing
-		if k == nil || k.X == nil || k.Y == nil {
-			return errors.New("the ECDSA key is empty")
-		}
-		switch k.Curve {
-		case elliptic.P256(), elliptic.P384(), elliptic.P521():
-		default:
-			return errors.New("the ECDSA key's curve is not P-256, P-384 or P-521")
-		}
-		if _, err := k.ECDH(); err != nil {
-			return fmt.Errorf("the ECDSA key is not on its curve: %w", err)
-		}
-	case ed25519.PublicKey:
-		if len(k) != ed25519.PublicKeySize {
-			return fmt.Errorf("an Ed25519 public key has %d bytes, not %d", ed25519.PublicKeySize, len(k))
-		}
-	default:
-		return fmt.Errorf("a key of type %T is not supported", key)
-	}
-	return nil
 }

@@ -1,4 +1,4 @@
-package oidctoken_test
+package jws_test
 
 import (
 	"bytes"
@@ -8,11 +8,11 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
-// The encoding is the standard library's, for every length of the rest, with
-// and without room, and nothing is written behind its end.
+// AppendBase64 encodes as the standard library does, for every length, with and
+// without spare capacity, and writes nothing past the end.
 func TestBase64(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		before := rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "before")
@@ -22,29 +22,29 @@ func TestBase64(t *testing.T) {
 		behind := bytes.Repeat([]byte{'!'}, cap(dst)-len(dst))
 		copy(dst[len(dst):cap(dst)], behind)
 
-		got := oidctoken.AppendBase64(dst, src)
+		got := jws.AppendBase64(dst, src)
 		want := base64.RawURLEncoding.AppendEncode(slices.Clone(before), src)
 		if !bytes.Equal(got, want) {
 			t.Fatalf("AppendBase64(%q, %q) = %q, want %q", before, src, got, want)
 		}
 		if !bytes.Equal(dst[:len(before)], before) {
-			t.Fatalf("%q became %q", before, dst[:len(before)])
+			t.Fatalf("AppendBase64 changed %q to %q", before, dst[:len(before)])
 		}
 		if unused := cap(dst) - len(want); unused > 0 {
 			if tail := dst[len(want):cap(dst)]; !bytes.Equal(tail, behind[:unused]) {
-				t.Fatalf("behind the end is %q", tail)
+				t.Fatalf("AppendBase64 wrote %q past the end", tail)
 			}
 		}
 	})
 }
 
-// Every group of 12 bits is encoded as the standard library does.
+// AppendBase64 encodes every group of 12 bits as the standard library does.
 func TestBase64Alphabet(t *testing.T) {
 	var src []byte
 	for i := range 1 << 12 {
 		src = append(src, byte(i>>4), byte(i<<4), byte(i>>8), byte(i), byte(i>>4), byte(i<<4|i>>8))
 	}
-	if got, want := oidctoken.AppendBase64(nil, src), base64.RawURLEncoding.AppendEncode(nil, src); !bytes.Equal(got, want) {
-		t.Error("the encoding is another than the standard library's")
+	if got, want := jws.AppendBase64(nil, src), base64.RawURLEncoding.AppendEncode(nil, src); !bytes.Equal(got, want) {
+		t.Error("AppendBase64 differs from the standard library")
 	}
 }
