@@ -10,6 +10,7 @@ import (
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 // ErrNoConnector means that a reference names a connector that does not exist at its level. The
@@ -179,7 +180,7 @@ func (c *Connector) check(key ConnectorKey) error {
 // algorithms returns the algorithms of a Profile, or the default algorithm.
 func algorithms(p oidctoken.Profile) []string {
 	if p.Algorithms == nil {
-		return []string{"RS256"}
+		return []string{jws.DefaultAlgorithm}
 	}
 	return p.Algorithms
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/expr"
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
+	"github.com/oidctoken/oidctoken/internal/lease"
 	"github.com/oidctoken/oidctoken/internal/mask"
 )
 
@@ -129,12 +130,8 @@ func (s *Step) Format(f fmt.State, _ rune) { io.WriteString(f, "step [REDACTED]"
 
 func (s *Step) now() time.Time { return s.broker.config.Now() }
 
-// passed reports whether t has passed by one of the two clocks in a Time. The monotonic clock
-// stops while a machine sleeps, and the wall clock can be set back.
-func (s *Step) passed(t time.Time) bool {
-	now := s.now()
-	return !now.Before(t) || !now.Round(0).Before(t.Round(0))
-}
+// passed reports whether t has passed by either clock of a Time.
+func (s *Step) passed(t time.Time) bool { return lease.Passed(s.now(), t) }
 
 // warn logs an error. It masks the step's secrets in the error.
 func (s *Step) warn(ctx context.Context, message string, err error, attrs ...slog.Attr) {

@@ -94,12 +94,12 @@ func (c *Cache) Lease(ctx context.Context, t Target) (*Lease, error) {
 	}
 	// JSON replaces invalid UTF-8. A Scope may have some, in a value that the token
 	// leaves out.
-	exact := digest(texts(nil, reflect.ValueOf(t.Scope)))
+	exact := digest(texts(nil, reflect.ValueOf(t.Scope))...)
 	parts := []string{string(claims), string(scope), string(exact[:]), t.SessionName}
 	if t.Scopes != nil {
 		parts = append(append(parts, "scopes"), t.Scopes...)
 	}
-	key.rest = digest(parts)
+	key.rest = digest(parts...)
 	t.Scopes = slices.Clone(t.Scopes)
 	return &Lease{cache: c, key: key, mint: mint, target: t}, nil
 }
@@ -121,8 +121,9 @@ func texts(all []string, v reflect.Value) []string {
 	return all
 }
 
-// digest is over parts, and where one ends and the next begins.
-func digest(parts []string) (sum [sha256.Size]byte) {
+// digest returns the SHA-256 digest of parts, each with its length before it, so
+// that two different lists never have the same input.
+func digest(parts ...string) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, s := range parts {
 		var n [8]byte

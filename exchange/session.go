@@ -1,9 +1,7 @@
 package exchange
 
 import (
-	"crypto/sha256"
 	"encoding/base32"
-	"encoding/binary"
 	"strings"
 )
 
@@ -23,13 +21,7 @@ const (
 // by role and session name, so that two executions with one name may be given
 // each other's. CloudTrail shows the prefix: it should name no person.
 func SessionName(prefix string, parts ...string) string {
-	h := sha256.New()
-	for _, s := range append([]string{prefix}, parts...) {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
-	}
+	sum := digest(append([]string{prefix}, parts...)...)
 	readable := strings.Map(func(r rune) rune {
 		switch {
 		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', strings.ContainsRune("_+=,.@-", r):
@@ -37,9 +29,9 @@ func SessionName(prefix string, parts ...string) string {
 		}
 		return '-'
 	}, prefix)
-	digest := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil)[:16]))
+	suffix := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
 	if readable == "" {
-		return digest
+		return suffix
 	}
-	return readable[:min(len(readable), maxSessionName-1-digestLen)] + "-" + digest
+	return readable[:min(len(readable), maxSessionName-1-digestLen)] + "-" + suffix
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oidctoken/oidctoken/internal/ident"
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 const (
@@ -175,7 +176,7 @@ func (c *Config) slack() time.Duration {
 }
 
 func (c *Config) checkAlgorithms() error {
-	known := []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"}
+	known := jws.Names()
 	for i, alg := range c.Algorithms {
 		if !slices.Contains(known, alg) {
 			return configError(fmt.Sprintf("Algorithms[%d]", i), fmt.Sprintf("is %.20q, not one of %q", alg, known))

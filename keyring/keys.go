@@ -17,6 +17,7 @@ import (
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/internal/jose"
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 var curves = map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
@@ -120,16 +121,10 @@ func (d *dataKey) signer(ring string, k *record) (oidctoken.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !sameKey(public, local.Public()) {
+	if !jws.SameKey(public, local.Public()) {
 		return nil, fmt.Errorf("%w: the halves of %s do not belong together", ErrCorrupt, k.ID)
 	}
 	return oidctoken.NewSigner(local)
-}
-
-// sameKey compares public keys of the kinds that fits takes.
-func sameKey(a, b crypto.PublicKey) bool {
-	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.Equal(b)
 }
 
 // generate makes a private key for an algorithm.

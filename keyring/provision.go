@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 // Provisioner makes and ends keys that never leave a key management service.
@@ -92,7 +93,7 @@ func (r *Ring) resolve(ctx context.Context) error {
 		switch {
 		case found == nil:
 			err = fmt.Errorf("%w: the version %.256q is not there", ErrProvisioner, remote.id)
-		case found.Signer == nil || !sameKey(remote.public, found.Signer.Public()):
+		case found.Signer == nil || !jws.SameKey(remote.public, found.Signer.Public()):
 			err = fmt.Errorf("%w: the version %.256q has another public key", ErrProvisioner, remote.id)
 		default:
 			remote.signer.Store(&found.Signer)
