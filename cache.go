@@ -111,7 +111,7 @@ func (c *Cache) Mint(ctx context.Context, s Scope) (*Token, error) {
 	if err = ctx.Err(); err != nil {
 		err = fmt.Errorf("oidctoken: mint: %w", err)
 	} else {
-		err = iss.allow(ctx, &s)
+		err = authorize(ctx, iss.config.Allow, &s)
 	}
 	if err != nil {
 		var claims *Claims

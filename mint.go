@@ -259,7 +259,7 @@ func (iss *Issuer) issue(ctx context.Context, s *Scope, p *settings, d *draft, p
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("oidctoken: mint: %w", err)
 	}
-	if err := iss.allow(ctx, s); err != nil {
+	if err := authorize(ctx, iss.config.Allow, s); err != nil {
 		return nil, err
 	}
 	return iss.issueAllowed(ctx, p, d, prefix)
@@ -335,23 +335,12 @@ func (iss *Issuer) appendTail(b []byte, d dates, jti *[16]byte) []byte {
 	return append(b, `"}`...)
 }
 
-// Allow asks policy whether s may have a token, and fails with [ErrDenied] as
-// Mint does. It is for who serves again what came of an earlier token. Audit is
-// not told.
-func (iss *Issuer) Allow(ctx context.Context, s Scope) error { return iss.allow(ctx, &s) }
-
-// allow asks policy.
-func (iss *Issuer) allow(ctx context.Context, s *Scope) error {
-	if iss.config.Allow == nil {
-		if s.Untrusted || s.Source != nil && s.Source.IsFork != nil && *s.Source.IsFork {
-			return fmt.Errorf("oidctoken: mint: %w: the execution is untrusted", ErrDenied)
-		}
-		return nil
-	}
-	if err := iss.config.Allow(ctx, *s); err != nil {
-		return fmt.Errorf("oidctoken: mint: %w: %w", ErrDenied, err)
-	}
-	return nil
+// Allow returns nil if policy permits a token for s now, and otherwise the error
+// with [ErrDenied] that Mint would return. Callers that reuse something which an
+// earlier token gave them, such as a cached credential, call Allow again before
+// they hand it out. Allow does not call Config.Audit.
+func (iss *Issuer) Allow(ctx context.Context, s Scope) error {
+	return authorize(ctx, iss.config.Allow, &s)
 }
 
 // sign signs d.jws, whose digest is given, and appends the signature to it.

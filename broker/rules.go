@@ -81,9 +81,7 @@ func (r *Rules) admit(s *oidctoken.Scope, claims *oidctoken.Claims) error {
 			return &DeniedError{list.name}
 		}
 	}
-	// The issuer uses the same condition for an untrusted execution.
-	fork := s.Source != nil && s.Source.IsFork != nil && *s.Source.IsFork
-	if (s.Untrusted || fork) && !r.Untrusted {
+	if s.IsUntrusted() && !r.Untrusted {
 		return &DeniedError{"Untrusted"}
 	}
 	return nil

@@ -60,8 +60,7 @@ func (h *host) adjust(p *oidctoken.Profile) {
 // allow decides for the issuer: an untrusted execution, such as the code of a
 // fork, gets tokens for the connectors whose rules allow it.
 func (h *host) allow(_ context.Context, s oidctoken.Scope) error {
-	fork := s.Source != nil && s.Source.IsFork != nil && *s.Source.IsFork
-	if !fork && !s.Untrusted {
+	if !s.IsUntrusted() {
 		return nil
 	}
 	for _, c := range h.file.Connectors {
