@@ -11,7 +11,6 @@ import (
 
 	"github.com/oidctoken/oidctoken/internal/jws"
 	"github.com/oidctoken/oidctoken/internal/lease"
-	"github.com/oidctoken/oidctoken/internal/slab"
 )
 
 const (
@@ -61,20 +60,6 @@ type Cache struct {
 	keeper *lease.Keeper[tokenKey, signed]
 }
 
-// tokenKey is the first half of a SHA-256 digest over all that a token's
-// signature depends on and a caller chooses. Who finds two scopes with one key
-// gets a token that no relying party takes, and none of another's: the text
-// is the caller's own, and the signature would not be for it.
-type tokenKey = slab.Hash
-
-// signed is what differs between two tokens that say the same, and who signed.
-type signed struct {
-	key       *signingKey
-	dates     dates
-	jti       [16]byte
-	signature []byte
-}
-
 // NewCache returns an empty cache of what iss mints. Close has to be called in
 // the end.
 func NewCache(iss *Issuer, c CacheConfig) *Cache {
@@ -101,12 +86,12 @@ func NewCache(iss *Issuer, c CacheConfig) *Cache {
 // before. It fails as [Issuer.Mint] does, and after Close.
 func (c *Cache) Mint(ctx context.Context, s Scope) (*Token, error) {
 	iss := c.issuer
-	begun := iss.begun()
-	d := iss.drafts.Get().(*draft)
-	defer iss.drafts.Put(d)
-	p, err := iss.settle(d, &s)
+	started := iss.audit.start()
+	b := iss.buffers.Get().(*mintBuffer)
+	defer iss.buffers.Put(b)
+	set, err := iss.render(b, &s)
 	if err != nil {
-		return nil, iss.audited(ctx, begun, &s, nil, nil, err)
+		return nil, iss.audit.end(ctx, started, &s, nil, nil, err)
 	}
 	if err = ctx.Err(); err != nil {
 		err = fmt.Errorf("oidctoken: mint: %w", err)
@@ -115,31 +100,31 @@ func (c *Cache) Mint(ctx context.Context, s Scope) (*Token, error) {
 	}
 	if err != nil {
 		var claims *Claims
-		if iss.config.Audit != nil {
-			claims = iss.claims(d, &s, p)
+		if iss.audit.enabled() {
+			claims = iss.payloads.claims(&b.payload, &s, set)
 		}
-		return nil, iss.audited(ctx, begun, &s, claims, nil, err)
+		return nil, iss.audit.end(ctx, started, &s, claims, nil, err)
 	}
-	key := d.tokenKey(p)
-	if t := c.hit(ctx, d, key); t != nil {
+	key := b.tokenKey(set)
+	if t := c.hit(ctx, b, key); t != nil {
 		return t, nil
 	}
-	got, err := c.keeper.Get(ctx, key, func() lease.Fetch[signed] { return c.flight(d, &s, p) })
+	got, err := c.keeper.Get(ctx, key, func() lease.Fetch[signed] { return c.flight(b, &s, set) })
 	if err != nil {
 		if err == ctx.Err() {
 			err = fmt.Errorf("oidctoken: mint: %w", err)
 		}
 		return nil, err
 	}
-	return c.token(d, &got), nil
+	return c.token(b, &got), nil
 }
 
 // hit is the token of key, if there is one that need not be renewed. It takes no
 // memory but that of the token.
-func (c *Cache) hit(ctx context.Context, d *draft, key tokenKey) *Token {
+func (c *Cache) hit(ctx context.Context, b *mintBuffer, key tokenKey) *Token {
 	now := c.issuer.config.Now()
 	c.keeper.Mu.Lock()
-	got, state := c.tokens.find(ctx, key, now, d.sig[:0])
+	got, state := c.tokens.find(ctx, key, now, b.signature[:0])
 	if state == lease.Fresh {
 		c.keeper.Hits++
 	}
@@ -147,55 +132,55 @@ func (c *Cache) hit(ctx context.Context, d *draft, key tokenKey) *Token {
 	if state != lease.Fresh {
 		return nil
 	}
-	d.sig = got.signature
-	return c.token(d, &got)
+	b.signature = got.signature
+	return c.token(b, &got)
 }
 
 // tokenKey is that of the payload in d, without the claims that differ from one
 // token to the next.
-func (d *draft) tokenKey(p *settings) tokenKey {
-	b := d.jws[:0]
-	for _, alg := range p.algorithms {
-		b = append(append(b, alg...), ' ')
+func (b *mintBuffer) tokenKey(set *settings) tokenKey {
+	input := b.jws[:0]
+	for _, alg := range set.algorithms {
+		input = append(append(input, alg...), ' ')
 	}
-	b = strconv.AppendInt(b, int64(p.lifetime), 10)
-	b = append(append(b, ' '), d.payload...)
-	d.jws = b
-	sum := sha256.Sum256(b)
+	input = strconv.AppendInt(input, int64(set.lifetime), 10)
+	input = append(append(input, ' '), b.payload.json...)
+	b.jws = input
+	sum := sha256.Sum256(input)
 	return tokenKey(sum[:len(tokenKey{})])
 }
 
 // token returns the token of d's payload and s.
-func (c *Cache) token(d *draft, s *signed) *Token {
-	d.payload = c.issuer.appendTail(d.payload, s.dates, &s.jti)
-	d.jws = jws.AppendBase64(append(d.jws[:0], s.key.header...), d.payload)
-	d.jws = jws.AppendBase64(append(d.jws, '.'), s.signature)
-	return newToken(d.jws, &s.jti, s.key.ID, s.dates.expires)
+func (c *Cache) token(b *mintBuffer, s *signed) *Token {
+	b.payload.json = c.issuer.appendDates(b.payload.json, s.dates, &s.jti)
+	b.jws = jws.AppendBase64(append(b.jws[:0], s.key.header...), b.payload.json)
+	b.jws = jws.AppendBase64(append(b.jws, '.'), s.signature)
+	return newToken(b.jws, &s.jti, s.key.ID, s.dates.expires)
 }
 
 // flight prepares the minting of d's payload, for whoever waits for it: it
 // shares nothing with the caller, who may leave.
-func (c *Cache) flight(d *draft, s *Scope, p *settings) lease.Fetch[signed] {
+func (c *Cache) flight(b *mintBuffer, s *Scope, set *settings) lease.Fetch[signed] {
 	var (
 		iss     = c.issuer
-		payload = bytes.Clone(d.payload)
-		own     = *p
+		payload = bytes.Clone(b.payload.json)
+		own     = *set
 		scope   = s.clone()
 		claims  *Claims
 	)
-	if iss.config.Audit != nil {
-		claims = iss.claims(d, &scope, p)
+	if iss.audit.enabled() {
+		claims = iss.payloads.claims(&b.payload, &scope, set)
 	}
 	return func(ctx context.Context) (signed, error) {
-		d := iss.drafts.Get().(*draft)
-		defer iss.drafts.Put(d)
-		d.payload = append(d.payload[:0], payload...)
-		begun := iss.begun()
-		t, err := iss.issueAllowed(ctx, &own, d, nil)
-		if iss.audited(ctx, begun, &scope, claims, t, err) != nil {
+		b := iss.buffers.Get().(*mintBuffer)
+		defer iss.buffers.Put(b)
+		b.payload.json = append(b.payload.json[:0], payload...)
+		started := iss.audit.start()
+		t, err := iss.mint(ctx, &own, b, nil)
+		if iss.audit.end(ctx, started, &scope, claims, t, err) != nil {
 			return signed{}, err
 		}
-		return signed{d.key, d.dates, t.id, bytes.Clone(d.sig)}, nil
+		return signed{b.key, b.dates, t.id, bytes.Clone(b.signature)}, nil
 	}
 }
 
@@ -219,18 +204,4 @@ func (c *Cache) Close() {
 	c.keeper.Mu.Lock()
 	defer c.keeper.Mu.Unlock()
 	c.tokens.clear()
-}
-
-// KeyIDs returns the "kid" of every key that Config.Keys returns now. A cache
-// that holds what came from a token drops it once the token's "kid" is not among
-// them. As with a [KeySource], the slice is the same until a key changes, and
-// nobody writes to it: to compare it with the last one is cheap.
-//
-// It fails with [ErrNoKey] when the KeySource fails.
-func (iss *Issuer) KeyIDs(ctx context.Context) ([]string, error) {
-	set, err := iss.keySet(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("oidctoken: key ids: %w", err)
-	}
-	return set.ids, nil
 }

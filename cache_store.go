@@ -4,13 +4,26 @@ import (
 	"context"
 	"time"
 
-	"github.com/oidctoken/oidctoken/internal/jws"
 	"github.com/oidctoken/oidctoken/internal/lease"
 	"github.com/oidctoken/oidctoken/internal/slab"
 )
 
 // longestMargin is how long before its end a token is not handed out any more.
 const longestMargin = time.Minute / time.Second
+
+// tokenKey is the first half of a SHA-256 digest over all that a token's
+// signature depends on and a caller chooses. Who finds two scopes with one key
+// gets a token that no relying party takes, and none of another's: the text
+// is the caller's own, and the signature would not be for it.
+type tokenKey = slab.Hash
+
+// signed is what differs between two tokens that say the same, and who signed.
+type signed struct {
+	key       *signingKey
+	dates     dates
+	jti       [16]byte
+	signature []byte
+}
 
 // tokenStore has the tokens of a Cache, under the keeper's lock.
 type tokenStore struct {
@@ -34,7 +47,7 @@ type cachedToken struct {
 }
 
 func newTokenStore(iss *Issuer, most int) *tokenStore {
-	return &tokenStore{issuer: iss, most: most, start: iss.config.Now(), set: iss.keys.Load()}
+	return &tokenStore{issuer: iss, most: most, start: iss.config.Now(), set: iss.keys.last.Load()}
 }
 
 // Find is find, for whoever has no memory for a signature.
@@ -108,7 +121,7 @@ func (c *cachedToken) state(age int64) lease.State {
 
 // Keep takes a new token, unless its key was withdrawn.
 func (t *tokenStore) Keep(key tokenKey, s signed) bool {
-	if known := t.look(context.Background()); known && t.set.has(s.key) == nil {
+	if known := t.look(context.Background()); known && t.set.find(s.key) == nil {
 		return false
 	}
 	if last, ok := t.table.Find(key); ok {
@@ -147,7 +160,7 @@ func (t *tokenStore) place(k *signingKey) uint16 {
 // of those that are gone are removed. When they are not known, the last ones are
 // taken for them.
 func (t *tokenStore) look(ctx context.Context) (known bool) {
-	set, err := t.issuer.keySet(ctx)
+	set, err := t.issuer.keys.load(ctx)
 	if err != nil || set == t.set {
 		return err == nil
 	}
@@ -155,7 +168,7 @@ func (t *tokenStore) look(ctx context.Context) (known bool) {
 	gone := false
 	for i, k := range t.keys {
 		if k != nil {
-			t.keys[i] = set.has(k)
+			t.keys[i] = set.find(k)
 			gone = gone || t.keys[i] == nil
 		}
 	}
@@ -172,18 +185,3 @@ func (t *tokenStore) look(ctx context.Context) (known bool) {
 
 // clear removes all.
 func (t *tokenStore) clear() { t.table, t.keys = slab.Table[cachedToken]{}, nil }
-
-// has is the key of set that is k, nil if there is none.
-func (set *keySet) has(k *signingKey) *signingKey {
-	for i := range set.keys {
-		if set.keys[i].same(k) {
-			return &set.keys[i]
-		}
-	}
-	return nil
-}
-
-// same reports whether tokens of one key are tokens of the other.
-func (k *signingKey) same(other *signingKey) bool {
-	return k == other || k.header == other.header && jws.SameKey(k.public, other.public)
-}

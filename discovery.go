@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/oidctoken/oidctoken/internal/issuerurl"
 	"github.com/oidctoken/oidctoken/internal/jose"
 )
 
@@ -24,17 +26,18 @@ const (
 // longestAge is how long a document may be cached if the keys say nothing else.
 const longestAge = time.Hour
 
-// agesUpTo are the lifetimes that a document can be served with, longest first.
-func agesUpTo(longest time.Duration) (ages []age) {
+// maxAgesUpTo returns the max-ages that a document can be served with, longest
+// first.
+func maxAgesUpTo(longest time.Duration) (ages []maxAge) {
 	for _, d := range []time.Duration{longest, 12 * time.Hour, time.Hour, 30 * time.Minute, 10 * time.Minute, 5 * time.Minute, time.Minute, 0} {
 		if d < longest || len(ages) == 0 {
-			ages = append(ages, age{d, []string{"public, max-age=" + strconv.FormatInt(int64(d/time.Second), 10)}})
+			ages = append(ages, maxAge{d, []string{"public, max-age=" + strconv.FormatInt(int64(d/time.Second), 10)}})
 		}
 	}
 	return ages
 }
 
-type age struct {
+type maxAge struct {
 	duration time.Duration
 	header   []string
 }
@@ -60,7 +63,7 @@ type page struct {
 func newPage(document []byte) page {
 	sum := sha256.Sum256(document)
 	p := page{
-		parts: strings.Split(string(document), accountPlace),
+		parts: strings.Split(string(document), issuerurl.Place),
 		etag:  `"` + base64.RawURLEncoding.EncodeToString(sum[:12]),
 	}
 	p.etags = []string{p.etag + `"`}
@@ -68,13 +71,23 @@ func newPage(document []byte) page {
 	return p
 }
 
-// pagesAt returns the documents as they are at now.
-func (iss *Issuer) pagesAt(ctx context.Context, now time.Time) (*pages, error) {
-	set, err := iss.keySet(ctx)
+// documents serves the discovery document and the JWK Set of an issuer.
+type documents struct {
+	issuer  string // the issuer identifier, as configured
+	url     issuerurl.URL
+	keys    *keys
+	now     func() time.Time
+	maxAges []maxAge
+	last    atomic.Pointer[pages]
+}
+
+// at returns the documents as they are at now.
+func (d *documents) at(ctx context.Context, now time.Time) (*pages, error) {
+	set, err := d.keys.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if p := iss.pages.Load(); p != nil && p.set == set && !now.Before(p.from) && (p.until.IsZero() || now.Before(p.until)) {
+	if p := d.last.Load(); p != nil && p.set == set && !now.Before(p.from) && (p.until.IsZero() || now.Before(p.until)) {
 		return p, nil
 	}
 	p := &pages{set: set}
@@ -101,17 +114,17 @@ func (iss *Issuer) pagesAt(ctx context.Context, now time.Time) (*pages, error) {
 		return nil, err
 	}
 	slices.Sort(algs)
-	discovery, err := iss.discoveryDocument(slices.Compact(algs))
+	discovery, err := d.metadata(slices.Compact(algs))
 	if err != nil {
 		return nil, err
 	}
 	p.jwks, p.discovery = newPage(jwks), newPage(discovery)
-	iss.pages.Store(p)
+	d.last.Store(p)
 	return p, nil
 }
 
-// discoveryDocument renders the issuer's metadata (Discovery 1.0, section 3).
-func (iss *Issuer) discoveryDocument(algs []string) ([]byte, error) {
+// metadata renders the issuer's metadata (Discovery 1.0, section 3).
+func (d *documents) metadata(algs []string) ([]byte, error) {
 	claims := append(slices.Clone(registered), ClaimNames()...)
 	return json.Marshal(struct {
 		Issuer        string   `json:"issuer"`
@@ -121,7 +134,7 @@ func (iss *Issuer) discoveryDocument(algs []string) ([]byte, error) {
 		Algorithms    []string `json:"id_token_signing_alg_values_supported"`
 		Claims        []string `json:"claims_supported"`
 	}{
-		iss.config.URL, iss.config.URL + jwksPath,
+		d.issuer, d.issuer + jwksPath,
 		[]string{"id_token"}, []string{"public"}, algs, claims,
 	})
 }
@@ -130,7 +143,8 @@ func (iss *Issuer) discoveryDocument(algs []string) ([]byte, error) {
 // now, for clouds that take an uploaded one. A key has the members kty, use,
 // kid, alg and its public numbers, no others. The bytes are the caller's.
 func (iss *Issuer) JWKSet(ctx context.Context) ([]byte, error) {
-	p, err := iss.pagesAt(ctx, iss.config.Now())
+	d := &iss.documents
+	p, err := d.at(ctx, d.now())
 	if err != nil {
 		return nil, fmt.Errorf("oidctoken: JWK Set: %w", err)
 	}
@@ -144,10 +158,11 @@ func (iss *Issuer) JWKSet(ctx context.Context) ([]byte, error) {
 // about to leave; conditional requests are answered with 304. Without a key that can be published, the
 // answer is 503.
 func (iss *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d := &iss.documents
 	h := w.Header()
 	h["X-Content-Type-Options"] = nosniff
-	account, document, ok := iss.url.route(r.URL.Path)
-	if !ok || r.URL.RawPath != "" {
+	account, document, ok := d.url.Cut(r.URL.Path)
+	if !ok || r.URL.RawPath != "" || document != discoveryPath && document != jwksPath {
 		http.Error(w, "not found", http.StatusNotFound)
 		return
 	}
@@ -156,15 +171,15 @@ func (iss *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	now := iss.config.Now()
-	p, err := iss.pagesAt(r.Context(), now)
+	now := d.now()
+	p, err := d.at(r.Context(), now)
 	if err != nil {
 		h["Cache-Control"] = noStore
 		h["Retry-After"] = retryAfter
 		http.Error(w, "the keys are not available", http.StatusServiceUnavailable)
 		return
 	}
-	h["Cache-Control"] = p.cacheControl(iss.ages, now)
+	h["Cache-Control"] = p.cacheControl(d.maxAges, now)
 	if document == jwksPath {
 		p.jwks.serve(w, r, account)
 	} else {
@@ -180,27 +195,8 @@ var (
 	contentType = []string{"application/json"}
 )
 
-// route finds the account and the document that a path names.
-func (u issuerURL) route(path string) (account, document string, ok bool) {
-	rest, ok := strings.CutPrefix(path, u.path)
-	if !ok {
-		return "", "", false
-	}
-	if u.perAccount {
-		end := strings.IndexByte(rest, '/')
-		if end < 0 || u.checkAccount(rest[:end]) != "" {
-			return "", "", false
-		}
-		account = rest[:end]
-		if rest, ok = strings.CutPrefix(rest[end:], u.after); !ok {
-			return "", "", false
-		}
-	}
-	return account, rest, rest == discoveryPath || rest == jwksPath
-}
-
 // cacheControl is the header for the longest time in which no key leaves.
-func (p *pages) cacheControl(ages []age, now time.Time) []string {
+func (p *pages) cacheControl(ages []maxAge, now time.Time) []string {
 	for _, a := range ages {
 		if p.until.IsZero() || !now.Add(a.duration).After(p.until) {
 			return a.header

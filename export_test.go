@@ -18,7 +18,7 @@ type ClaimRow struct {
 func ClaimTable() []ClaimRow {
 	rows := make([]ClaimRow, len(table))
 	for i, c := range table {
-		rows[i] = ClaimRow{c.name, c.field, c.format.name, c.known, c.doc, c.format.audit}
+		rows[i] = ClaimRow{c.name, c.field, c.format.Name, c.known, c.doc, c.format.Audit}
 	}
 	return rows
 }

@@ -3,10 +3,11 @@ package oidctoken
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/oidctoken/oidctoken/internal/jws"
+	"github.com/oidctoken/oidctoken/internal/subject"
+	"github.com/oidctoken/oidctoken/internal/text"
 )
 
 // Profile is how a token looks for one relying party: a cloud has limits that
@@ -77,17 +78,44 @@ type Profile struct {
 	Claims func(c *Claims) (map[string]any, error) `json:"-"`
 }
 
-// defaultSubject is the subject template of a [Profile] that has none.
-const defaultSubject = "account/{account_id}[:org/{organization_id}][:project/{project_id}]"
-
 // isZero reports whether p leaves everything to the default.
 func (p *Profile) isZero() bool {
 	return p.Subject == "" && p.MaxSubject == 0 && p.Lifetime == 0 && p.Algorithms == nil && !p.NullUnknown && p.Claims == nil
 }
 
-// readProfile fills s with p, and what p leaves to the default, and checks it.
+const (
+	defaultSubject  = "account/{account_id}[:org/{organization_id}][:project/{project_id}]"
+	defaultLifetime = 15 * time.Minute
+)
+
+var defaultAlgorithms = []string{jws.DefaultAlgorithm}
+
+// settings holds a checked Profile with its defaults filled in.
+type settings struct {
+	subject     *subject.Template[flatScope]
+	maxSubject  int
+	lifetime    time.Duration
+	algorithms  []string
+	nullUnknown bool
+	claims      func(*Claims) (map[string]any, error)
+}
+
+// profileReader checks profiles against the configuration of one issuer.
+type profileReader struct {
+	maxLifetime time.Duration
+	subjects    subject.Parser[flatScope]
+}
+
+func newProfileReader(maxLifetime time.Duration, accountInIssuer bool, extraPrefix string) *profileReader {
+	return &profileReader{maxLifetime: maxLifetime, subjects: subject.Parser[flatScope]{
+		Claim:           func(name string) *subject.Claim[flatScope] { return subjectClaim(name, extraPrefix) },
+		AccountInIssuer: accountInIssuer,
+	}}
+}
+
+// read fills s with p and with the defaults of what p does not set, and checks it.
 // The error's field begins with "Profile.".
-func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
+func (r *profileReader) read(s *settings, p *Profile) *ScopeError {
 	*s = settings{
 		lifetime:    p.Lifetime,
 		algorithms:  p.Algorithms,
@@ -96,31 +124,31 @@ func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
 		claims:      p.Claims,
 	}
 	if s.lifetime == 0 {
-		s.lifetime = min(defaultLifetime, iss.config.MaxLifetime).Truncate(time.Second)
+		s.lifetime = min(defaultLifetime, r.maxLifetime).Truncate(time.Second)
 	}
-	if p.ShortenLifetime && s.lifetime > iss.config.MaxLifetime {
-		s.lifetime = iss.config.MaxLifetime.Truncate(time.Second)
+	if p.ShortenLifetime && s.lifetime > r.maxLifetime {
+		s.lifetime = r.maxLifetime.Truncate(time.Second)
 	}
 	if s.algorithms == nil {
 		s.algorithms = defaultAlgorithms
 	}
 	if s.maxSubject == 0 {
-		s.maxSubject = maxSubject
+		s.maxSubject = subject.Max
 	}
 	template := p.Subject
 	if template == "" {
 		template = defaultSubject
 	}
 	var reason string
-	if s.subject, reason = iss.subjects.parse(template, iss.url.perAccount, iss.config.ExtraPrefix); reason != "" {
+	if s.subject, reason = r.subjects.Parse(template); reason != "" {
 		return &ScopeError{"Profile.Subject", reason}
 	}
 	switch {
 	case s.lifetime < time.Second || s.lifetime%time.Second != 0:
 		return &ScopeError{"Profile.Lifetime", "is not in whole seconds, at least one"}
-	case s.lifetime > iss.config.MaxLifetime:
+	case s.lifetime > r.maxLifetime:
 		return &ScopeError{"Profile.Lifetime", "is longer than Config.MaxLifetime"}
-	case s.maxSubject < 1 || s.maxSubject > maxSubject:
+	case s.maxSubject < 1 || s.maxSubject > subject.Max:
 		return &ScopeError{"Profile.MaxSubject", "is not between 1 and 255 bytes"}
 	case len(s.algorithms) == 0:
 		return &ScopeError{"Profile.Algorithms", "is empty"}
@@ -133,45 +161,20 @@ func (iss *Issuer) readProfile(s *settings, p *Profile) *ScopeError {
 	return nil
 }
 
-var defaultAlgorithms = []string{jws.DefaultAlgorithm}
-
-// settings is a Profile without blanks.
-type settings struct {
-	subject     *subject
-	maxSubject  int
-	lifetime    time.Duration
-	algorithms  []string
-	nullUnknown bool
-	claims      func(*Claims) (map[string]any, error)
-}
-
-// templates keeps parsed subject templates. What does not fit is parsed
-// again, so that a host with endless templates costs time and no memory.
-type templates struct {
-	mu     sync.RWMutex
-	parsed map[string]*subject
-}
-
-const maxTemplates = 1024
-
-func (t *templates) parse(template string, accountInIssuer bool, extraPrefix string) (*subject, string) {
-	t.mu.RLock()
-	s := t.parsed[template]
-	t.mu.RUnlock()
-	if s != nil {
-		return s, ""
-	}
-	s, reason := parseSubject(template, accountInIssuer, extraPrefix)
-	if reason != "" {
-		return nil, reason
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.parsed) < maxTemplates {
-		if t.parsed == nil {
-			t.parsed = make(map[string]*subject)
+// subjectClaim returns the claim that a subject template names: a claim of the
+// table, or a host-defined claim, whose name begins with extraPrefix. It returns
+// nil for all other names. A host-defined claim is an entity of its own.
+func subjectClaim(name, extraPrefix string) *subject.Claim[flatScope] {
+	if row := rowOf[name]; row != nil {
+		return &subject.Claim[flatScope]{
+			Name: row.name, Entity: row.entity(), Value: row.value, Check: row.format.Check, Audit: row.format.Audit,
 		}
-		t.parsed[strings.Clone(template)] = s
 	}
-	return s, ""
+	if extraPrefix == "" || !strings.HasPrefix(name, extraPrefix) || checkClaimName(name) != "" {
+		return nil
+	}
+	name = strings.Clone(name)
+	return &subject.Claim[flatScope]{
+		Name: name, Entity: "Extra." + name, Value: func(f *flatScope) string { return f.extra[name] }, Check: text.Check,
+	}
 }

@@ -3,6 +3,8 @@ package oidctoken
 import (
 	"maps"
 	"slices"
+
+	"github.com/oidctoken/oidctoken/internal/text"
 )
 
 // Scope describes one execution: who runs, where, and for which audience a
@@ -121,8 +123,8 @@ func MatrixText(combination map[string]string) string {
 		if len(b) > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendPercent(b, axis), '=')
-		b = appendPercent(b, combination[axis])
+		b = append(text.AppendPercent(b, axis), '=')
+		b = text.AppendPercent(b, combination[axis])
 	}
 	return string(b)
 }
@@ -188,125 +190,6 @@ type Connector struct {
 	Level         Level
 }
 
-// Stage is one of the stage types of this package. The set is closed, so that
-// a claim which belongs to one kind of stage cannot be given to another: a CI
-// has no environment to carry. [OpenStage] is for all other kinds.
-type Stage interface{ isStage() }
-
-// CI is a stage that builds and tests.
-type CI struct {
-	ID, ExecutionID string    // ExecutionID is free text
-	Artifact        *Artifact // after build-and-push
-}
-
-// Deployment is a stage that brings a service to an environment.
-type Deployment struct {
-	ID, ExecutionID string // ExecutionID is free text
-	Service         *Entity
-	Environment     *Environment
-	Infrastructure  *Infrastructure
-	Artifact        *Artifact
-}
-
-// Custom is a stage without a purpose known to the platform.
-type Custom struct {
-	ID, ExecutionID string // ExecutionID is free text
-	Service         *Entity
-	Environment     *Environment
-}
-
-// Approval is a stage that waits for somebody's consent.
-type Approval struct {
-	ID, ExecutionID string // ExecutionID is free text
-}
-
-// IACM is a stage that plans or applies infrastructure as code.
-type IACM struct {
-	ID, ExecutionID string // ExecutionID is free text
-	Workspace       *Workspace
-}
-
-// SecurityTests is a stage that scans an artifact or a codebase.
-type SecurityTests struct {
-	ID, ExecutionID string // ExecutionID is free text
-	Artifact        *Artifact
-}
-
-// FeatureFlag is a stage that changes feature flags.
-type FeatureFlag struct {
-	ID, ExecutionID string // ExecutionID is free text
-}
-
-// PipelineStage is a stage that runs another pipeline. Its stage_type is
-// "Pipeline".
-type PipelineStage struct {
-	ID, ExecutionID string // ExecutionID is free text
-}
-
-// OpenStage is a stage of a kind that this package does not know, for platforms
-// whose stages have no fixed kinds. It may carry any entity.
-type OpenStage struct {
-	// Kind is the claim stage_type, of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$. It
-	// is not that of another stage type, in any letter case. Required.
-	Kind string
-
-	ID, ExecutionID string // ExecutionID is free text
-	Service         *Entity
-	Environment     *Environment
-	Infrastructure  *Infrastructure
-	Artifact        *Artifact
-	Workspace       *Workspace
-}
-
-func (CI) isStage()            {}
-func (Deployment) isStage()    {}
-func (Custom) isStage()        {}
-func (Approval) isStage()      {}
-func (IACM) isStage()          {}
-func (SecurityTests) isStage() {}
-func (FeatureFlag) isStage()   {}
-func (PipelineStage) isStage() {}
-func (OpenStage) isStage()     {}
-
-// Environment is where a deployment goes. ID is required.
-type Environment struct {
-	ID, UID string
-
-	// Type is Production, PreProduction, or another value of the form
-	// ^[A-Za-z][A-Za-z0-9_]{0,63}$. A value that differs from a constant only in
-	// letter case is refused.
-	Type string
-
-	GroupID   string // free text
-	Protected *bool  // nil: unknown
-}
-
-// Values of [Environment].Type.
-const (
-	Production    = "Production"
-	PreProduction = "PreProduction"
-)
-
-// Infrastructure is what a deployment's environment consists of. ID is
-// required; Type is free text, such as "KubernetesDirect".
-type Infrastructure struct {
-	ID, Type string
-}
-
-// Artifact is what was built or is deployed. All of it is free text.
-type Artifact struct {
-	ID, Type, Name string
-	Digest         string // algorithm:hex
-	Tag            string
-}
-
-// Workspace is a set of infrastructure code and its state. ID is required;
-// Phase is free text, such as "plan" or "apply".
-type Workspace struct {
-	ID    string
-	Phase string
-}
-
 // Step is one step of a stage.
 type Step struct {
 	ID          string
@@ -318,4 +201,31 @@ type Step struct {
 // Database is what a database step changes, in any stage.
 type Database struct {
 	SchemaID, InstanceID string
+}
+
+// clone returns a copy of s that shares no memory with s, except the Profile, which
+// is not changed after its first use.
+func (s Scope) clone() Scope {
+	s.Pipeline, s.Trigger, s.Runner, s.Connector = clone(s.Pipeline), clone(s.Trigger), clone(s.Runner), clone(s.Connector)
+	s.Template, s.PipelineTemplate = clone(s.Template), clone(s.PipelineTemplate)
+	if s.Execution = clone(s.Execution); s.Execution != nil {
+		s.Execution.IsRollback = clone(s.Execution.IsRollback)
+	}
+	if s.Source = clone(s.Source); s.Source != nil {
+		s.Source.IsFork, s.Source.RefProtected = clone(s.Source.IsFork), clone(s.Source.RefProtected)
+	}
+	if s.Step = clone(s.Step); s.Step != nil {
+		s.Step.Database = clone(s.Step.Database)
+	}
+	s.Stage = cloneStage(s.Stage)
+	s.Extra = maps.Clone(s.Extra)
+	return s
+}
+
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
 }

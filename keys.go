@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/oidctoken/oidctoken/internal/jose"
@@ -17,13 +18,15 @@ import (
 // more than the first ten.
 const maxKeys = 10
 
+const maxKeyID = 128 // bytes
+
 // signingKey is a Key with what is rendered from it once.
 type signingKey struct {
 	Key
-	public crypto.PublicKey // as the signer showed it first: what is published is what verifies
-	alg    *jws.Algorithm
-	header string // the JWS Protected Header in base64url, and the dot behind it
-	trust  bool   // the signer is in memory: its signatures are not verified
+	public   crypto.PublicKey // as the signer showed it first: what is published is what verifies
+	alg      *jws.Algorithm
+	header   string // the JWS Protected Header in base64url, and the dot behind it
+	inMemory bool   // the signer is in memory: its signatures need not be verified
 }
 
 // keySet is what an issuer knows of one answer of its KeySource.
@@ -87,24 +90,37 @@ func newSigningKey(k Key) (signingKey, error) {
 			return signingKey{}, err
 		}
 	}
-	if len(k.ID) > maxIdentifier || strings.Trim(k.ID, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+	if len(k.ID) > maxKeyID || strings.Trim(k.ID, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 		return signingKey{}, fmt.Errorf("the ID %q is not 1 to 128 bytes of A-Z a-z 0-9 - _", k.ID)
 	}
 	if !k.Expires.IsZero() && k.Expires.Before(k.NotAfter) {
 		return signingKey{}, fmt.Errorf("it expires before NotAfter, when it may still sign")
 	}
-	_, trust := k.Signer.(*memorySigner)
-	return signingKey{k, public, alg, alg.Header(k.ID), trust}, nil
+	_, inMemory := k.Signer.(*memorySigner)
+	return signingKey{k, public, alg, alg.Header(k.ID), inMemory}, nil
 }
 
-// keySet returns the keys as they are now. It renders them anew only if the
-// source returns another slice than the last time.
-func (iss *Issuer) keySet(ctx context.Context) (*keySet, error) {
-	source, err := iss.config.Keys.Keys(ctx)
+// keys reads a KeySource and keeps what it rendered of the last answer. It is safe
+// for concurrent use.
+type keys struct {
+	source KeySource
+	last   atomic.Pointer[keySet]
+}
+
+// rotate reports whether the source may return other keys later.
+func (k *keys) rotate() bool {
+	_, static := k.source.(StaticKeys)
+	return !static
+}
+
+// load returns the keys as they are now. It renders them again only if the source
+// returns another slice than the last time.
+func (k *keys) load(ctx context.Context) (*keySet, error) {
+	source, err := k.source.Keys(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
-	if set := iss.keys.Load(); set != nil && len(source) > 0 &&
+	if set := k.last.Load(); set != nil && len(source) > 0 &&
 		len(set.source) == len(source) && &set.source[0] == &source[0] {
 		return set, nil
 	}
@@ -112,7 +128,7 @@ func (iss *Issuer) keySet(ctx context.Context) (*keySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
-	iss.keys.Store(set)
+	k.last.Store(set)
 	return set, nil
 }
 
@@ -195,4 +211,20 @@ func (k *signingKey) signs(now time.Time) bool {
 
 func (k *signingKey) published(now time.Time) bool {
 	return k.Expires.IsZero() || now.Before(k.Expires)
+}
+
+// find returns the key of set that is the same as k, or nil.
+func (set *keySet) find(k *signingKey) *signingKey {
+	for i := range set.keys {
+		if set.keys[i].same(k) {
+			return &set.keys[i]
+		}
+	}
+	return nil
+}
+
+// same reports whether k and other have the same header and public key, so that a
+// token of one is a token of the other.
+func (k *signingKey) same(other *signingKey) bool {
+	return k == other || k.header == other.header && jws.SameKey(k.public, other.public)
 }

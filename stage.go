@@ -1,0 +1,222 @@
+package oidctoken
+
+import (
+	"slices"
+
+	"github.com/oidctoken/oidctoken/internal/text"
+)
+
+// Stage is one of the stage types of this package. The set is closed, so that
+// a claim which belongs to one kind of stage cannot be given to another: a CI
+// has no environment to carry. [OpenStage] is for all other kinds.
+type Stage interface{ isStage() }
+
+// CI is a stage that builds and tests.
+type CI struct {
+	ID, ExecutionID string    // ExecutionID is free text
+	Artifact        *Artifact // after build-and-push
+}
+
+// Deployment is a stage that brings a service to an environment.
+type Deployment struct {
+	ID, ExecutionID string // ExecutionID is free text
+	Service         *Entity
+	Environment     *Environment
+	Infrastructure  *Infrastructure
+	Artifact        *Artifact
+}
+
+// Custom is a stage without a purpose known to the platform.
+type Custom struct {
+	ID, ExecutionID string // ExecutionID is free text
+	Service         *Entity
+	Environment     *Environment
+}
+
+// Approval is a stage that waits for somebody's consent.
+type Approval struct {
+	ID, ExecutionID string // ExecutionID is free text
+}
+
+// IACM is a stage that plans or applies infrastructure as code.
+type IACM struct {
+	ID, ExecutionID string // ExecutionID is free text
+	Workspace       *Workspace
+}
+
+// SecurityTests is a stage that scans an artifact or a codebase.
+type SecurityTests struct {
+	ID, ExecutionID string // ExecutionID is free text
+	Artifact        *Artifact
+}
+
+// FeatureFlag is a stage that changes feature flags.
+type FeatureFlag struct {
+	ID, ExecutionID string // ExecutionID is free text
+}
+
+// PipelineStage is a stage that runs another pipeline. Its stage_type is
+// "Pipeline".
+type PipelineStage struct {
+	ID, ExecutionID string // ExecutionID is free text
+}
+
+// OpenStage is a stage of a kind that this package does not know, for platforms
+// whose stages have no fixed kinds. It may carry any entity.
+type OpenStage struct {
+	// Kind is the claim stage_type, of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$. It
+	// is not that of another stage type, in any letter case. Required.
+	Kind string
+
+	ID, ExecutionID string // ExecutionID is free text
+	Service         *Entity
+	Environment     *Environment
+	Infrastructure  *Infrastructure
+	Artifact        *Artifact
+	Workspace       *Workspace
+}
+
+func (CI) isStage()            {}
+func (Deployment) isStage()    {}
+func (Custom) isStage()        {}
+func (Approval) isStage()      {}
+func (IACM) isStage()          {}
+func (SecurityTests) isStage() {}
+func (FeatureFlag) isStage()   {}
+func (PipelineStage) isStage() {}
+func (OpenStage) isStage()     {}
+
+// Environment is where a deployment goes. ID is required.
+type Environment struct {
+	ID, UID string
+
+	// Type is Production, PreProduction, or another value of the form
+	// ^[A-Za-z][A-Za-z0-9_]{0,63}$. A value that differs from a constant only in
+	// letter case is refused.
+	Type string
+
+	GroupID   string // free text
+	Protected *bool  // nil: unknown
+}
+
+// Values of [Environment].Type.
+const (
+	Production    = "Production"
+	PreProduction = "PreProduction"
+)
+
+// Infrastructure is what a deployment's environment consists of. ID is
+// required; Type is free text, such as "KubernetesDirect".
+type Infrastructure struct {
+	ID, Type string
+}
+
+// Artifact is what was built or is deployed. All of it is free text.
+type Artifact struct {
+	ID, Type, Name string
+	Digest         string // algorithm:hex
+	Tag            string
+}
+
+// Workspace is a set of infrastructure code and its state. ID is required;
+// Phase is free text, such as "plan" or "apply".
+type Workspace struct {
+	ID    string
+	Phase string
+}
+
+// readStage fills the parts of f that a stage has.
+func (f *flatScope) readStage(s Stage) error {
+	switch s := s.(type) {
+	case nil:
+	case CI:
+		f.stageType, f.stageID, f.stageExecutionID = "CI", s.ID, s.ExecutionID
+		f.artifact = s.Artifact
+	case Deployment:
+		f.stageType, f.stageID, f.stageExecutionID = "Deployment", s.ID, s.ExecutionID
+		f.service = s.Service
+		f.environment = s.Environment
+		f.infrastructure = s.Infrastructure
+		f.artifact = s.Artifact
+	case Custom:
+		f.stageType, f.stageID, f.stageExecutionID = "Custom", s.ID, s.ExecutionID
+		f.service = s.Service
+		f.environment = s.Environment
+	case Approval:
+		f.stageType, f.stageID, f.stageExecutionID = "Approval", s.ID, s.ExecutionID
+	case IACM:
+		f.stageType, f.stageID, f.stageExecutionID = "IACM", s.ID, s.ExecutionID
+		f.workspace = s.Workspace
+	case SecurityTests:
+		f.stageType, f.stageID, f.stageExecutionID = "SecurityTests", s.ID, s.ExecutionID
+		f.artifact = s.Artifact
+	case FeatureFlag:
+		f.stageType, f.stageID, f.stageExecutionID = "FeatureFlag", s.ID, s.ExecutionID
+	case PipelineStage:
+		f.stageType, f.stageID, f.stageExecutionID = "Pipeline", s.ID, s.ExecutionID
+	case OpenStage:
+		if reason := checkKind(s.Kind); reason != "" {
+			return &ScopeError{"Stage.Kind", reason}
+		}
+		f.stageType, f.stageID, f.stageExecutionID = s.Kind, s.ID, s.ExecutionID
+		f.service = s.Service
+		f.environment = s.Environment
+		f.infrastructure = s.Infrastructure
+		f.artifact = s.Artifact
+		f.workspace = s.Workspace
+	default:
+		return &ScopeError{"Stage", "is not a stage type of this package, by value"}
+	}
+	return nil
+}
+
+// stageKinds holds the values of stage_type that have a type of their own.
+var stageKinds = []string{"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline"}
+
+// checkKind returns why an OpenStage cannot have that Kind, or "" if it can.
+func checkKind(kind string) string {
+	switch {
+	case kind == "":
+		return "is required"
+	case !text.Word.Has(kind):
+		return "is not of the form " + text.Word.String()
+	case slices.Contains(stageKinds, kind):
+		return "is that of another stage type, which has to be used"
+	}
+	return text.DiffersInCase(kind, stageKinds)
+}
+
+// cloneStage returns a copy of s that shares no memory with s.
+func cloneStage(s Stage) Stage {
+	switch stage := s.(type) {
+	case CI:
+		stage.Artifact = clone(stage.Artifact)
+		return stage
+	case Deployment:
+		stage.Service, stage.Infrastructure = clone(stage.Service), clone(stage.Infrastructure)
+		stage.Environment, stage.Artifact = stage.Environment.clone(), clone(stage.Artifact)
+		return stage
+	case Custom:
+		stage.Service, stage.Environment = clone(stage.Service), stage.Environment.clone()
+		return stage
+	case IACM:
+		stage.Workspace = clone(stage.Workspace)
+		return stage
+	case SecurityTests:
+		stage.Artifact = clone(stage.Artifact)
+		return stage
+	case OpenStage:
+		stage.Service, stage.Infrastructure = clone(stage.Service), clone(stage.Infrastructure)
+		stage.Environment, stage.Artifact = stage.Environment.clone(), clone(stage.Artifact)
+		stage.Workspace = clone(stage.Workspace)
+		return stage
+	}
+	return s
+}
+
+func (e *Environment) clone() *Environment {
+	if e = clone(e); e != nil {
+		e.Protected = clone(e.Protected)
+	}
+	return e
+}
