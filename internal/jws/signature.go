@@ -7,6 +7,9 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Verify checks a signer's signature of a digest with the signer's public key.
@@ -42,22 +45,15 @@ var errDER = errors.New("it is not an ECDSA-Sig-Value in DER")
 // width bytes. It accepts only DER: one sequence of two positive integers in the
 // shortest form, no wider than width, with nothing after it.
 func appendRS(dst, der []byte, width int) ([]byte, error) {
-	body, rest, ok := cutDER(der, 0x30)
-	if !ok || len(rest) != 0 {
+	input := cryptobyte.String(der)
+	var body cryptobyte.String
+	if !input.ReadASN1(&body, asn1.SEQUENCE) || !input.Empty() {
 		return nil, errDER
 	}
 	for range 2 {
-		var n []byte
-		if n, body, ok = cutDER(body, 0x02); !ok {
+		var n []byte // without leading zeros, never negative
+		if !body.ReadASN1Integer(&n) || len(n) == 1 && n[0] == 0 {
 			return nil, errDER
-		}
-		switch {
-		case len(n) == 0, n[0]&0x80 != 0, len(n) == 1 && n[0] == 0:
-			return nil, errDER // empty, negative, or zero
-		case len(n) > 1 && n[0] == 0 && n[1]&0x80 == 0:
-			return nil, errDER // not the shortest form
-		case n[0] == 0:
-			n = n[1:]
 		}
 		if len(n) > width {
 			return nil, fmt.Errorf("it has an integer of %d bytes, not %d", len(n), width)
@@ -67,29 +63,8 @@ func appendRS(dst, der []byte, width int) ([]byte, error) {
 		}
 		dst = append(dst, n...)
 	}
-	if len(body) != 0 {
+	if !body.Empty() {
 		return nil, errDER
 	}
 	return dst, nil
-}
-
-// cutDER cuts an element with that tag off der. The signatures of our curves have
-// no length over 255.
-func cutDER(der []byte, tag byte) (body, rest []byte, ok bool) {
-	if len(der) < 2 || der[0] != tag {
-		return nil, nil, false
-	}
-	n, der := int(der[1]), der[2:]
-	if n == 0x81 {
-		if len(der) == 0 || der[0] < 0x80 {
-			return nil, nil, false
-		}
-		n, der = int(der[0]), der[1:]
-	} else if n >= 0x80 {
-		return nil, nil, false
-	}
-	if n > len(der) {
-		return nil, nil, false
-	}
-	return der[:n], der[n:], true
 }
