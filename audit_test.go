@@ -1,31 +1,20 @@
 package oidctoken_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/oidctoken/oidctoken"
 )
-
-// recorder keeps what Audit is told.
-type recorder struct{ events []oidctoken.Event }
-
-func (r *recorder) audit(_ context.Context, e oidctoken.Event) { r.events = append(r.events, e) }
-
-// only returns the one event since the last call.
-func (r *recorder) only(t *testing.T) oidctoken.Event {
-	t.Helper()
-	defer func() { r.events = nil }()
-	if len(r.events) != 1 {
-		t.Fatalf("Audit was told %d times, want once", len(r.events))
-	}
-	return r.events[0]
-}
 
 // leaks reports whether text holds the token, or 12 bytes in a row of its
 // signature.
@@ -152,78 +141,67 @@ func TestPreviewIsSilent(t *testing.T) {
 	}
 }
 
-// T22
-func TestUntrusted(t *testing.T) {
-	errFork := errors.New("no forks here")
-	allow := func(err error) func(context.Context, oidctoken.Scope) error {
-		return func(_ context.Context, s oidctoken.Scope) error {
-			if s.Account.ID != "acme" {
-				return errors.New("another scope")
-			}
-			return err
-		}
+// logged is e as the JSON handler of log/slog writes it.
+func logged(t *testing.T, e any) string {
+	t.Helper()
+	var out bytes.Buffer
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("mint", "event", e)
+	var line struct {
+		Event json.RawMessage `json:"event"`
 	}
-	flagged, fork, trusted := minimal(), minimal(), minimal()
-	flagged.Untrusted = true
-	fork.Source = &oidctoken.Source{IsFork: ptr(true)}
-	trusted.Source = &oidctoken.Source{IsFork: ptr(false)}
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	return string(line.Event)
+}
+
+// A refusal is readable in JSON logs, whatever its kind, and so is a token.
+func TestEventInLogs(t *testing.T) {
+	var r recorder
+	issuer := newIssuer(t, oidctoken.Config{Audit: r.audit})
+	token := mint(t, issuer, minimal())
+	minted := r.only(t)
+	minted.Took = 1500 * time.Millisecond
+	scope := strings.Replace(string(must(json.Marshal(minimal()))), `"Profile":null,`, "", 1)
+	claims := string(must(minted.Claims.MarshalJSON()))
+	short := minimal()
+	short.Profile = &oidctoken.Profile{Lifetime: 90 * time.Second, Claims: func(*oidctoken.Claims) (map[string]any, error) { return nil, nil }}
 	for _, tt := range []struct {
 		name  string
-		allow func(context.Context, oidctoken.Scope) error
-		scope oidctoken.Scope
-		want  []error
+		event oidctoken.Event
+		want  string
 	}{
-		{"flagged", nil, flagged, []error{oidctoken.ErrDenied}},
-		{"a fork", nil, fork, []error{oidctoken.ErrDenied}},
-		{"no fork", nil, trusted, nil},
-		{"nothing known", nil, minimal(), nil},
-		{"flagged, and allowed", allow(nil), flagged, nil},
-		{"a fork, and allowed", allow(nil), fork, nil},
-		{"flagged, and denied", allow(errFork), flagged, []error{oidctoken.ErrDenied, errFork}},
-		{"a fork, and denied", allow(errFork), fork, []error{oidctoken.ErrDenied, errFork}},
-		{"trusted, and denied", allow(errFork), trusted, []error{oidctoken.ErrDenied, errFork}},
+		{"a token", minted, `{"Time":"2026-03-01T12:00:00Z","Scope":` + scope + `,"Claims":` + claims +
+			`,"ID":"` + token.ID() + `","KeyID":"` + token.KeyID() + `","Expires":"` + token.Expires().Format(time.RFC3339) + `","Took":"1.5s"}`},
+		{"a refusal", oidctoken.Event{Time: noon, Scope: minimal(), Err: fmt.Errorf("oidctoken: mint: %w: no forks", oidctoken.ErrDenied)},
+			`{"Time":"2026-03-01T12:00:00Z","Scope":` + scope + `,"Err":"oidctoken: mint: denied by policy: no forks"}`},
+		{"claims that were left out", oidctoken.Event{Scope: minimal(), Omitted: []string{"matrix", "head_ref"}}, `{"Scope":` + scope + `,"Omitted":["matrix","head_ref"]}`},
+		{"a typed error", oidctoken.Event{Scope: minimal(), Err: &oidctoken.ScopeError{Field: "Audience", Reason: "is required"}},
+			`{"Scope":` + scope + `,"Err":"oidctoken: scope: Audience is required"}`},
+		{"several errors", oidctoken.Event{Scope: minimal(), Err: errors.Join(errors.New("a"), errors.New("b"))},
+			`{"Scope":` + scope + `,"Err":"a\nb"}`},
+		{"a profile", oidctoken.Event{Scope: short}, `{"Scope":` + strings.TrimSuffix(scope, "}") +
+			`,"Profile":{"Subject":"","MaxSubject":0,"ShortenLifetime":false,"Algorithms":null,"NullUnknown":false,"Lifetime":"1m30s"}}}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			issuer := newIssuer(t, oidctoken.Config{Allow: tt.allow})
-			prepared, err := issuer.Prepare(t.Context(), tt.scope)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for name, try := range map[string]func() (*oidctoken.Token, error){
-				"Mint":          func() (*oidctoken.Token, error) { return issuer.Mint(t.Context(), tt.scope) },
-				"Prepared.Mint": func() (*oidctoken.Token, error) { return prepared.Mint(t.Context()) },
+			for form, got := range map[string]string{
+				"json.Marshal":              string(must(json.Marshal(tt.event))),
+				"json.Marshal of a pointer": string(must(json.Marshal(&tt.event))),
+				"slog":                      logged(t, tt.event),
+				"slog of a pointer":         logged(t, &tt.event),
 			} {
-				token, err := try()
-				if (err == nil) != (tt.want == nil) || (token == nil) != (err != nil) {
-					t.Errorf("%s: %v, %v; want %v", name, token, err, tt.want)
+				if diff := cmp.Diff(tt.want, strings.NewReplacer(`\u003c`, "<", `\u003e`, ">").Replace(got)); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", form, diff)
 				}
-				for _, want := range tt.want {
-					if !errors.Is(err, want) {
-						t.Errorf("%s: %v, want %v in it", name, err, want)
-					}
+				if leaks(t, got, token.JWT()) {
+					t.Errorf("%s reveals the token: %s", form, got)
 				}
 			}
 		})
 	}
-}
-
-// Nothing is begun for a caller that has gone.
-func TestContextEnded(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{})
-	prepared, err := issuer.Prepare(t.Context(), minimal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for name, try := range map[string]func() error{
-		"Mint":          func() error { _, err := issuer.Mint(ctx, minimal()); return err },
-		"Preview":       func() error { _, err := issuer.Preview(ctx, minimal()); return err },
-		"Prepare":       func() error { _, err := issuer.Prepare(ctx, minimal()); return err },
-		"Prepared.Mint": func() error { _, err := prepared.Mint(ctx); return err },
-	} {
-		if err := try(); !errors.Is(err, context.Canceled) || strings.Count(err.Error(), "oidctoken: ") != 1 {
-			t.Errorf("%s: %v, want context.Canceled", name, err)
-		}
+	var out bytes.Buffer
+	slog.New(slog.NewTextHandler(&out, nil)).Info("mint", "event", minted)
+	if text := out.String(); !strings.Contains(text, "event.Took=1.5s") || !strings.Contains(text, `\"account_id\":\"acme\"`) || leaks(t, text, token.JWT()) {
+		t.Errorf("the text handler wrote %s", text)
 	}
 }

@@ -5,12 +5,8 @@ import (
 	"runtime"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/oidctoken/oidctoken"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func heap() int64 {
 	runtime.GC()

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/oidctoken/oidctoken"
 )
 
@@ -140,36 +138,5 @@ func TestKeysComeAndGo(t *testing.T) {
 		if n := key.Signer.(*counting).signatures(); n != 2 {
 			t.Fatalf("key %d: %d signatures, want 2", i, n)
 		}
-	}
-}
-
-// KeyIDs names the keys that there are, and is the same slice until they change.
-func TestKeyIDs(t *testing.T) {
-	keys := &source{}
-	keys.set(nil, ed25519Key("a"), ed25519Key("b"))
-	issuer := newIssuer(t, oidctoken.Config{Keys: keys})
-	get := func() []string {
-		t.Helper()
-		ids, err := issuer.KeyIDs(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ids
-	}
-	first := get()
-	if diff := cmp.Diff([]string{"a", "b"}, first); diff != "" {
-		t.Errorf("KeyIDs (-want +got):\n%s", diff)
-	}
-	if second := get(); &second[0] != &first[0] {
-		t.Error("KeyIDs returns another slice, though nothing changed")
-	}
-	keys.set(nil, ed25519Key("b"))
-	if diff := cmp.Diff([]string{"b"}, get()); diff != "" {
-		t.Errorf("KeyIDs (-want +got):\n%s", diff)
-	}
-	down := errors.New("down")
-	keys.set(down)
-	if _, err := issuer.KeyIDs(t.Context()); !errors.Is(err, oidctoken.ErrNoKey) || !errors.Is(err, down) {
-		t.Errorf("KeyIDs = %v, want %v and %v", err, oidctoken.ErrNoKey, down)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector takes memory of its own, and so these tests leave it out.
+// The race detector takes memory of its own, so it skips these tests.
 
 package oidctoken_test
 

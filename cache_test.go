@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,53 +247,6 @@ func TestLastTokenServes(t *testing.T) {
 			t.Errorf("%d signatures were tried in the last minute, want one every second", len(tries))
 		}
 	})
-}
-
-// Policy is asked at every call, with that call's scope: what is no claim counts.
-func TestCacheAsksPolicy(t *testing.T) {
-	signer := newCounting(edKey())
-	var events []oidctoken.Event
-	audit := func(_ context.Context, e oidctoken.Event) { events = append(events, e) }
-	var asked atomic.Int64
-	refused := errors.New("refused")
-	for name, allow := range map[string]func(context.Context, oidctoken.Scope) error{
-		"none": nil,
-		"own": func(_ context.Context, s oidctoken.Scope) error {
-			asked.Add(1)
-			if s.Untrusted {
-				return refused
-			}
-			return nil
-		},
-	} {
-		events = nil
-		issuer := live(t, signer, oidctoken.Config{Allow: allow, Audit: audit})
-		cache := newCache(t, issuer, oidctoken.CacheConfig{})
-		token := cached(t, cache, inAccount("acme"))
-		cached(t, cache, inAccount("acme"))
-		untrusted := inAccount("acme")
-		untrusted.Untrusted = true
-		if _, err := cache.Mint(t.Context(), untrusted); !errors.Is(err, oidctoken.ErrDenied) || errors.Is(err, refused) != (allow != nil) {
-			t.Errorf("%s: Mint for an untrusted execution: %v, want %v", name, err, oidctoken.ErrDenied)
-		}
-		if _, err := cache.Mint(t.Context(), inAccount("a b")); scopeError(err) == nil {
-			t.Errorf("%s: Mint = %v, want a ScopeError", name, err)
-		}
-		var got []string
-		for _, e := range events {
-			got = append(got, fmt.Sprintf("%s %s %v", e.Scope.Account.ID, e.ID, e.Err != nil))
-		}
-		want := []string{"acme " + token.ID() + " false", "acme  true", "a b  true"}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: Audit (-want +got):\n%s", name, diff)
-		}
-		if sub, _ := events[0].Claims.Get("sub"); sub != "account/acme" {
-			t.Errorf("%s: Audit is told of the subject %q", name, sub)
-		}
-	}
-	if asked.Load() != 3 {
-		t.Errorf("policy was asked %d times, want at each of 3 calls", asked.Load())
-	}
 }
 
 // X16: 100,000 callers of one token, of whom every tenth leaves: one signature.

@@ -1,15 +1,15 @@
 package oidctoken_test
 
 import (
-	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/oidctoken/oidctoken"
-	"pgregory.net/rapid"
 )
 
 // forAudit are the claims that no policy rests on. This list is written by hand,
@@ -148,141 +148,130 @@ func TestBranchNames(t *testing.T) {
 	}
 }
 
-// The kind of an open stage is the claim stage_type, and cannot imitate that of a
-// type of this package.
-func TestOpenStageKind(t *testing.T) {
+// The claims are no secret, and have no token in them.
+func TestClaimsHoldNoToken(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
-	const form = "is not of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$"
-	reasons := map[string]string{"": "is required"}
-	for _, kind := range notWords {
-		reasons[kind] = form
+	prepared, err := issuer.Prepare(t.Context(), full())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, kind := range []string{"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline"} {
-		reasons[kind] = "is that of another stage type, which has to be used"
-		for _, spelled := range []string{strings.ToLower(kind), strings.ToUpper(kind), strings.ToLower(kind[:1]) + kind[1:]} {
-			if spelled != kind {
-				reasons[spelled] = `differs from "` + kind + `" in letter case only`
-			}
+	token := must(prepared.Mint(t.Context()))
+	for how, text := range renderings(prepared.Claims()) {
+		if leaks(t, text, token.JWT()) {
+			t.Errorf("Claims by %s reveals the token", how)
 		}
 	}
-	for kind, reason := range reasons {
-		s := minimal()
-		s.Stage = oidctoken.OpenStage{Kind: kind, ID: "s"}
-		_, err := issuer.Mint(t.Context(), s)
-		if diff := cmp.Diff(&oidctoken.ScopeError{Field: "Stage.Kind", Reason: reason}, scopeError(err)); diff != "" {
-			t.Errorf("kind %.20q (-want +got):\n%s", kind, diff)
-		}
-	}
-	for _, kind := range append(areWords, "Deploy", "CD", "PipelineStage", "OpenStage", "CI_") {
-		s := minimal()
-		s.Stage = oidctoken.OpenStage{Kind: kind, ID: "s"}
-		if got := payloadOf(t, mint(t, issuer, s))["stage_type"]; got != kind {
-			t.Errorf("stage_type = %v, want %s", got, kind)
+	for how, text := range renderings(prepared) {
+		if leaks(t, text, token.JWT()) {
+			t.Errorf("Prepared by %s reveals the token", how)
 		}
 	}
 }
 
-// The claims of a stage are what the host gave it when the token was prepared.
-func TestOpenStageIsCopied(t *testing.T) {
+// One connector of an account serves every project: a token names its caller,
+// and the connector's home beside it.
+func TestConnectorServesEveryProject(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
-	s := inStage("open")
-	want := must(issuer.Preview(t.Context(), s))
-	text := must(want.MarshalJSON())
-	stage := s.Stage.(oidctoken.OpenStage)
-	stage.Service.ID, stage.Environment.ID, *stage.Environment.Protected = "x", "x", false
-	stage.Infrastructure.ID, stage.Artifact.ID, stage.Workspace.ID = "x", "x", "x"
-	s.PipelineTemplate.ID, *s.Execution.IsRollback = "x", true
-	if diff := cmp.Diff(string(text), string(must(want.MarshalJSON()))); diff != "" {
-		t.Errorf("claims after the scope changed (-want +got):\n%s", diff)
-	}
-	custom := inStage("custom")
-	want = must(issuer.Preview(t.Context(), custom))
-	custom.Stage.(oidctoken.Custom).Service.ID = "x"
-	if got, _ := want.Get("service_id"); got != "checkout" {
-		t.Errorf("service_id = %s after the scope changed", got)
-	}
-}
-
-func TestMatrixText(t *testing.T) {
-	for _, tt := range []struct {
-		combination map[string]string
-		want        string
-	}{
-		{nil, ""},
-		{map[string]string{}, ""},
-		{map[string]string{"zone": "eu-west/1", "os": "linux"}, "os=linux,zone=eu-west%2F1"},
-		{map[string]string{"": ""}, "="},
-		{map[string]string{"a": "1,b=2"}, "a=1%2Cb%3D2"},
-	} {
-		if got := oidctoken.MatrixText(tt.combination); got != tt.want {
-			t.Errorf("MatrixText(%v) = %q, want %q", tt.combination, got, tt.want)
-		}
-	}
-	text := rapid.StringOfN(rapid.RuneFrom([]rune("ab,=%2C")), 0, 3, -1)
-	draw := rapid.MapOfN(text, text, 0, 3)
-	rapid.Check(t, func(t *rapid.T) {
-		a, b := draw.Draw(t, "a"), draw.Draw(t, "b")
-		if same := oidctoken.MatrixText(a) == oidctoken.MatrixText(b); same != cmp.Equal(a, b) {
-			t.Errorf("%v and %v: the same text is %t", a, b, same)
-		}
-	})
-}
-
-// A "$" cannot stand in an issuer's URL, and can everywhere else.
-func TestAccountInURL(t *testing.T) {
-	const dollar = "has a $, which cannot stand in the issuer's URL"
-	for _, tt := range []struct {
-		account string
-		reason  string // where the URL holds the account
-	}{
-		{"6_vXHzo9Qeu9fXvj-AabCQ", ""}, {"42", ""}, {"-", ""}, {".hidden", ""}, {"...", ""}, {"a.b-c_d", ""},
-		{"a$b", dollar}, {"$", dollar}, {"a$", dollar},
+	subjects := map[string]bool{}
+	for _, caller := range []struct{ organization, project, subject string }{
+		{"payments", "ledger", "account/acme:org/payments:project/ledger"},
+		{"payments", "cards", "account/acme:org/payments:project/cards"},
+		{"retail", "ledger", "account/acme:org/retail:project/ledger"},
 	} {
 		s := minimal()
-		s.Account.ID = tt.account
-		mint(t, newIssuer(t, oidctoken.Config{}), s)
-
-		url := issuerURL + "/t/{account_id}/v1"
-		issuer := newIssuer(t, oidctoken.Config{URL: url})
-		token, err := issuer.Mint(t.Context(), s)
-		path := "/t/" + tt.account + "/v1" + discovery
-		response := get(issuer, "GET", path)
-		if tt.reason != "" {
-			if diff := cmp.Diff(&oidctoken.ScopeError{Field: "Account.ID", Reason: tt.reason}, scopeError(err)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", tt.account, diff)
-			}
-			if response.StatusCode != 404 {
-				t.Errorf("GET %s: %s, want 404", path, response.Status)
-			}
-			continue
+		s.Organization.ID, s.Project.ID = caller.organization, caller.project
+		s.Connector = &oidctoken.Connector{ID: "cloud_prod", Level: oidctoken.AccountLevel}
+		claims := payloadOf(t, mint(t, issuer, s))
+		want := map[string]any{
+			"sub": caller.subject, "organization_id": caller.organization, "project_id": caller.project,
+			"connector_id": "cloud_prod", "connector_scope": "account",
 		}
+		for name, value := range want {
+			if claims[name] != value {
+				t.Errorf("%s = %v, want %v", name, claims[name], value)
+			}
+		}
+		subjects[caller.subject] = true
+	}
+	if len(subjects) != 3 {
+		t.Errorf("three projects have %d subjects", len(subjects))
+	}
+}
+
+// T20: every value of ours is a string that the scope holds, or one that the
+// package made of it.
+func TestClaimsComeFromTheScope(t *testing.T) {
+	t.Setenv("OIDCTOKEN_PROJECT_ID", "forged")
+	t.Setenv("PROJECT_ID", "forged")
+	for stage := range stages() {
+		s := inStage(stage)
+		given, err := json.Marshal(s) // no hooks in it
 		if err != nil {
-			t.Errorf("%s: %v", tt.account, err)
-			continue
+			t.Fatal(err)
 		}
-		want := strings.Replace(url, "{account_id}", tt.account, 1)
-		if got := payloadOf(t, token)["iss"]; got != want {
-			t.Errorf("iss = %v, want %s", got, want)
-		}
-		if got := object(t, []byte(body(t, response)))["issuer"]; got != want {
-			t.Errorf("GET %s: issuer = %v, want %s", path, got, want)
+		known := string(given) + issuerURL + ` "CI" "Deployment" "Custom" "Approval" "IACM" "SecurityTests" "FeatureFlag" "PIPELINE_EXECUTION"`
+		claims := payloadOf(t, mint(t, newIssuer(t, oidctoken.Config{}), s))
+		for _, row := range oidctoken.ClaimTable() {
+			value, there := claims[row.Name]
+			if !there {
+				continue
+			}
+			text, ok := value.(string)
+			if !ok || !strings.Contains(known, strings.Trim(string(must(json.Marshal(text))), `"`)) {
+				t.Errorf("%s: %s = %v, which the scope does not hold", stage, row.Name, value)
+			}
 		}
 	}
 }
 
-// Policy and Audit receive the values that a token leaves out: they are the
-// host's own.
-func TestPolicySeesWhatIsLeftOut(t *testing.T) {
-	long := strings.Repeat("x", 2000)
-	var seen string
-	issuer := newIssuer(t, oidctoken.Config{Allow: func(_ context.Context, s oidctoken.Scope) error {
-		seen = s.Source.HeadRef
-		return nil
-	}})
-	s := minimal()
-	s.Source = &oidctoken.Source{HeadRef: long}
-	mint(t, issuer, s)
-	if seen != long {
-		t.Errorf("policy saw %d bytes", len(seen))
+// Preview and Prepared say what a token says, in the same order.
+func TestClaimsEqualPayload(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
+	for stage := range stages() {
+		for _, null := range []bool{false, true} {
+			s := inStage(stage)
+			s.Audience = `https://a.example/?<b>&"c"`
+			s.Extra = map[string]string{"acme_cell": `"<7>"`}
+			s.Profile = making(map[string]any{"z": []int{1}}, nil)
+			s.Profile.NullUnknown = null
+			preview, err := issuer.Preview(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			prepared, err := issuer.Prepare(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, token := range map[string]*oidctoken.Token{
+				"Mint": mint(t, issuer, s), "Prepared.Mint": must(prepared.Mint(t.Context())),
+			} {
+				_, payload, _, _ := parts(t, token.JWT())
+				want, _, found := strings.Cut(string(payload), `,"iat":`)
+				if !found {
+					t.Fatalf("no iat behind the claims of %s", payload)
+				}
+				for from, claims := range map[string]*oidctoken.Claims{"Preview": preview, "Prepared.Claims": prepared.Claims()} {
+					if diff := cmp.Diff(want+"}", string(must(claims.MarshalJSON()))); diff != "" {
+						t.Errorf("%s, %s and %s (-payload +claims):\n%s", stage, name, from, diff)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestClaimsGet(t *testing.T) {
+	claims, err := newIssuer(t, oidctoken.Config{}).Preview(t.Context(), inStage("ci"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"iss": issuerURL, "sub": "account/acme:org/payments:project/ledger", "aud": "https://sts.example.com/full",
+		"account_id": "acme", "is_fork": "false", "stage_type": "CI",
+		"environment_id": "", "jti": "", "exp": "", "acme_cell": "", "": "", "ACCOUNT_ID": "",
+	} {
+		if got, known := claims.Get(name); got != want || known != (want != "") {
+			t.Errorf("Get(%q) = %q, %t; want %q", name, got, known, want)
+		}
 	}
 }

@@ -12,8 +12,65 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/oidctoken/oidctoken"
 )
+
+// writer is a ResponseWriter that is used again, as a server's is.
+type writer struct {
+	header http.Header
+	status int
+	bytes  int
+}
+
+func (w *writer) Header() http.Header { return w.header }
+
+func (w *writer) WriteHeader(status int) { w.status = status }
+
+func (w *writer) Write(b []byte) (int, error) { w.bytes += len(b); return len(b), nil }
+
+func (w *writer) WriteString(s string) (int, error) { w.bytes += len(s); return len(s), nil }
+
+func TestServeHTTPAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	issuer := newIssuer(t, oidctoken.Config{Keys: allAlgorithms()})
+	for _, path := range []string{discovery, jwks} {
+		etag := get(issuer, "GET", path).Header.Get("Etag")
+		for _, tt := range []struct{ method, match string }{{"GET", ""}, {"HEAD", ""}, {"GET", etag}, {"GET", `"x", W/` + etag}} {
+			r := httptest.NewRequest(tt.method, path, nil)
+			r.Header.Set("If-None-Match", tt.match)
+			w := &writer{header: http.Header{}}
+			got := testing.AllocsPerRun(100, func() {
+				clear(w.header)
+				w.bytes, w.status = 0, 200
+				issuer.ServeHTTP(w, r)
+			})
+			if served := w.bytes > 0; served != (tt.method == "GET" && tt.match == "") || (w.status == 304) != (tt.match != "") {
+				t.Errorf("%s %s: status %d, %d bytes", tt.method, path, w.status, w.bytes)
+			}
+			if got != 0 {
+				t.Errorf("%s %s allocates %v times, want 0", tt.method, path, got)
+			}
+		}
+	}
+}
+
+func BenchmarkServeHTTP(b *testing.B) {
+	issuer := newIssuer(b, oidctoken.Config{Keys: allAlgorithms()})
+	for name, path := range map[string]string{"discovery": discovery, "jwks": jwks} {
+		b.Run(name, func(b *testing.B) {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			w := &writer{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(w.header)
+				issuer.ServeHTTP(w, r)
+			}
+		})
+	}
+}
 
 // P03, P08
 func TestDiscoveryMethods(t *testing.T) {

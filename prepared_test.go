@@ -3,12 +3,56 @@ package oidctoken_test
 import (
 	"context"
 	"reflect"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/oidctoken/oidctoken"
 )
+
+// A Prepared hashes how its tokens begin once for each header, while the keys
+// and with them the hash may change between any two of its tokens: each token
+// verifies with the key that it names.
+func TestPreparedFollowsKeys(t *testing.T) {
+	var rings [][]oidctoken.Key
+	var algorithms []string
+	for alg, key := range keyFor {
+		rings = append(rings, []oidctoken.Key{{ID: alg, Algorithm: alg, Signer: memory(key())}})
+		algorithms = append(algorithms, alg)
+	}
+	slices.Sort(algorithms)
+	var turn atomic.Uint64
+	issuer := newIssuer(t, oidctoken.Config{
+		Keys: keysFunc(func(context.Context) ([]oidctoken.Key, error) {
+			return rings[turn.Add(1)%uint64(len(rings))], nil
+		}),
+		Profile: oidctoken.Profile{Algorithms: algorithms},
+	})
+	prepared, err := issuer.Prepare(t.Context(), full())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 6 * len(rings) {
+				token, err := prepared.Mint(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				alg := token.KeyID()
+				if !verifyPlainly(t, token.JWT(), alg, keyFor[alg]().Public()) {
+					t.Errorf("a token of %s does not verify", alg)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
 
 // shared lists the paths by which a and b reach the same memory.
 func shared(path string, a, b reflect.Value) (paths []string) {
@@ -99,65 +143,5 @@ func TestPreparedIsSettled(t *testing.T) {
 		if claims[name] != want {
 			t.Errorf("%s = %v, want %v", name, claims[name], want)
 		}
-	}
-}
-
-// One issuer mints for many scopes at once, and none has another's claims.
-func TestConcurrentMint(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
-	var wg sync.WaitGroup
-	for name := range stages() {
-		s := inStage(name)
-		s.Project.ID = name
-		s.Extra = map[string]string{"acme_stage": name}
-		want, err := issuer.Preview(t.Context(), s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		prepared, err := issuer.Prepare(t.Context(), s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wg.Go(func() {
-			wanted := object(t, must(want.MarshalJSON()))
-			for i := range 100 {
-				token, err := issuer.Mint(t.Context(), s)
-				if i%2 == 0 {
-					token, err = prepared.Mint(t.Context())
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				got := payloadOf(t, token)
-				for _, name := range []string{"iat", "nbf", "exp", "jti"} {
-					delete(got, name)
-				}
-				if diff := cmp.Diff(wanted, got); diff != "" {
-					t.Errorf("payload (-want +got):\n%s", diff)
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// The drafts that tokens are made in are used again: a token that exists does
-// not change, and nothing of a scope is left for the next.
-func TestTokensDoNotShareMemory(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{})
-	first := mint(t, issuer, inStage("deployment"))
-	before := string(append([]byte(nil), first.JWT()...))
-	for range 50 {
-		second := mint(t, issuer, minimal())
-		if got := len(payloadOf(t, second)); got != len([]string{"iss", "sub", "aud", "account_id", "context", "iat", "nbf", "exp", "jti"}) {
-			t.Fatalf("a token of the smallest scope has %d claims", got)
-		}
-		if _, err := issuer.Mint(t.Context(), oidctoken.Scope{Audience: "a", Account: oidctoken.Entity{ID: "acme"}, Stage: &oidctoken.CI{}}); err == nil {
-			t.Fatal("a pointer to a stage was taken")
-		}
-	}
-	if first.JWT() != before {
-		t.Error("a token changed after it was minted")
 	}
 }

@@ -8,8 +8,55 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/oidctoken/oidctoken"
 )
+
+// badProfiles has each rule of a Profile but those of its subject.
+var badProfiles = []struct {
+	name          string
+	profile       oidctoken.Profile
+	field, reason string
+}{
+	{"a negative lifetime", oidctoken.Profile{Lifetime: -time.Minute}, "Profile.Lifetime", "is not in whole seconds, at least one"},
+	{"half a second", oidctoken.Profile{Lifetime: time.Second / 2}, "Profile.Lifetime", "is not in whole seconds, at least one"},
+	{"a second and a half", oidctoken.Profile{Lifetime: 1500 * time.Millisecond}, "Profile.Lifetime", "is not in whole seconds, at least one"},
+	{"more than an hour", oidctoken.Profile{Lifetime: time.Hour + time.Second}, "Profile.Lifetime", "is longer than Config.MaxLifetime"},
+	{"a negative length", oidctoken.Profile{MaxSubject: -1}, "Profile.MaxSubject", "is not between 1 and 255 bytes"},
+	{"a length of 256", oidctoken.Profile{MaxSubject: 256}, "Profile.MaxSubject", "is not between 1 and 255 bytes"},
+	{"no algorithm", oidctoken.Profile{Algorithms: []string{}}, "Profile.Algorithms", "is empty"},
+	{"none", oidctoken.Profile{Algorithms: []string{"RS256", "none"}}, "Profile.Algorithms", `has "none", which is none`},
+	{"None", oidctoken.Profile{Algorithms: []string{"None"}}, "Profile.Algorithms", `has "None", which is none`},
+	{"nOnE", oidctoken.Profile{Algorithms: []string{"nOnE"}}, "Profile.Algorithms", `has "nOnE", which is none`},
+	{"HS256", oidctoken.Profile{Algorithms: []string{"HS256"}}, "Profile.Algorithms", `has "HS256", which is none`},
+	{"a lower case", oidctoken.Profile{Algorithms: []string{"rs256"}}, "Profile.Algorithms", `has "rs256", which is none`},
+	{"an empty name", oidctoken.Profile{Algorithms: []string{""}}, "Profile.Algorithms", `has "", which is none`},
+	{"PS256", oidctoken.Profile{Algorithms: []string{"PS256"}}, "Profile.Algorithms", `has "PS256", which is none`},
+	{"anything", oidctoken.Profile{Algorithms: []string{strings.Repeat("é", 1000)}}, "Profile.Algorithms",
+		`has "` + strings.Repeat(`\u00e9`, 20) + `", which is none`},
+}
+
+// T01
+func TestProfileRefused(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	for _, tt := range badProfiles {
+		t.Run(tt.name, func(t *testing.T) {
+			s := minimal()
+			s.Profile = &tt.profile
+			_, err := issuer.Mint(t.Context(), s)
+			if diff := cmp.Diff(&oidctoken.ScopeError{Field: tt.field, Reason: tt.reason}, scopeError(err)); diff != "" {
+				t.Errorf("Mint (-want +got):\n%s", diff)
+			}
+			_, err = oidctoken.NewIssuer(oidctoken.Config{
+				URL: issuerURL, Keys: oidctoken.StaticKeys{{Signer: memory(edKey())}}, Profile: tt.profile,
+			})
+			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "oidctoken", Field: tt.field, Reason: tt.reason}, configError(err)); diff != "" {
+				t.Errorf("NewIssuer (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
 
 // T13: ShortenLifetime uses the issuer's MaxLifetime for a longer Lifetime, and
 // changes no other.

@@ -1,60 +1,39 @@
 package oidctoken_test
 
 import (
-	"maps"
-	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
 	"github.com/oidctoken/oidctoken"
 )
 
-// setField sets the string field of s with that path, and reports whether it
-// is one. Nothing that s points to is written to.
-func setField(t *testing.T, s *oidctoken.Scope, path, value string) bool {
-	t.Helper()
-	return setIn(t, reflect.ValueOf(s).Elem(), strings.Split(path, "."), value)
+func TestMatrixText(t *testing.T) {
+	for _, tt := range []struct {
+		combination map[string]string
+		want        string
+	}{
+		{nil, ""},
+		{map[string]string{}, ""},
+		{map[string]string{"zone": "eu-west/1", "os": "linux"}, "os=linux,zone=eu-west%2F1"},
+		{map[string]string{"": ""}, "="},
+		{map[string]string{"a": "1,b=2"}, "a=1%2Cb%3D2"},
+	} {
+		if got := oidctoken.MatrixText(tt.combination); got != tt.want {
+			t.Errorf("MatrixText(%v) = %q, want %q", tt.combination, got, tt.want)
+		}
+	}
+	text := rapid.StringOfN(rapid.RuneFrom([]rune("ab,=%2C")), 0, 3, -1)
+	draw := rapid.MapOfN(text, text, 0, 3)
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := draw.Draw(t, "a"), draw.Draw(t, "b")
+		if same := oidctoken.MatrixText(a) == oidctoken.MatrixText(b); same != cmp.Equal(a, b) {
+			t.Errorf("%v and %v: the same text is %t", a, b, same)
+		}
+	})
 }
-
-func setIn(t *testing.T, v reflect.Value, path []string, value string) bool {
-	t.Helper()
-	if len(path) == 0 {
-		if v.Kind() != reflect.String {
-			return false
-		}
-		v.SetString(value)
-		return true
-	}
-	field := v.FieldByName(path[0])
-	if !field.IsValid() {
-		t.Fatalf("%s has no field %s", v.Type(), path[0])
-	}
-	switch field.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		if len(path) == 1 {
-			return false // a *bool, or the stage itself
-		}
-		inner := field.Elem()
-		if field.Kind() == reflect.Pointer {
-			inner = field.Elem()
-		}
-		own := reflect.New(inner.Type())
-		own.Elem().Set(inner)
-		ok := setIn(t, own.Elem(), path[1:], value)
-		if field.Kind() == reflect.Interface {
-			own = own.Elem()
-		}
-		field.Set(own)
-		return ok
-	}
-	return setIn(t, field, path[1:], value)
-}
-
-// scopeWith is a scope that has the field.
-func scopeWith(string) oidctoken.Scope { return inStage("open") }
-
-const notIdentifier = "is not an identifier: 1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or .."
 
 var (
 	notText = map[string]string{
@@ -100,129 +79,6 @@ var (
 	knownLists = map[string]string{"context": contexts, "trigger_type": triggers, "environment_type": environs}
 )
 
-// notReasons has the values that a row refuses, each with the reason; nil for a
-// row whose value is no text of the scope.
-func notReasons(row oidctoken.ClaimRow) map[string]string {
-	all := func(reason string, values ...string) map[string]string {
-		reasons := make(map[string]string)
-		for _, v := range values {
-			reasons[v] = reason
-		}
-		return reasons
-	}
-	switch {
-	case row.Name == "stage_type" || row.Format == `"true", "false"`:
-		return nil
-	case row.Format == "text":
-		return notText
-	case row.Format == "identifier":
-		return all(notIdentifier, notIdentifiers...)
-	case row.Format == "identifier without a dot":
-		reasons := all(notIdentifier, notIdentifiers...)
-		maps.Copy(reasons, all("has a dot, which a reference to a connector uses after account and org", dotted...))
-		return reasons
-	case row.Name == "environment_type":
-		reasons := all("is not one of "+environs+wordForm, notWords...)
-		maps.Copy(reasons, all(`differs from "Production" in letter case only`, "production", "PRODUCTION"))
-		maps.Copy(reasons, all(`differs from "PreProduction" in letter case only`, "preproduction", "Preproduction"))
-		return reasons
-	case knownLists[row.Name] != "":
-		return all("is not one of "+knownLists[row.Name]+upperForm, notUpper...)
-	}
-	return all("is not one of "+row.Format, notLevels...)
-}
-
-// T17
-func TestClaimValuesRefused(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{})
-	for _, row := range oidctoken.ClaimTable() {
-		t.Run(row.Name, func(t *testing.T) {
-			reasons := notReasons(row)
-			if s := scopeWith(row.Field); reasons == nil && setField(t, &s, row.Field, "x") {
-				t.Errorf("%s can be any text", row.Field)
-			}
-			for value, reason := range reasons {
-				s := scopeWith(row.Field)
-				if !setField(t, &s, row.Field, value) {
-					t.Fatalf("%s is no text", row.Field)
-				}
-				want := &oidctoken.ScopeError{Field: row.Field, Reason: reason}
-				if row.Audit { // TestAuditClaimsLeftOut
-					want = nil
-				}
-				for name, try := range map[string]func() error{
-					"Mint":    func() error { _, err := issuer.Mint(t.Context(), s); return err },
-					"Preview": func() error { _, err := issuer.Preview(t.Context(), s); return err },
-					"Prepare": func() error { _, err := issuer.Prepare(t.Context(), s); return err },
-				} {
-					err := try()
-					if diff := cmp.Diff(want, scopeError(err)); diff != "" || (err == nil) != (want == nil) {
-						t.Errorf("%s of %.40q: %v (-want +got):\n%s", name, value, err, diff)
-					}
-				}
-			}
-		})
-	}
-}
-
-// What is taken is in the token as it was given.
-func TestClaimValuesTaken(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{})
-	for _, row := range oidctoken.ClaimTable() {
-		var values []string
-		switch {
-		case row.Name == "stage_type" || row.Format == `"true", "false"`:
-			continue // not text: TestGolden and TestBools have them
-		case row.Format == "text":
-			values = isText
-		case row.Format == "identifier":
-			values = append(append(values, areIdentifiers...), dotted...)
-		case row.Format == "identifier without a dot":
-			values = areIdentifiers
-		case row.Name == "environment_type":
-			values = append(unquoted(environs), areWords...)
-		case knownLists[row.Name] != "":
-			values = append(unquoted(knownLists[row.Name]), areUpper...)
-		default:
-			values = unquoted(row.Format)
-		}
-		t.Run(row.Name, func(t *testing.T) {
-			for _, value := range values {
-				s := scopeWith(row.Field)
-				setField(t, &s, row.Field, value)
-				if value == "CONNECTOR_VALIDATION" {
-					s = minimal()
-				}
-				if got := payloadOf(t, mint(t, issuer, s))[row.Name]; got != value {
-					t.Errorf("%s = %q, want %q", row.Name, got, value)
-				}
-			}
-		})
-	}
-}
-
-// unquoted splits a list such as "a", "b".
-func unquoted(list string) []string { return strings.Split(strings.Trim(list, `"`), `", "`) }
-
-// Every bool is told apart: true, false and unknown.
-func TestBools(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{})
-	for _, tt := range []struct {
-		value *bool
-		want  any
-	}{{ptr(true), "true"}, {ptr(false), "false"}, {nil, nil}} {
-		s := minimal()
-		s.Source = &oidctoken.Source{RefProtected: tt.value}
-		s.Stage = oidctoken.Custom{Environment: &oidctoken.Environment{ID: "prod", Protected: tt.value}}
-		claims := payloadOf(t, mint(t, issuer, s))
-		for _, name := range []string{"ref_protected", "environment_protected"} {
-			if claims[name] != tt.want {
-				t.Errorf("%s = %v, want %v", name, claims[name], tt.want)
-			}
-		}
-	}
-}
-
 // What has no identifier is refused: without its claim, a subject would be
 // that of the level above.
 func TestRequired(t *testing.T) {
@@ -250,33 +106,6 @@ func TestRequired(t *testing.T) {
 				t.Errorf("Mint (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-// T12
-func TestAudience(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{})
-	for _, audience := range []string{"a", "sts.amazonaws.com", "api://AzureADTokenExchange", `"quoted\`, "a,b", "<&>", strings.Repeat("a", 600)} {
-		s := minimal()
-		s.Audience = audience
-		if got := payloadOf(t, mint(t, issuer, s))["aud"]; got != audience {
-			t.Errorf("aud = %v, want the string %q", got, audience)
-		}
-	}
-	for audience, reason := range map[string]string{
-		strings.Repeat("a", 601): "is longer than 600 bytes",
-		"a b":                    "is not printable ASCII without spaces",
-		" a":                     "is not printable ASCII without spaces",
-		"a\n":                    "is not printable ASCII without spaces",
-		"é":                      "is not printable ASCII without spaces",
-		"\xff":                   "is not printable ASCII without spaces",
-	} {
-		s := minimal()
-		s.Audience = audience
-		_, err := issuer.Mint(t.Context(), s)
-		if diff := cmp.Diff(&oidctoken.ScopeError{Field: "Audience", Reason: reason}, scopeError(err)); diff != "" {
-			t.Errorf("Mint for %.20q (-want +got):\n%s", audience, diff)
-		}
 	}
 }
 
@@ -347,15 +176,5 @@ func TestNamesThatAreNoClaims(t *testing.T) {
 			*name(&s) = good
 			mint(t, issuer, s)
 		}
-	}
-}
-
-// An error says what is wrong, and never repeats a value.
-func TestScopeErrorText(t *testing.T) {
-	s := minimal()
-	s.Connector = &oidctoken.Connector{ID: "c", UID: "s3cr3t\x00"}
-	_, err := newIssuer(t, oidctoken.Config{}).Mint(t.Context(), s)
-	if got, want := err.Error(), "oidctoken: scope: Connector.UID has a control character"; got != want {
-		t.Errorf("error %q, want %q", got, want)
 	}
 }

@@ -10,14 +10,78 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/oidctoken/oidctoken"
 )
+
+// secretsOf are texts of which each would betray a private key.
+func secretsOf(key crypto.Signer) (secrets []string) {
+	var numbers []*big.Int
+	switch k := key.(type) {
+	case *rsa.PrivateKey:
+		numbers = append(append(numbers, k.D, k.Precomputed.Dp, k.Precomputed.Dq, k.Precomputed.Qinv), k.Primes...)
+	case *ecdsa.PrivateKey:
+		numbers = append(numbers, k.D)
+	case ed25519.PrivateKey:
+		numbers = append(numbers, new(big.Int).SetBytes(k.Seed()))
+	}
+	for _, n := range numbers {
+		b := n.Bytes()
+		middle := b[len(b)/2-6 : len(b)/2+6]
+		words := n.Bits()
+		secrets = append(secrets,
+			n.String()[:20], fmt.Sprintf("%x", middle), fmt.Sprintf("%X", middle), string(middle),
+			strings.Trim(fmt.Sprint(middle), "[]"), strings.Trim(fmt.Sprintf("%#v", middle), "[]byte{}"),
+			base64.StdEncoding.EncodeToString(b)[:12], fmt.Sprint(uint(words[0])), fmt.Sprintf("%#x", uint(words[0])),
+		)
+	}
+	return secrets
+}
+
+// K05
+func TestKeysDoNotPrint(t *testing.T) {
+	for alg, makeKey := range keyFor {
+		key := makeKey()
+		signer := memory(key)
+		issuer := issuerFor(t, alg)
+		mint(t, issuer, minimal())
+		secrets := secretsOf(key)
+		for kind, v := range map[string]any{
+			"signer":   signer,
+			"value":    reflect.ValueOf(signer).Elem().Interface(),
+			"key":      oidctoken.Key{Signer: signer},
+			"keys":     oidctoken.StaticKeys{{Signer: signer}},
+			"config":   oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: signer}}},
+			"issuer":   issuer,
+			"embedded": struct{ oidctoken.Signer }{signer},
+			"private":  struct{ s oidctoken.Signer }{signer},
+		} {
+			for how, text := range renderings(v) {
+				for _, secret := range secrets {
+					if strings.Contains(text, secret) {
+						t.Errorf("%s, %s by %s reveals %q", alg, kind, how, secret)
+					}
+				}
+			}
+		}
+		// Else the test would not see a leak.
+		found := false
+		for _, secret := range secrets {
+			found = found || strings.Contains(fmt.Sprintf("%v %#v %x", key, key, key), secret)
+		}
+		if !found {
+			t.Errorf("%s: none of the secrets is in the key's own print", alg)
+		}
+	}
+}
 
 // weakRSA makes an RSA key of a size that crypto/rsa does not make any more.
 func weakRSA(t *testing.T, bits int) *rsa.PrivateKey {

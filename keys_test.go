@@ -13,6 +13,37 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
+// KeyIDs names the keys that there are, and is the same slice until they change.
+func TestKeyIDs(t *testing.T) {
+	keys := &source{}
+	keys.set(nil, ed25519Key("a"), ed25519Key("b"))
+	issuer := newIssuer(t, oidctoken.Config{Keys: keys})
+	get := func() []string {
+		t.Helper()
+		ids, err := issuer.KeyIDs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids
+	}
+	first := get()
+	if diff := cmp.Diff([]string{"a", "b"}, first); diff != "" {
+		t.Errorf("KeyIDs (-want +got):\n%s", diff)
+	}
+	if second := get(); &second[0] != &first[0] {
+		t.Error("KeyIDs returns another slice, though nothing changed")
+	}
+	keys.set(nil, ed25519Key("b"))
+	if diff := cmp.Diff([]string{"b"}, get()); diff != "" {
+		t.Errorf("KeyIDs (-want +got):\n%s", diff)
+	}
+	down := errors.New("down")
+	keys.set(down)
+	if _, err := issuer.KeyIDs(t.Context()); !errors.Is(err, oidctoken.ErrNoKey) || !errors.Is(err, down) {
+		t.Errorf("KeyIDs = %v, want %v and %v", err, oidctoken.ErrNoKey, down)
+	}
+}
+
 // rotates returns a KeySource that is not StaticKeys.
 func rotates(keys ...oidctoken.Key) keysFunc {
 	return func(context.Context) ([]oidctoken.Key, error) { return keys, nil }

@@ -8,72 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/oidctoken/oidctoken"
 )
-
-// T18
-func TestExtraRefused(t *testing.T) {
-	long := strings.Repeat("x", 1<<16)
-	for _, tt := range []struct{ prefix, name, value, field, reason string }{
-		{"", "acme_cell", "7", `Extra["acme_cell"]`, "does not begin with Config.ExtraPrefix"},
-		{"acme_", "cell", "7", `Extra["cell"]`, "does not begin with Config.ExtraPrefix"},
-		{"acme_", "Acme_cell", "7", `Extra["Acme_cell"]`, "does not begin with Config.ExtraPrefix"},
-		{"acme_", "acme_cell", "", `Extra["acme_cell"]`, "is empty"},
-		{"acme_", "acme_cell", "a\x00", `Extra["acme_cell"]`, "has a control character"},
-		{"acme_", "acme_cell", "a\xff", `Extra["acme_cell"]`, "is not valid UTF-8"},
-		{"acme_", "acme_cell", long, `Extra["acme_cell"]`, "is longer than 1024 bytes"},
-		{"acme_", "acme_\"", "x", `Extra["acme_\""]`, "is not a claim's name: 1 to 256 bytes of printable ASCII"},
-		{"acme_", "acme_é", "x", `Extra["acme_\u00e9"]`, "is not a claim's name: 1 to 256 bytes of printable ASCII"},
-		{"acme_", "acme_" + long, "x", `Extra["acme_` + long[:59] + `"]`, "is not a claim's name: 1 to 256 bytes of printable ASCII"},
-		{"s", "sub", "x", `Extra["sub"]`, "is the name of a claim of this package"},
-		{"S", "SUB", "x", `Extra["SUB"]`, "is the name of a claim of this package"},
-		{"project", "project_id", "x", `Extra["project_id"]`, "is the name of a claim of this package"},
-		{"project", "project_ID", "x", `Extra["project_ID"]`, "is the name of a claim of this package"},
-		{"", "", "x", `Extra[""]`, "is not a claim's name: 1 to 256 bytes of printable ASCII"},
-	} {
-		issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: tt.prefix})
-		s := full()
-		s.Extra = map[string]string{tt.name: tt.value}
-		_, err := issuer.Mint(t.Context(), s)
-		if diff := cmp.Diff(&oidctoken.ScopeError{Field: tt.field, Reason: tt.reason}, scopeError(err)); diff != "" {
-			t.Errorf("%.20q with prefix %q (-want +got):\n%s", tt.name, tt.prefix, diff)
-		}
-	}
-}
-
-// ours are the names that nothing else may take.
-func ours() []string {
-	names := append([]string(nil), oidctoken.RegisteredClaims()...)
-	for _, row := range oidctoken.ClaimTable() {
-		names = append(names, row.Name)
-	}
-	return names
-}
-
-// T18
-func TestNoNameOfOursCanBeTaken(t *testing.T) {
-	for _, name := range ours() {
-		for _, spelled := range []string{name, strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:]} {
-			issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: spelled[:1]})
-			s := minimal()
-			s.Extra = map[string]string{spelled: "forged"}
-			if _, err := issuer.Mint(t.Context(), s); scopeError(err) == nil || scopeError(err).Field != `Extra["`+spelled+`"]` {
-				t.Errorf("Extra[%s]: %v, want a *ScopeError for it", spelled, err)
-			}
-			s = minimal()
-			s.Profile = making(map[string]any{spelled: "forged"}, nil)
-			if _, err := issuer.Mint(t.Context(), s); scopeError(err) == nil || scopeError(err).Field != `Profile.Claims["`+spelled+`"]` {
-				t.Errorf("Profile.Claims[%s]: %v, want a *ScopeError for it", spelled, err)
-			}
-			_, err := oidctoken.NewIssuer(oidctoken.Config{
-				URL: issuerURL, Keys: oidctoken.StaticKeys{{Signer: memory(edKey())}}, ExtraPrefix: spelled,
-			})
-			if got := configError(err); got == nil || got.Field != "ExtraPrefix" {
-				t.Errorf("ExtraPrefix %s: %v, want a *ConfigError for it", spelled, err)
-			}
-		}
-	}
-}
 
 // making is a profile whose hook answers with claims and err.
 func making(claims map[string]any, err error) *oidctoken.Profile {
@@ -105,53 +42,6 @@ func TestProfileClaimsRefused(t *testing.T) {
 		if diff := cmp.Diff(&oidctoken.ScopeError{Field: tt.field, Reason: tt.reason}, scopeError(err)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
-	}
-}
-
-// Claims beyond the table stand in the order of their names, the host's first,
-// and no name stands twice.
-func TestOrderOfClaims(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
-	s := minimal()
-	s.Extra = map[string]string{"acme_b": "2", "acme_a": "1", "acme_c": `"3\`}
-	s.Profile = making(map[string]any{"z": map[string][]string{"k": {"v"}}, "https://cloud.example/tags": 1.5}, nil)
-	token := mint(t, issuer, s)
-	_, payload, _, _ := parts(t, token.JWT())
-	want := []string{
-		"iss", "sub", "aud", "account_id", "context", "acme_a", "acme_b", "acme_c",
-		"https://cloud.example/tags", "z", "iat", "nbf", "exp", "jti",
-	}
-	if diff := cmp.Diff(want, members(t, payload)); diff != "" {
-		t.Errorf("members (-want +got):\n%s", diff)
-	}
-	claims := payloadOf(t, token)
-	if diff := cmp.Diff(map[string]any{"k": []any{"v"}}, claims["z"]); diff != "" {
-		t.Errorf("z (-want +got):\n%s", diff)
-	}
-	if claims["acme_c"] != `"3\` {
-		t.Errorf("acme_c = %v", claims["acme_c"])
-	}
-}
-
-// Claims has what the host defines, for session tags of AWS.
-func TestExtraInClaims(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
-	s := minimal()
-	s.Extra = map[string]string{"acme_cell": "7"}
-	var hooked string
-	s.Profile = &oidctoken.Profile{Algorithms: []string{"EdDSA"}, Claims: func(c *oidctoken.Claims) (map[string]any, error) {
-		hooked, _ = c.Get("acme_cell")
-		return nil, nil
-	}}
-	claims, err := issuer.Preview(t.Context(), s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Extra["acme_cell"], s.Extra["acme_zone"] = "8", "a" // the claims are a copy
-	got, known := claims.Get("acme_cell")
-	_, other := claims.Get("acme_zone")
-	if got != "7" || hooked != "7" || !known || other {
-		t.Errorf("Get(acme_cell) = %q, %t; in the hook %q; Get(acme_zone) is known: %t", got, known, hooked, other)
 	}
 }
 
@@ -206,7 +96,8 @@ type (
 	jsonValue string
 )
 
-func (k textKey) MarshalText() ([]byte, error)   { return []byte(strings.TrimSuffix(k.text, "!")), nil }
+func (k textKey) MarshalText() ([]byte, error) { return []byte(strings.TrimSuffix(k.text, "!")), nil }
+
 func (v jsonValue) MarshalJSON() ([]byte, error) { return []byte(v), nil }
 
 // Two values never become one, and no object has a name twice, at any depth and

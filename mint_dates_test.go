@@ -2,7 +2,6 @@ package oidctoken_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,25 +108,4 @@ func TestSlowVerifier(t *testing.T) {
 			time.Sleep(7900 * time.Millisecond)
 		}
 	})
-}
-
-// A clock that is set back by no more than the backdating leaves the tokens of a
-// Cache valid for a verifier with that clock, and more than that drops them. T15
-func TestCacheClockSetBack(t *testing.T) {
-	for back, same := range map[time.Duration]bool{5 * time.Second: true, 6 * time.Second: false} {
-		t.Run(fmt.Sprint(back), func(t *testing.T) {
-			now := noon
-			issuer := newIssuer(t, oidctoken.Config{Now: func() time.Time { return now }})
-			cache := newCache(t, issuer, oidctoken.CacheConfig{})
-			first := cached(t, cache, minimal())
-			now = now.Add(-back)
-			second := cached(t, cache, minimal())
-			if (first.ID() == second.ID()) != same {
-				t.Errorf("the first token is served: %v, want %v", !same, same)
-			}
-			if iat, _, _ := datesOf(t, second); iat > now.Unix() {
-				t.Errorf("iat is %d, later than %d", iat, now.Unix())
-			}
-		})
-	}
 }

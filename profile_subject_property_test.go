@@ -1,12 +1,14 @@
 package oidctoken_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"github.com/oidctoken/oidctoken"
 	"pgregory.net/rapid"
+
+	"github.com/oidctoken/oidctoken"
 )
 
 // knowledge is the values of claims that a template may name, "" if unknown.
@@ -193,6 +195,44 @@ func TestSubjectForgery(t *testing.T) {
 		_, err := issuer.Mint(t.Context(), s)
 		if got := scopeError(err); got == nil || got.Field != "Organization.ID" {
 			t.Errorf("organization %q: %v, want a *ScopeError", id, err)
+		}
+	}
+}
+
+// T11: whatever a template's labels spell, a token of one account is none of
+// another's where every account is an issuer of its own.
+func TestLabelsOfAnotherAccount(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{URL: issuerURL + "/{account_id}"})
+	victim := minimal()
+	victim.Account.ID, victim.Project.ID = "victim", "ledger"
+	attacker := minimal()
+	attacker.Account.ID = "ledger"
+	attacker.Profile = &oidctoken.Profile{Algorithms: []string{"EdDSA"}, Subject: "account/victim:project/{account_id}"}
+	var identities [2]string
+	for i, s := range []oidctoken.Scope{victim, attacker} {
+		payload := payloadOf(t, mint(t, issuer, s))
+		if payload["sub"] != "account/victim:project/ledger" {
+			t.Fatalf("sub is %v: the labels do not imitate", payload["sub"])
+		}
+		identities[i] = fmt.Sprint(payload["iss"], payload["sub"])
+	}
+	if identities[0] == identities[1] {
+		t.Errorf("two accounts are %s", identities[0])
+	}
+}
+
+// Templates beyond those that an issuer keeps are parsed each time.
+func TestManySubjectTemplates(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	s := minimal()
+	for round := range 2 {
+		for i := range 1100 {
+			label := fmt.Sprintf("label-%d/", i)
+			s.Profile = withSubject(label + "{account_id}")
+			got, err := subjectOf(t.Context(), issuer, s)
+			if err != nil || got != label+"acme" {
+				t.Fatalf("round %d, template %d: sub = %q, %v", round, i, got, err)
+			}
 		}
 	}
 }

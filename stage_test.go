@@ -9,8 +9,65 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/oidctoken/oidctoken"
 )
+
+// The kind of an open stage is the claim stage_type, and cannot imitate that of a
+// type of this package.
+func TestOpenStageKind(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	const form = "is not of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$"
+	reasons := map[string]string{"": "is required"}
+	for _, kind := range notWords {
+		reasons[kind] = form
+	}
+	for _, kind := range []string{"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline"} {
+		reasons[kind] = "is that of another stage type, which has to be used"
+		for _, spelled := range []string{strings.ToLower(kind), strings.ToUpper(kind), strings.ToLower(kind[:1]) + kind[1:]} {
+			if spelled != kind {
+				reasons[spelled] = `differs from "` + kind + `" in letter case only`
+			}
+		}
+	}
+	for kind, reason := range reasons {
+		s := minimal()
+		s.Stage = oidctoken.OpenStage{Kind: kind, ID: "s"}
+		_, err := issuer.Mint(t.Context(), s)
+		if diff := cmp.Diff(&oidctoken.ScopeError{Field: "Stage.Kind", Reason: reason}, scopeError(err)); diff != "" {
+			t.Errorf("kind %.20q (-want +got):\n%s", kind, diff)
+		}
+	}
+	for _, kind := range append(areWords, "Deploy", "CD", "PipelineStage", "OpenStage", "CI_") {
+		s := minimal()
+		s.Stage = oidctoken.OpenStage{Kind: kind, ID: "s"}
+		if got := payloadOf(t, mint(t, issuer, s))["stage_type"]; got != kind {
+			t.Errorf("stage_type = %v, want %s", got, kind)
+		}
+	}
+}
+
+// The claims of a stage are what the host gave it when the token was prepared.
+func TestOpenStageIsCopied(t *testing.T) {
+	issuer := newIssuer(t, oidctoken.Config{})
+	s := inStage("open")
+	want := must(issuer.Preview(t.Context(), s))
+	text := must(want.MarshalJSON())
+	stage := s.Stage.(oidctoken.OpenStage)
+	stage.Service.ID, stage.Environment.ID, *stage.Environment.Protected = "x", "x", false
+	stage.Infrastructure.ID, stage.Artifact.ID, stage.Workspace.ID = "x", "x", "x"
+	s.PipelineTemplate.ID, *s.Execution.IsRollback = "x", true
+	if diff := cmp.Diff(string(text), string(must(want.MarshalJSON()))); diff != "" {
+		t.Errorf("claims after the scope changed (-want +got):\n%s", diff)
+	}
+	custom := inStage("custom")
+	want = must(issuer.Preview(t.Context(), custom))
+	custom.Stage.(oidctoken.Custom).Service.ID = "x"
+	if got, _ := want.Get("service_id"); got != "checkout" {
+		t.Errorf("service_id = %s after the scope changed", got)
+	}
+}
 
 // The compiler refuses a claim that belongs to another kind of stage.
 func TestStageTypesAreClosed(t *testing.T) {

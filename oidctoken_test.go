@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/oidctoken/oidctoken"
 )
 
@@ -106,78 +107,6 @@ func TestIssuerURL(t *testing.T) {
 	}
 }
 
-// The account's id must fit into the issuer identifier, too.
-func TestIssuerURLOfLongAccount(t *testing.T) {
-	url := "https://a.example/" + strings.Repeat("x", 200) + "/{account_id}"
-	issuer := newIssuer(t, oidctoken.Config{URL: url})
-	for _, tt := range []struct {
-		account string
-		want    *oidctoken.ScopeError
-	}{
-		{strings.Repeat("a", 255-len(url)+len("{account_id}")), nil},
-		{strings.Repeat("a", 256-len(url)+len("{account_id}")), &oidctoken.ScopeError{
-			Field: "Account.ID", Reason: "makes the issuer identifier longer than 255 bytes"}},
-		{"a/b", &oidctoken.ScopeError{Field: "Account.ID", Reason: "is not an identifier: 1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or .."}},
-	} {
-		s := minimal()
-		s.Account.ID = tt.account
-		_, err := issuer.Mint(t.Context(), s)
-		if diff := cmp.Diff(tt.want, scopeError(err)); diff != "" || (tt.want == nil && err != nil) {
-			t.Errorf("%d bytes: %v (-want +got):\n%s", len(tt.account), err, diff)
-		}
-	}
-}
-
-// badProfiles has each rule of a Profile but those of its subject.
-var badProfiles = []struct {
-	name          string
-	profile       oidctoken.Profile
-	field, reason string
-}{
-	{"a negative lifetime", oidctoken.Profile{Lifetime: -time.Minute}, "Profile.Lifetime", "is not in whole seconds, at least one"},
-	{"half a second", oidctoken.Profile{Lifetime: time.Second / 2}, "Profile.Lifetime", "is not in whole seconds, at least one"},
-	{"a second and a half", oidctoken.Profile{Lifetime: 1500 * time.Millisecond}, "Profile.Lifetime", "is not in whole seconds, at least one"},
-	{"more than an hour", oidctoken.Profile{Lifetime: time.Hour + time.Second}, "Profile.Lifetime", "is longer than Config.MaxLifetime"},
-	{"a negative length", oidctoken.Profile{MaxSubject: -1}, "Profile.MaxSubject", "is not between 1 and 255 bytes"},
-	{"a length of 256", oidctoken.Profile{MaxSubject: 256}, "Profile.MaxSubject", "is not between 1 and 255 bytes"},
-	{"no algorithm", oidctoken.Profile{Algorithms: []string{}}, "Profile.Algorithms", "is empty"},
-	{"none", oidctoken.Profile{Algorithms: []string{"RS256", "none"}}, "Profile.Algorithms", `has "none", which is none`},
-	{"None", oidctoken.Profile{Algorithms: []string{"None"}}, "Profile.Algorithms", `has "None", which is none`},
-	{"nOnE", oidctoken.Profile{Algorithms: []string{"nOnE"}}, "Profile.Algorithms", `has "nOnE", which is none`},
-	{"HS256", oidctoken.Profile{Algorithms: []string{"HS256"}}, "Profile.Algorithms", `has "HS256", which is none`},
-	{"a lower case", oidctoken.Profile{Algorithms: []string{"rs256"}}, "Profile.Algorithms", `has "rs256", which is none`},
-	{"an empty name", oidctoken.Profile{Algorithms: []string{""}}, "Profile.Algorithms", `has "", which is none`},
-	{"PS256", oidctoken.Profile{Algorithms: []string{"PS256"}}, "Profile.Algorithms", `has "PS256", which is none`},
-	{"anything", oidctoken.Profile{Algorithms: []string{strings.Repeat("é", 1000)}}, "Profile.Algorithms",
-		`has "` + strings.Repeat(`\u00e9`, 20) + `", which is none`},
-}
-
-// T01
-func TestProfileRefused(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{})
-	for _, tt := range badProfiles {
-		t.Run(tt.name, func(t *testing.T) {
-			s := minimal()
-			s.Profile = &tt.profile
-			_, err := issuer.Mint(t.Context(), s)
-			if diff := cmp.Diff(&oidctoken.ScopeError{Field: tt.field, Reason: tt.reason}, scopeError(err)); diff != "" {
-				t.Errorf("Mint (-want +got):\n%s", diff)
-			}
-			_, err = oidctoken.NewIssuer(oidctoken.Config{
-				URL: issuerURL, Keys: oidctoken.StaticKeys{{Signer: memory(edKey())}}, Profile: tt.profile,
-			})
-			if diff := cmp.Diff(&oidctoken.ConfigError{Package: "oidctoken", Field: tt.field, Reason: tt.reason}, configError(err)); diff != "" {
-				t.Errorf("NewIssuer (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// keysFunc is a KeySource that a test writes.
-type keysFunc func(context.Context) ([]oidctoken.Key, error)
-
-func (f keysFunc) Keys(ctx context.Context) ([]oidctoken.Key, error) { return f(ctx) }
-
 func TestConfigRefused(t *testing.T) {
 	signer := memory(edKey())
 	one := oidctoken.StaticKeys{{Signer: signer}}
@@ -245,5 +174,69 @@ func TestMaxLifetime(t *testing.T) {
 	s.Profile = &oidctoken.Profile{Algorithms: []string{"EdDSA"}, Lifetime: 24 * time.Hour}
 	if got := lifetimeOf(t, mint(t, issuer, s)); got != 24*time.Hour {
 		t.Errorf("a token lives %v, want a day", got)
+	}
+}
+
+// limitedKeys is a source whose schedule was made for limits.
+type limitedKeys struct {
+	oidctoken.StaticKeys
+	maxAge, maxLifetime time.Duration
+}
+
+func (k limitedKeys) Limits() (maxAge, maxLifetime time.Duration) { return k.maxAge, k.maxLifetime }
+
+// P03: a source says how long the documents may be cached.
+func TestLimitedMaxAge(t *testing.T) {
+	for _, tt := range []struct {
+		longest, left time.Duration
+		want          string
+	}{
+		{time.Hour, 1000 * time.Hour, "public, max-age=3600"},
+		{15 * time.Minute, 1000 * time.Hour, "public, max-age=900"},
+		{15 * time.Minute, 15*time.Minute - 1, "public, max-age=600"},
+		{time.Minute, 1000 * time.Hour, "public, max-age=60"},
+		{time.Minute, 59 * time.Second, "public, max-age=0"},
+		{24 * time.Hour, 1000 * time.Hour, "public, max-age=86400"},
+		{24 * time.Hour, 23 * time.Hour, "public, max-age=43200"},
+		{24 * time.Hour, 11 * time.Hour, "public, max-age=3600"},
+	} {
+		issuer := newIssuer(t, oidctoken.Config{Keys: limitedKeys{
+			oidctoken.StaticKeys{{Signer: memory(rsaKey()), Expires: noon.Add(tt.left)}}, tt.longest, time.Hour,
+		}})
+		for _, path := range []string{discovery, jwks} {
+			if got := get(issuer, "GET", path).Header.Get("Cache-Control"); got != tt.want {
+				t.Errorf("%v before a key leaves a set that may be cached for %v: %q, want %q", tt.left, tt.longest, got, tt.want)
+			}
+		}
+	}
+}
+
+// P06: an issuer whose tokens would outlive their key's publication is refused.
+func TestLimitedLifetime(t *testing.T) {
+	for _, tt := range []struct {
+		name                 string
+		longest, maxLifetime time.Duration
+		want                 *oidctoken.ConfigError
+	}{
+		{"as long", 2 * time.Hour, 2 * time.Hour, nil},
+		{"the default", 2 * time.Hour, 0, nil},
+		{"the default is cut", time.Minute, 0, nil},
+		{"longer", time.Hour, time.Hour + time.Second, &oidctoken.ConfigError{Package: "oidctoken", Field: "MaxLifetime", Reason: "is longer than the 1h0m0s that Keys keep a key published for"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			keys := limitedKeys{oidctoken.StaticKeys{{Signer: memory(rsaKey())}}, time.Hour, tt.longest}
+			issuer, err := oidctoken.NewIssuer(oidctoken.Config{
+				URL: issuerURL, Keys: keys, MaxLifetime: tt.maxLifetime, Now: clockAt(noon),
+			})
+			if diff := cmp.Diff(tt.want, configError(err)); diff != "" {
+				t.Fatalf("NewIssuer (-want +got):\n%s", diff)
+			}
+			if tt.want != nil {
+				return
+			}
+			if got := mint(t, issuer, minimal()).Expires().Sub(noon); got > tt.longest {
+				t.Errorf("a token lives %v, and %v is the longest", got, tt.longest)
+			}
+		})
 	}
 }
