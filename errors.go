@@ -3,34 +3,34 @@ package oidctoken
 import "errors"
 
 var (
-	// ErrDenied is policy's refusal: Config.Allow said no, or nothing allowed
-	// an untrusted execution.
+	// ErrDenied means that policy refuses the token: Config.Allow returned an error,
+	// or it is not set and the execution is untrusted.
 	ErrDenied = errors.New("denied by policy")
 
-	// ErrNoKey means that no key of the source may sign now, for an algorithm
-	// that the profile accepts. The error lists the keys and says why each cannot
-	// sign. The operator of the keys must act.
+	// ErrNoKey means that no key of the KeySource may sign now with an algorithm that
+	// the profile accepts. The error lists the keys and why each cannot sign. The
+	// operator of the keys must act.
 	ErrNoKey = errors.New("no key to sign with")
 
-	// ErrSignerUnavailable means that the key's signer failed. It is
-	// temporary; the signer's own error is wrapped beside it.
+	// ErrSignerUnavailable means that the key's signer failed. The error is temporary,
+	// and also wraps the signer's own error.
 	ErrSignerUnavailable = errors.New("signer unavailable")
 
-	// ErrBadSignature means that a signer returned something that its public
-	// key does not verify. No token left; the signer is broken or holds
-	// another key.
+	// ErrBadSignature means that the public key does not verify the signer's answer.
+	// No token was returned. The signer is broken or uses another key.
 	ErrBadSignature = errors.New("signer returned a bad signature")
 )
 
-// ScopeError says which part of a [Scope] cannot be put into a token (RFC
-// 7519, section 4), and why. The host that filled the Scope must act.
+// ScopeError reports the field of a [Scope] that no token can have (RFC 7519,
+// section 4), and the reason. The host that filled in the Scope must act.
 type ScopeError struct {
-	Field  string // path from the Scope, such as "Stage.Environment.ID" or "Profile.Subject"
+	Field  string // path inside the Scope, such as "Stage.Environment.ID" or "Profile.Subject"
 	Reason string // continues the field's name, such as "is required"
 }
 
-// Error never repeats a claim's value: it may be anything. The names of
-// host-defined claims and of algorithms are shown quoted and cut.
+// Error returns the field and the reason. It never contains a claim's value, which
+// may be any text. It quotes and cuts the names of host-defined claims and of
+// algorithms.
 func (e *ScopeError) Error() string { return "oidctoken: scope: " + e.Field + " " + e.Reason }
 
 // ConfigError reports a setting that cannot work: the package that refused it,
@@ -43,14 +43,15 @@ type ConfigError struct {
 	Reason  string // continues the field's name, such as "is required"
 }
 
-// Error never repeats the refused value, which may be a secret.
+// Error returns the package, the field and the reason. It never contains the refused
+// value, which may be a secret.
 func (e *ConfigError) Error() string { return e.Package + ": " + e.Field + " " + e.Reason }
 
 func configError(field, reason string) *ConfigError {
 	return &ConfigError{Package: "oidctoken", Field: field, Reason: reason}
 }
 
-// configFailure is a ConfigError together with its cause.
+// configFailure is a ConfigError with its cause.
 type configFailure struct {
 	ConfigError
 	cause error

@@ -229,7 +229,7 @@ func ExampleIssuer_CheckProfile() {
 	fmt.Println(issuer.CheckProfile(context.Background(), &oidctoken.Profile{Algorithms: []string{"RS256", "ES256"}}))
 	// Output:
 	// <nil>
-	// oidctoken: check profile: no key to sign with: none signs with RS256 or ES256 at 2026-10-01T12:00:00Z: key 2026-10 (EdDSA) has another algorithm
+	// oidctoken: check profile: no key to sign with: needs a key for RS256 or ES256 at 2026-10-01T12:00:00Z: key 2026-10 (EdDSA) has another algorithm
 }
 
 // A host logs the whole event.

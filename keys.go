@@ -14,32 +14,31 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
-// maxKeys is how many keys may be published; some relying parties read no
-// more than the first ten.
-const maxKeys = 10
+const (
+	maxKeys  = 10  // published keys; some relying parties read only the first ten
+	maxKeyID = 128 // bytes
+)
 
-const maxKeyID = 128 // bytes
-
-// signingKey is a Key with what is rendered from it once.
+// signingKey holds a Key and the values that are computed from it once.
 type signingKey struct {
 	Key
-	public   crypto.PublicKey // as the signer showed it first: what is published is what verifies
+	public   crypto.PublicKey // from one call of Public, so that the published key is the one that verifies
 	alg      *jws.Algorithm
-	header   string // the JWS Protected Header in base64url, and the dot behind it
+	header   string // the JWS Protected Header in base64url, and the dot that follows it
 	inMemory bool   // the signer is in memory: its signatures need not be verified
 }
 
-// keySet is what an issuer knows of one answer of its KeySource.
+// keySet holds the checked keys of one answer of a KeySource.
 type keySet struct {
 	source []Key
-	keys   []signingKey // of one algorithm, the one to sign with comes first
+	keys   []signingKey // newest first
 	ids    []string     // of keys
 }
 
-// newKeySet checks and renders keys.
+// newKeySet checks keys and renders their headers.
 func newKeySet(source []Key) (*keySet, error) {
 	if len(source) == 0 || len(source) > maxKeys {
-		return nil, fmt.Errorf("%d keys are not 1 to %d", len(source), maxKeys)
+		return nil, fmt.Errorf("there are %d keys, not 1 to %d", len(source), maxKeys)
 	}
 	set := &keySet{source: source}
 	for i, k := range source {
@@ -57,8 +56,8 @@ func newKeySet(source []Key) (*keySet, error) {
 		}
 		set.keys = append(set.keys, key)
 	}
-	// A newer key comes first. With the ID as a tie-break, replicas that see
-	// the same keys sign with the same one.
+	// Newer keys come first. The ID breaks ties, so that replicas with the same keys
+	// sign with the same key.
 	slices.SortFunc(set.keys, func(a, b signingKey) int {
 		return cmp.Or(b.NotBefore.Compare(a.NotBefore), strings.Compare(a.ID, b.ID))
 	})
@@ -100,8 +99,8 @@ func newSigningKey(k Key) (signingKey, error) {
 	return signingKey{k, public, alg, alg.Header(k.ID), inMemory}, nil
 }
 
-// keys reads a KeySource and keeps what it rendered of the last answer. It is safe
-// for concurrent use.
+// keys reads a KeySource and keeps the key set of the last answer. It is safe for
+// concurrent use.
 type keys struct {
 	source KeySource
 	last   atomic.Pointer[keySet]
@@ -113,8 +112,8 @@ func (k *keys) rotate() bool {
 	return !static
 }
 
-// load returns the keys as they are now. It renders them again only if the source
-// returns another slice than the last time.
+// load returns the current key set. It makes a new one only if the source returns
+// another slice than the last time.
 func (k *keys) load(ctx context.Context) (*keySet, error) {
 	source, err := k.source.Keys(ctx)
 	if err != nil {
@@ -132,8 +131,9 @@ func (k *keys) load(ctx context.Context) (*keySet, error) {
 	return set, nil
 }
 
-// pick is the key that signs at now for a relying party that accepts those
-// algorithms, preferred first: a pure function, so that replicas agree.
+// pick returns the key that signs at now, or nil. accepted lists the algorithms that
+// the relying party accepts, in order of preference. The result depends only on the
+// keys, accepted and now, so that replicas agree.
 func (set *keySet) pick(accepted []string, now time.Time) *signingKey {
 	for _, alg := range accepted {
 		for i := range set.keys {
@@ -145,9 +145,9 @@ func (set *keySet) pick(accepted []string, now time.Time) *signingKey {
 	return nil
 }
 
-// checkHas fails with [ErrNoKey] when no key of set will ever sign for a relying
-// party that accepts those algorithms. While a source rotates, a key that has
-// ended counts, since another can follow it.
+// checkHas fails with [ErrNoKey] if no key of set will ever sign with an accepted
+// algorithm. If the source rotates its keys, a key that has ended counts, since
+// another key can follow it.
 func (set *keySet) checkHas(accepted []string, now time.Time, rotates bool) error {
 	for i := range set.keys {
 		k := &set.keys[i]
@@ -158,7 +158,7 @@ func (set *keySet) checkHas(accepted []string, now time.Time, rotates bool) erro
 	return set.noKey(accepted, now)
 }
 
-// noKey returns an [ErrNoKey] that lists the keys and says why each cannot sign.
+// noKey returns an [ErrNoKey] that lists the keys and why each cannot sign.
 func (set *keySet) noKey(accepted []string, now time.Time) error {
 	var wanted []string
 	for _, alg := range accepted {
@@ -171,11 +171,10 @@ func (set *keySet) noKey(accepted []string, now time.Time) error {
 		k := &set.keys[i]
 		why[i] = fmt.Sprintf("key %.64s (%s) %s", k.ID, k.Algorithm, k.whyNot(accepted, now))
 	}
-	return fmt.Errorf("%w: none signs with %s at %s: %s", ErrNoKey, strings.Join(wanted, " or "), when(now), strings.Join(why, "; "))
+	return fmt.Errorf("%w: needs a key for %s at %s: %s", ErrNoKey, strings.Join(wanted, " or "), when(now), strings.Join(why, "; "))
 }
 
-// whyNot says why a key does not sign at now for a relying party that accepts
-// those algorithms.
+// whyNot returns why k does not sign at now with an accepted algorithm.
 func (k *signingKey) whyNot(accepted []string, now time.Time) string {
 	end := k.end()
 	switch {
@@ -197,9 +196,9 @@ func (k *signingKey) willSign(now time.Time) bool {
 	return end.IsZero() || end.After(now) && end.After(k.NotBefore)
 }
 
-// end returns when k stops signing; the zero time is never.
+// end returns the time at which k stops signing. The zero time means never.
 func (k *signingKey) end() time.Time {
-	if k.NotAfter.IsZero() { // else Expires is not before it
+	if k.NotAfter.IsZero() { // if NotAfter is set, Expires is not before it
 		return k.Expires
 	}
 	return k.NotAfter

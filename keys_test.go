@@ -59,26 +59,26 @@ func TestNoKeySaysWhy(t *testing.T) {
 		want       string
 	}{
 		{"no such key", []oidctoken.Key{{ID: "a", Signer: ed}}, []string{"RS256"},
-			"none signs with RS256 at 2026-03-01T12:00:00Z: key a (EdDSA) has another algorithm"},
+			"needs a key for RS256 at 2026-03-01T12:00:00Z: key a (EdDSA) has another algorithm"},
 		{"the default algorithm", []oidctoken.Key{{ID: "a", Signer: ed}}, nil,
-			"none signs with RS256 at 2026-03-01T12:00:00Z: key a (EdDSA) has another algorithm"},
+			"needs a key for RS256 at 2026-03-01T12:00:00Z: key a (EdDSA) has another algorithm"},
 		{"not yet active", []oidctoken.Key{{ID: "a", Signer: ed, NotBefore: noon.Add(time.Second)}}, []string{"EdDSA"},
-			"none signs with EdDSA at 2026-03-01T12:00:00Z: key a (EdDSA) begins at 2026-03-01T12:00:01Z"},
+			"needs a key for EdDSA at 2026-03-01T12:00:00Z: key a (EdDSA) begins at 2026-03-01T12:00:01Z"},
 		{"ended", []oidctoken.Key{{ID: "a", Signer: ed, NotAfter: noon, Expires: noon.Add(time.Hour)}}, []string{"EdDSA"},
-			"none signs with EdDSA at 2026-03-01T12:00:00Z: key a (EdDSA) ended at 2026-03-01T12:00:00Z"},
+			"needs a key for EdDSA at 2026-03-01T12:00:00Z: key a (EdDSA) ended at 2026-03-01T12:00:00Z"},
 		{"expired", []oidctoken.Key{{ID: "a", Signer: ed, Expires: noon.Add(-time.Hour)}}, []string{"EdDSA"},
-			"none signs with EdDSA at 2026-03-01T12:00:00Z: key a (EdDSA) ended at 2026-03-01T11:00:00Z"},
+			"needs a key for EdDSA at 2026-03-01T12:00:00Z: key a (EdDSA) ended at 2026-03-01T11:00:00Z"},
 		{"ends before it begins", []oidctoken.Key{{ID: "a", Signer: ed, NotBefore: noon.Add(2 * time.Hour), NotAfter: noon.Add(time.Hour)}}, []string{"EdDSA"},
-			"none signs with EdDSA at 2026-03-01T12:00:00Z: key a (EdDSA) ends at 2026-03-01T13:00:00Z, before it begins"},
+			"needs a key for EdDSA at 2026-03-01T12:00:00Z: key a (EdDSA) ends at 2026-03-01T13:00:00Z, before it begins"},
 		{"several", []oidctoken.Key{
 			{ID: "new", Signer: ed, NotBefore: noon.Add(time.Hour).In(time.FixedZone("x", 7200))},
 			{ID: "old", Signer: other, NotAfter: noon},
 			{ID: "rsa", Signer: memory(rsaKey())},
 		}, []string{"EdDSA", "ES256", "EdDSA"},
-			"none signs with EdDSA or ES256 at 2026-03-01T12:00:00Z: key new (EdDSA) begins at 2026-03-01T13:00:00Z; " +
+			"needs a key for EdDSA or ES256 at 2026-03-01T12:00:00Z: key new (EdDSA) begins at 2026-03-01T13:00:00Z; " +
 				"key old (EdDSA) ended at 2026-03-01T12:00:00Z; key rsa (RS256) has another algorithm"},
 		{"a long ID", []oidctoken.Key{{ID: strings.Repeat("k", 128), Signer: ed}}, []string{"RS256"},
-			"none signs with RS256 at 2026-03-01T12:00:00Z: key " + strings.Repeat("k", 64) + " (EdDSA) has another algorithm"},
+			"needs a key for RS256 at 2026-03-01T12:00:00Z: key " + strings.Repeat("k", 64) + " (EdDSA) has another algorithm"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			token, err := mintAt(t, tt.keys, noon, tt.algorithms...)
@@ -114,7 +114,7 @@ func TestProfileWithoutKey(t *testing.T) {
 	ended := oidctoken.Key{ID: "k", Signer: signer, NotAfter: noon}
 	lasts := oidctoken.Key{ID: "k", Signer: signer, NotAfter: noon.Add(1)}
 	never := oidctoken.Key{ID: "k", Signer: signer, NotBefore: noon.Add(time.Hour), Expires: noon.Add(time.Hour)}
-	const other = "none signs with RS256 at 2026-03-01T12:00:00Z: key k (EdDSA) has another algorithm"
+	const other = "needs a key for RS256 at 2026-03-01T12:00:00Z: key k (EdDSA) has another algorithm"
 	for _, tt := range []struct {
 		name    string
 		keys    oidctoken.KeySource
@@ -127,9 +127,9 @@ func TestProfileWithoutKey(t *testing.T) {
 		{"another algorithm", oidctoken.StaticKeys{lasts}, oidctoken.Profile{Algorithms: []string{"RS256"}}, other},
 		{"the default algorithm", oidctoken.StaticKeys{lasts}, oidctoken.Profile{Lifetime: time.Minute}, other},
 		{"it ended", oidctoken.StaticKeys{ended}, oidctoken.Profile{Algorithms: []string{"EdDSA"}},
-			"none signs with EdDSA at 2026-03-01T12:00:00Z: key k (EdDSA) ended at 2026-03-01T12:00:00Z"},
+			"needs a key for EdDSA at 2026-03-01T12:00:00Z: key k (EdDSA) ended at 2026-03-01T12:00:00Z"},
 		{"it never begins", oidctoken.StaticKeys{never}, oidctoken.Profile{Algorithms: []string{"EdDSA"}},
-			"none signs with EdDSA at 2026-03-01T12:00:00Z: key k (EdDSA) ends at 2026-03-01T13:00:00Z, before it begins"},
+			"needs a key for EdDSA at 2026-03-01T12:00:00Z: key k (EdDSA) ends at 2026-03-01T13:00:00Z, before it begins"},
 		{"a source that rotates: it signs", rotates(lasts), oidctoken.Profile{Algorithms: []string{"EdDSA"}}, ""},
 		{"a source that rotates: it ended", rotates(ended), oidctoken.Profile{Algorithms: []string{"EdDSA"}}, ""},
 		{"a source that rotates: another algorithm", rotates(lasts), oidctoken.Profile{Algorithms: []string{"RS256"}}, other},

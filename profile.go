@@ -10,48 +10,50 @@ import (
 	"github.com/oidctoken/oidctoken/internal/text"
 )
 
-// Profile is how a token looks for one relying party: a cloud has limits that
-// another does not have. The zero value is the default of every field. A
-// Profile is not changed after its first use.
+// Profile adapts a token to one relying party, since each cloud has limits of its
+// own. The zero value uses the default of every field. A Profile must not change
+// after its first use.
 type Profile struct {
 	// Subject is the template of "sub". Optional, by default
 	//
 	//	account/{account_id}[:org/{organization_id}][:project/{project_id}]
 	//
-	// {claim} stands for a claim of the table or of Scope.Extra, percent-encoded
-	// except A-Z a-z 0-9 - . _ ~ . What stands in [ ] begins with a label and
-	// names claims of one entity, such as
-	// [:org/{organization_id}@{organization_uid}]. It is left out when they are
-	// all unknown; to know only some of them is an error. (Claims that stand
-	// outside, too, may be repeated in it.) Outside brackets, an unknown claim is
-	// an error. A host-defined claim is an entity of its own. Everything else is
-	// a fixed label. Two scopes that differ in a named claim never render the
-	// same subject; a template for which that cannot be shown is refused, and
-	// so is one that does not name {account_id} or {account_uid} outside
-	// brackets, unless Config.URL holds the account.
+	// {claim} stands for the value of a claim of the table or of Scope.Extra. All
+	// bytes of the value except A-Z a-z 0-9 - . _ ~ are percent-encoded. An unknown
+	// claim is an error.
 	//
-	// That is so among the subjects of one template. A label can spell what
-	// another template makes of a claim, as account/{account_id}:project/ledger
-	// does: a template is the host's, or that of somebody who is trusted with
-	// all that the issuer may say, and never a tenant's to choose.
+	// A part in [ ] is optional. It begins with a label and names claims of one
+	// entity, such as [:org/{organization_id}@{organization_uid}]. It is left out if
+	// all these claims are unknown. If only some of them are known, that is an error.
+	// The part may also repeat claims that the template names outside brackets. A
+	// host-defined claim is an entity of its own.
+	//
+	// Everything else is a fixed label. Two scopes that differ in a claim that the
+	// template names never render the same subject. A template is refused if this
+	// cannot be shown. It is also refused if it does not name {account_id} or
+	// {account_uid} outside brackets, unless Config.URL has {account_id}.
+	//
+	// Two different templates can render the same subject: account/{account_id}:project/ledger
+	// spells out in a label what another template renders from a claim. So the host
+	// chooses the templates, or a person who is trusted with every token of the
+	// issuer. A tenant must never choose one.
 	Subject string
 
-	// MaxSubject is the most bytes that "sub" may have, at most 255 (OpenID
-	// Connect Core 1.0, section 2). Optional, 255 by default. A longer subject
-	// is refused, never cut.
+	// MaxSubject is the maximum length of "sub" in bytes, at most 255 (OpenID Connect
+	// Core 1.0, section 2). Optional, 255 by default. A longer subject is refused; it
+	// is never cut.
 	MaxSubject int
 
 	// Lifetime is "exp" - "iat", in whole seconds. Optional, 15 minutes by
-	// default (or the issuer's MaxLifetime, where that is less).
+	// default, or the issuer's MaxLifetime if that is less.
 	Lifetime time.Duration
 
-	// ShortenLifetime uses the issuer's MaxLifetime, in whole seconds, where
-	// Lifetime is longer. By default, such a Lifetime is refused.
+	// ShortenLifetime replaces a Lifetime that is longer than the issuer's MaxLifetime
+	// by that MaxLifetime, in whole seconds. By default, such a Lifetime is refused.
 	ShortenLifetime bool
 
-	// Algorithms are the values of "alg" (RFC 7518, section 3.1; RFC 8037)
-	// that the relying party accepts, preferred first. Optional, RS256 by
-	// default.
+	// Algorithms lists the values of "alg" (RFC 7518, section 3.1; RFC 8037) that the
+	// relying party accepts, in order of preference. Optional, RS256 by default.
 	Algorithms []string
 
 	// NullUnknown gives a claim that the Scope does not know the value null, so
@@ -63,18 +65,21 @@ type Profile struct {
 	// admits an unknown x.
 	NullUnknown bool
 
-	// Claims makes further claims from those of the table, for relying
-	// parties that read a form of their own (AWS session tags). Values are
-	// what encoding/json takes. Neither names of the table nor registered
-	// ones may be returned. Nil adds nothing. It is called for every token, or
-	// once for a [Prepared] one, and must not keep c.
+	// Claims computes more claims from the claims of the table, for relying parties
+	// that read a form of their own, such as AWS session tags. It returns values that
+	// encoding/json can encode. It must not return a name of the table or of a
+	// registered claim, and must not keep c. Optional. Claims is called for every
+	// token, or once for a [Prepared].
 	//
-	// A value is refused with a *[ScopeError] when it has, at any depth, a
-	// string or name that is not valid UTF-8, half of a surrogate pair, a member
-	// name twice in one object (RFC 8259, section 4; \u0061 is the name a), or
-	// more than 64 levels. encoding/json replaces invalid UTF-8 by the escape
-	// \ufffd, so a [json.RawMessage] writes U+FFFD as the character, not as the
-	// escape.
+	// A value is refused with a *[ScopeError] if it has, at any depth,
+	//
+	//   - a string or name that is not valid UTF-8, or half of a surrogate pair;
+	//   - a member name twice in one object (RFC 8259, section 4), where \u0061 is
+	//     the same name as a;
+	//   - more than 64 levels.
+	//
+	// encoding/json replaces invalid UTF-8 by the escape \ufffd, so that escape is
+	// refused. A [json.RawMessage] can contain U+FFFD as the character itself.
 	Claims func(c *Claims) (map[string]any, error) `json:"-"`
 }
 
@@ -155,7 +160,7 @@ func (r *profileReader) read(s *settings, p *Profile) *ScopeError {
 	}
 	for _, name := range s.algorithms {
 		if jws.Named(name) == nil {
-			return &ScopeError{"Profile.Algorithms", fmt.Sprintf("has %+.20q, which is none", name)}
+			return &ScopeError{"Profile.Algorithms", fmt.Sprintf("has %+.20q, which is not one of %s", name, strings.Join(jws.Names(), ", "))}
 		}
 	}
 	return nil

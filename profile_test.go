@@ -26,15 +26,15 @@ var badProfiles = []struct {
 	{"a negative length", oidctoken.Profile{MaxSubject: -1}, "Profile.MaxSubject", "is not between 1 and 255 bytes"},
 	{"a length of 256", oidctoken.Profile{MaxSubject: 256}, "Profile.MaxSubject", "is not between 1 and 255 bytes"},
 	{"no algorithm", oidctoken.Profile{Algorithms: []string{}}, "Profile.Algorithms", "is empty"},
-	{"none", oidctoken.Profile{Algorithms: []string{"RS256", "none"}}, "Profile.Algorithms", `has "none", which is none`},
-	{"None", oidctoken.Profile{Algorithms: []string{"None"}}, "Profile.Algorithms", `has "None", which is none`},
-	{"nOnE", oidctoken.Profile{Algorithms: []string{"nOnE"}}, "Profile.Algorithms", `has "nOnE", which is none`},
-	{"HS256", oidctoken.Profile{Algorithms: []string{"HS256"}}, "Profile.Algorithms", `has "HS256", which is none`},
-	{"a lower case", oidctoken.Profile{Algorithms: []string{"rs256"}}, "Profile.Algorithms", `has "rs256", which is none`},
-	{"an empty name", oidctoken.Profile{Algorithms: []string{""}}, "Profile.Algorithms", `has "", which is none`},
-	{"PS256", oidctoken.Profile{Algorithms: []string{"PS256"}}, "Profile.Algorithms", `has "PS256", which is none`},
+	{"none", oidctoken.Profile{Algorithms: []string{"RS256", "none"}}, "Profile.Algorithms", `has "none", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},
+	{"None", oidctoken.Profile{Algorithms: []string{"None"}}, "Profile.Algorithms", `has "None", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},
+	{"nOnE", oidctoken.Profile{Algorithms: []string{"nOnE"}}, "Profile.Algorithms", `has "nOnE", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},
+	{"HS256", oidctoken.Profile{Algorithms: []string{"HS256"}}, "Profile.Algorithms", `has "HS256", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},
+	{"a lower case", oidctoken.Profile{Algorithms: []string{"rs256"}}, "Profile.Algorithms", `has "rs256", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},
+	{"an empty name", oidctoken.Profile{Algorithms: []string{""}}, "Profile.Algorithms", `has "", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},
+	{"PS256", oidctoken.Profile{Algorithms: []string{"PS256"}}, "Profile.Algorithms", `has "PS256", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},
 	{"anything", oidctoken.Profile{Algorithms: []string{strings.Repeat("é", 1000)}}, "Profile.Algorithms",
-		`has "` + strings.Repeat(`\u00e9`, 20) + `", which is none`},
+		`has "` + strings.Repeat(`\u00e9`, 20) + `", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},
 }
 
 // T01

@@ -7,36 +7,37 @@ import (
 	"github.com/oidctoken/oidctoken/internal/text"
 )
 
-// Scope describes one execution: who runs, where, and for which audience a
-// token is wanted. Only the host fills it, from what it has authenticated
-// itself; nothing that a step's user controls may decide a field.
+// Scope describes one execution: which code runs, where, and for which audience it
+// needs a token. Only the host fills in a Scope, with values that it has
+// authenticated itself. A step's user must not control any field.
 //
-// What the host does not know stays empty or nil: the claim is then left out,
-// or null where the [Profile] says so.
+// The host leaves a field empty or nil if it does not know the value. The claim is
+// then left out of the token, or is null if the [Profile] sets NullUnknown.
 //
-// Fields named ID are identifiers unless their comment calls them free text: 1
-// to 128 characters of A-Z a-z 0-9 _ - . $, and not "." or "..". An account's
-// has no "$" where Config.URL has {account_id}; a connector's has no dot. All
-// other texts have 1 to 1024 bytes of UTF-8 without control characters. A value
-// that breaks its rule is refused with a [*ScopeError] that names the field.
+// Fields named ID are identifiers, unless their comment calls them free text. An
+// identifier has 1 to 128 characters of A-Z a-z 0-9 _ - . $, and is not "." or "..".
+// The ID of an account must not have a "$" if Config.URL has {account_id}. The ID of
+// a connector must not have a dot. All other texts have 1 to 1024 bytes of UTF-8
+// without control characters. A value that breaks its rule is refused with a
+// [*ScopeError] that names the field.
 //
-// Some claims are for audit only: those of names and e-mail addresses,
-// Source.HeadRef and Execution.Matrix. They never stop a token. A value that
-// breaks the rule is left out of the token, and [Event] names the claim. It is
-// refused only if the profile's subject names the claim.
+// Some claims are only for audit: names, e-mail addresses, Source.HeadRef and
+// Execution.Matrix. They never stop a token. A value that breaks its rule is left
+// out of the token, and [Event] names the claim. The value is refused only if the
+// profile's subject names the claim.
 type Scope struct {
-	// Audience is the token's one "aud", a string of printable ASCII without
-	// spaces, of at most 600 bytes. Required.
+	// Audience is the only "aud" of the token. It has at most 600 bytes of printable
+	// ASCII without spaces. Required.
 	Audience string
 
-	// Profile is how the token looks for this audience's relying party. Nil
-	// means the issuer's own.
+	// Profile adapts the token to the relying party. Optional, Config.Profile by
+	// default.
 	Profile *Profile
 
-	// Untrusted marks an execution of code that the account has not admitted,
-	// as a pull request from a fork. It is no claim; it makes Mint refuse,
-	// with ErrDenied, unless Config.Allow decides otherwise. A Source with
-	// IsFork true counts as marked.
+	// Untrusted marks an execution of code that the account has not admitted, such
+	// as a pull request from a fork. It does not become a claim. Mint refuses an
+	// untrusted execution with ErrDenied, unless Config.Allow decides otherwise. A
+	// Source whose IsFork is true also makes the execution untrusted.
 	Untrusted bool
 
 	// Context is the kind of work: ConnectorValidation, PipelineConfiguration,
@@ -58,35 +59,34 @@ type Scope struct {
 	Trigger   *Trigger
 	Source    *Source
 	Runner    *Runner
-	Template  *Template  // the innermost one, if several apply
+	Template  *Template  // the innermost template, if several apply
 	Connector *Connector // nil if the token is not minted for a connector
 
-	// PipelineTemplate is the outermost template, which the pipeline as a whole
-	// was made from. It may be the same as Template.
+	// PipelineTemplate is the outermost template, from which the whole pipeline was
+	// made. It may be the same as Template.
 	PipelineTemplate *Template
 
-	// Stage is the kind of stage and what only that kind knows: a value of
-	// type CI, Deployment, Custom, Approval, IACM, SecurityTests, FeatureFlag,
-	// PipelineStage or OpenStage, not a pointer to one. Nil outside a stage.
+	// Stage is a value (not a pointer) of type CI, Deployment, Custom, Approval,
+	// IACM, SecurityTests, FeatureFlag, PipelineStage or OpenStage. The type is the
+	// kind of stage and has the fields that only this kind has. Nil outside a stage.
 	Stage Stage
 	Step  *Step // nil outside a step
 
-	// Extra holds the host's own claims, by name. Each name begins with
-	// Config.ExtraPrefix. Subject templates and session tags can name them, as
-	// they name claims of the table.
+	// Extra holds the host's own claims by name. Each name begins with
+	// Config.ExtraPrefix. Subject templates and session tags can name them like
+	// claims of the table.
 	Extra map[string]string
 }
 
-// Entity is something of the platform that has an identifier, which its users
-// choose, and a UID, which the platform assigned and never gives again: the
-// UID is what a trust policy should pin. Name is for people and may change;
-// only a service's is a claim. That of an account, an organization or a project
-// is any UTF-8.
+// Entity identifies an account, an organization, a project or a service. Users
+// choose the ID. The platform assigns the UID and never assigns it twice, so a
+// trust policy should match the UID. Name is for people and may change. Only the
+// Name of a service is a claim; the other names may be any UTF-8.
 type Entity struct {
 	ID, UID, Name string
 }
 
-// Values of [Scope].Context.
+// These are the known values of [Scope].Context.
 const (
 	ConnectorValidation   = "CONNECTOR_VALIDATION"
 	PipelineConfiguration = "PIPELINE_CONFIGURATION"
@@ -94,15 +94,15 @@ const (
 	PerpetualTask         = "PERPETUAL_TASK"
 )
 
-// Pipeline is the definition that runs. ID is required.
+// Pipeline identifies the definition that runs. ID is required.
 type Pipeline struct {
 	ID, UID string
 	Ref     string // Git ref of the definition
 	SHA     string // commit of the definition
 }
 
-// Execution is one run of a pipeline. Its texts are free text; a nil bool is
-// unknown.
+// Execution describes one run of a pipeline. Its strings are free text. A nil bool
+// means unknown.
 type Execution struct {
 	ID         string
 	Sequence   string // the run's number, in decimal
@@ -110,13 +110,13 @@ type Execution struct {
 	ParentID   string // the execution that started this one
 	RootID     string // the first execution of the chain that led to this one
 	IsRollback *bool  // whether it undoes an earlier execution
-	Matrix     string // for audit: the combination, such as [MatrixText] writes it
+	Matrix     string // for audit: the combination, as [MatrixText] returns it
 }
 
-// MatrixText returns the canonical text of a matrix's combination: axis=value,
-// sorted by axis and separated by commas, with all bytes percent-encoded except
-// A-Z a-z 0-9 - . _ ~ . Two combinations never have the same text. That of an
-// empty one is empty.
+// MatrixText returns the canonical text of one combination of a matrix: axis=value
+// for each axis, sorted by axis and separated by commas. All bytes except A-Z a-z
+// 0-9 - . _ ~ are percent-encoded. Two different combinations never have the same
+// text. An empty combination gives an empty text.
 func MatrixText(combination map[string]string) string {
 	var b []byte
 	for _, axis := range slices.Sorted(maps.Keys(combination)) {
@@ -129,42 +129,42 @@ func MatrixText(combination map[string]string) string {
 	return string(b)
 }
 
-// Trigger is what started an execution.
+// Trigger describes how an execution was started.
 type Trigger struct {
 	// Type is the way in which the execution was started: MANUAL, WEBHOOK,
 	// WEBHOOK_CUSTOM, SCHEDULER_CRON, ARTIFACT, MANIFEST, or another value of the
 	// form ^[A-Z][A-Z0-9_]{0,63}$.
-	Type   string
-	ID     string // of the trigger's definition; free text
-	ByID   string // immutable id of whoever started it; free text
-	ByName string // for audit: names change hands
-	// ByEmail is for audit, and set only where a user started the execution.
-	ByEmail string
+	Type string
+
+	ID      string // of the trigger's definition; free text
+	ByID    string // immutable id of the user or system that started it; free text
+	ByName  string // for audit: a name can pass to another user
+	ByEmail string // for audit; empty unless a user started the execution
 }
 
-// Source is the codebase that an execution builds. It is free text; a nil
-// bool is unknown.
+// Source describes the code that an execution builds. Its strings are free text. A
+// nil bool means unknown.
 type Source struct {
-	Repository   string // name; it changes when a repository moves
+	Repository   string // name, which changes when the repository moves
 	RepositoryID string // immutable id at the Git provider
 	Ref, RefType string
 	SHA          string
 	BaseRef      string // of a pull request
-	HeadRef      string // of a pull request, for audit: its author chooses the name
+	HeadRef      string // of a pull request; for audit: its author chooses the name
 	IsFork       *bool
 	RefProtected *bool
 
 	RepositoryVisibility string // such as "public", "private" or "internal"
 }
 
-// Runner is the machine that the step runs on. Both are free text.
+// Runner describes the machine on which the step runs. Both fields are free text.
 type Runner struct {
 	Environment string // such as "hosted" or "self-hosted"
 	ID          string
 }
 
-// Template is the source of a step, a stage or a pipeline. ID is required;
-// Version and SHA are free text.
+// Template identifies the template from which a step, a stage or a pipeline was
+// made. ID is required. Version and SHA are free text.
 type Template struct {
 	ID      string
 	Version string
@@ -172,25 +172,26 @@ type Template struct {
 	SHA     string
 }
 
-// Level is where in the platform's hierarchy a thing is defined.
+// Level is the level of the platform's hierarchy at which a connector or template is
+// defined.
 type Level string
 
-// The levels.
+// These are all levels.
 const (
 	AccountLevel      Level = "account"
 	OrganizationLevel Level = "org"
 	ProjectLevel      Level = "project"
 )
 
-// Connector is the connector that a token is minted for. ID is required. Its
-// Level says nothing about the execution that uses it: an account-level
-// connector serves every project, and the token names the project.
+// Connector identifies the connector for which a token is minted. ID is required.
+// Level does not describe the execution: every project can use an account-level
+// connector, and the token names the project that does.
 type Connector struct {
 	ID, UID, Name string
 	Level         Level
 }
 
-// Step is one step of a stage.
+// Step identifies one step of a stage.
 type Step struct {
 	ID          string
 	Type        string // free text, such as "Run"
@@ -198,7 +199,7 @@ type Step struct {
 	Database    *Database
 }
 
-// Database is what a database step changes, in any stage.
+// Database identifies the database that a step changes, in any kind of stage.
 type Database struct {
 	SchemaID, InstanceID string
 }

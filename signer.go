@@ -14,22 +14,23 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
-// Signer signs with one private key, wherever that is kept. It is safe for
-// concurrent use.
+// Signer signs with one private key, which may be in memory, in a KMS or in an HSM.
+// It is safe for concurrent use.
 type Signer interface {
-	// Public is the public half: *rsa.PublicKey, *ecdsa.PublicKey or
-	// ed25519.PublicKey. It answers from memory and is always the same.
+	// Public returns the public key: *rsa.PublicKey, *ecdsa.PublicKey or
+	// ed25519.PublicKey. It does not block, and always returns the same key.
 	Public() crypto.PublicKey
 
-	// Sign signs a digest that was made with opts.HashFunc(), by the contract
-	// of [crypto.Signer]: RSA gives PKCS #1 v1.5, ECDSA gives ASN.1 DER,
-	// and for Ed25519 the digest is the message itself and opts.HashFunc() is 0.
-	// It signs with the key of Public and no other, never with a "latest"
-	// version, and returns soon after ctx is done. It does not keep digest.
+	// Sign signs a digest that was computed with opts.HashFunc(), as [crypto.Signer]
+	// does. RSA keys return PKCS #1 v1.5, ECDSA keys return ASN.1 DER. For Ed25519,
+	// digest is the message itself and opts.HashFunc() is 0.
+	//
+	// Sign uses the private key of Public, never the "latest" version of a key. It
+	// returns soon after ctx is done and does not keep digest.
 	Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)
 }
 
-// Key is a signing key with its schedule. The zero of a time is "no limit".
+// Key holds a signing key and its schedule. A zero time means "no limit".
 type Key struct {
 	// Signer holds the key. Required.
 	Signer Signer
@@ -37,54 +38,56 @@ type Key struct {
 	// SHA-256 thumbprint of the public key (RFC 7638) by default.
 	ID string
 	// Algorithm is the "alg" (RFC 7518, section 3.1; RFC 8037): RS256, RS384,
-	// RS512, ES256, ES384, ES512 or EdDSA. A key has one and no other.
-	// Optional; RS256, the one of the curve, or EdDSA by default.
+	// RS512, ES256, ES384, ES512 or EdDSA. A key signs with only this algorithm.
+	// Optional. The default is RS256 for RSA, the algorithm of the curve for ECDSA,
+	// and EdDSA for Ed25519.
 	Algorithm string
-	// NotBefore and NotAfter are when the key may sign: from NotBefore on and
+	// NotBefore and NotAfter limit when the key may sign: from NotBefore on, and
 	// before NotAfter.
 	NotBefore, NotAfter time.Time
-	// Expires is when the key leaves the JWK Set. No token that it signs
-	// lives longer.
+	// Expires is the time at which the key is removed from the JWK Set. Every token
+	// that the key signs expires at that time or earlier.
 	Expires time.Time
 }
 
-// KeySource has an issuer's keys. It is safe for concurrent use.
+// KeySource provides an issuer's keys. It is safe for concurrent use.
 type KeySource interface {
-	// Keys answers from memory: all keys that are published, 1 to 10. It
-	// returns the same slice until a key changes, and then another one, and
-	// nobody writes to either; an issuer that sees the same slice knows that
-	// it need not render the keys anew.
+	// Keys returns all published keys, 1 to 10. It answers from memory. It returns
+	// the same slice until a key changes, and then a new slice. Neither the source nor
+	// its callers write to a slice. So an issuer that gets the same slice again does
+	// not render the keys again.
 	Keys(ctx context.Context) ([]Key, error)
 }
 
-// KeySourceLimits is what a KeySource may have besides, if its schedule was made for
-// limits that an issuer has to keep. A source that wraps another passes them on.
+// KeySourceLimits is an optional interface of a [KeySource] whose schedule relies on
+// limits that the issuer must keep. A source that wraps another source passes its
+// limits on.
 type KeySourceLimits interface {
-	// Limits returns the longest time that a JWK Set may be cached, in whole
-	// seconds, and the longest that a token may live. They do not change.
+	// Limits returns the longest time for which a JWK Set may be cached, in whole
+	// seconds, and the longest lifetime of a token. The limits do not change.
 	Limits() (maxAge, maxLifetime time.Duration)
 }
 
-// StaticKeys is a KeySource of keys that do not change, such as one key for a
-// test.
+// StaticKeys implements [KeySource] with keys that do not change, such as one key for
+// a test.
 type StaticKeys []Key
 
 // Keys returns k.
 func (k StaticKeys) Keys(context.Context) ([]Key, error) { return k, nil }
 
 // NewSigner returns a Signer for a private key in memory (*rsa.PrivateKey,
-// *ecdsa.PrivateKey or ed25519.PrivateKey), or for a [crypto.Signer] of
-// another package, as for a TPM or a token; such a Signer cannot be cancelled
-// while it signs, since crypto.Signer takes no context.
+// *ecdsa.PrivateKey or ed25519.PrivateKey), or for a [crypto.Signer] of another
+// package, such as a key in a TPM or a hardware token. A signature of the latter
+// cannot be cancelled, since crypto.Signer takes no context.
 //
-// RSA keys of fewer than 2048 bits, curves other than P-256, P-384 and P-521,
-// and keys whose halves do not belong together are refused.
+// NewSigner refuses RSA keys of fewer than 2048 bits, curves other than P-256, P-384
+// and P-521, and private keys that do not match their public key.
 func NewSigner(key crypto.Signer) (Signer, error) {
 	if key == nil {
 		return nil, errors.New("oidctoken: signer: the key is nil")
 	}
-	// A nil pointer in the interface, or a key without its numbers, panics in
-	// the standard library: look before anything is called.
+	// The standard library panics for a nil pointer in the interface, and for a key
+	// without its numbers. So check before the first call.
 	var local bool
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
@@ -116,7 +119,7 @@ func NewSigner(key crypto.Signer) (Signer, error) {
 	if !local {
 		return &s, nil
 	}
-	// The halves belong together if one verifies the other.
+	// The private key matches if the public key verifies its signature.
 	var scratch jws.Digester
 	input := []byte("oidctoken")
 	raw, err := s.Sign(context.Background(), scratch.Digest(alg, input), alg.Hash)
@@ -124,19 +127,19 @@ func NewSigner(key crypto.Signer) (Signer, error) {
 		err = alg.Verify(s.public, scratch.Digest(alg, input), raw)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("oidctoken: signer: the key's halves do not belong together: %w", err)
+		return nil, fmt.Errorf("oidctoken: signer: the private key does not match its public key: %w", err)
 	}
 	return &memorySigner{s}, nil
 }
 
-// wrappedSigner keeps the key in a func, so that no print verb reaches it.
+// wrappedSigner signs with a crypto.Signer. It keeps the key in a func, so that no
+// print verb reaches it.
 type wrappedSigner struct {
 	public crypto.PublicKey
 	key    func() crypto.Signer
 }
 
-// memorySigner signs with the standard library: what it returns need not be
-// verified.
+// memorySigner signs with the standard library. Its signatures need not be verified.
 type memorySigner struct{ wrappedSigner }
 
 func (s *wrappedSigner) Public() crypto.PublicKey { return s.public }
@@ -148,7 +151,7 @@ func (s *wrappedSigner) Sign(ctx context.Context, digest []byte, opts crypto.Sig
 	return s.key().Sign(rand.Reader, digest, opts)
 }
 
-// Format names the kind of key.
+// Format prints the type of the public key, for every verb.
 func (s *wrappedSigner) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "oidctoken.Signer(%T)", s.public)
 }

@@ -6,18 +6,18 @@ import (
 	"github.com/oidctoken/oidctoken/internal/text"
 )
 
-// Stage is one of the stage types of this package. The set is closed, so that
-// a claim which belongs to one kind of stage cannot be given to another: a CI
-// has no environment to carry. [OpenStage] is for all other kinds.
+// Stage is implemented by the stage types of this package and by no others. A claim
+// that belongs to one kind of stage cannot be set for another: a CI has no field for
+// an environment. [OpenStage] is for all kinds that have no type here.
 type Stage interface{ isStage() }
 
-// CI is a stage that builds and tests.
+// CI describes a stage that builds and tests.
 type CI struct {
 	ID, ExecutionID string    // ExecutionID is free text
-	Artifact        *Artifact // after build-and-push
+	Artifact        *Artifact // set after build-and-push
 }
 
-// Deployment is a stage that brings a service to an environment.
+// Deployment describes a stage that deploys a service to an environment.
 type Deployment struct {
 	ID, ExecutionID string // ExecutionID is free text
 	Service         *Entity
@@ -26,46 +26,46 @@ type Deployment struct {
 	Artifact        *Artifact
 }
 
-// Custom is a stage without a purpose known to the platform.
+// Custom describes a stage whose purpose the platform does not know.
 type Custom struct {
 	ID, ExecutionID string // ExecutionID is free text
 	Service         *Entity
 	Environment     *Environment
 }
 
-// Approval is a stage that waits for somebody's consent.
+// Approval describes a stage that waits for a person to approve.
 type Approval struct {
 	ID, ExecutionID string // ExecutionID is free text
 }
 
-// IACM is a stage that plans or applies infrastructure as code.
+// IACM describes a stage that plans or applies infrastructure as code.
 type IACM struct {
 	ID, ExecutionID string // ExecutionID is free text
 	Workspace       *Workspace
 }
 
-// SecurityTests is a stage that scans an artifact or a codebase.
+// SecurityTests describes a stage that scans an artifact or a codebase.
 type SecurityTests struct {
 	ID, ExecutionID string // ExecutionID is free text
 	Artifact        *Artifact
 }
 
-// FeatureFlag is a stage that changes feature flags.
+// FeatureFlag describes a stage that changes feature flags.
 type FeatureFlag struct {
 	ID, ExecutionID string // ExecutionID is free text
 }
 
-// PipelineStage is a stage that runs another pipeline. Its stage_type is
+// PipelineStage describes a stage that runs another pipeline. Its stage_type is
 // "Pipeline".
 type PipelineStage struct {
 	ID, ExecutionID string // ExecutionID is free text
 }
 
-// OpenStage is a stage of a kind that this package does not know, for platforms
-// whose stages have no fixed kinds. It may carry any entity.
+// OpenStage describes a stage of a kind that has no type in this package, for
+// platforms whose stages have no fixed kinds. It may have any of the entities.
 type OpenStage struct {
-	// Kind is the claim stage_type, of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$. It
-	// is not that of another stage type, in any letter case. Required.
+	// Kind is the claim stage_type, of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$. It must
+	// not equal the stage_type of another stage type, in any letter case. Required.
 	Kind string
 
 	ID, ExecutionID string // ExecutionID is free text
@@ -86,7 +86,7 @@ func (FeatureFlag) isStage()   {}
 func (PipelineStage) isStage() {}
 func (OpenStage) isStage()     {}
 
-// Environment is where a deployment goes. ID is required.
+// Environment identifies the environment to which a stage deploys. ID is required.
 type Environment struct {
 	ID, UID string
 
@@ -99,26 +99,27 @@ type Environment struct {
 	Protected *bool  // nil: unknown
 }
 
-// Values of [Environment].Type.
+// These are the known values of [Environment].Type.
 const (
 	Production    = "Production"
 	PreProduction = "PreProduction"
 )
 
-// Infrastructure is what a deployment's environment consists of. ID is
-// required; Type is free text, such as "KubernetesDirect".
+// Infrastructure identifies the machines or clusters of an environment. ID is
+// required. Type is free text, such as "KubernetesDirect".
 type Infrastructure struct {
 	ID, Type string
 }
 
-// Artifact is what was built or is deployed. All of it is free text.
+// Artifact identifies an artifact that was built or is deployed. All fields are free
+// text.
 type Artifact struct {
 	ID, Type, Name string
 	Digest         string // algorithm:hex
 	Tag            string
 }
 
-// Workspace is a set of infrastructure code and its state. ID is required;
+// Workspace identifies a set of infrastructure code and its state. ID is required.
 // Phase is free text, such as "plan" or "apply".
 type Workspace struct {
 	ID    string
@@ -181,7 +182,7 @@ func checkKind(kind string) string {
 	case !text.Word.Has(kind):
 		return "is not of the form " + text.Word.String()
 	case slices.Contains(stageKinds, kind):
-		return "is that of another stage type, which has to be used"
+		return "is the kind of another stage type: use that type"
 	}
 	return text.DiffersInCase(kind, stageKinds)
 }

@@ -24,7 +24,7 @@ func TestOpenStageKind(t *testing.T) {
 		reasons[kind] = form
 	}
 	for _, kind := range []string{"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline"} {
-		reasons[kind] = "is that of another stage type, which has to be used"
+		reasons[kind] = "is the kind of another stage type: use that type"
 		for _, spelled := range []string{strings.ToLower(kind), strings.ToUpper(kind), strings.ToLower(kind[:1]) + kind[1:]} {
 			if spelled != kind {
 				reasons[spelled] = `differs from "` + kind + `" in letter case only`

@@ -256,7 +256,7 @@ func TestReadBadIssuer(t *testing.T) {
 		{"url", issuer("url: http://issuer.example.com"), "f.yaml:5: issuer.url: is not https, nor http for a loopback host"},
 		{"slash", issuer("url: https://issuer.example.com/"), "f.yaml:5: issuer.url: has a trailing slash"},
 		{"lifetime", issuer("lifetime: 25h"), "f.yaml:5: issuer.lifetime: is longer than Config.MaxLifetime"},
-		{"algorithm", issuer("algorithms: [HS256]"), `f.yaml:5: issuer.algorithms: has "HS256", which is none`},
+		{"algorithm", issuer("algorithms: [HS256]"), `f.yaml:5: issuer.algorithms: has "HS256", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},
 		{"algorithms", issuer("algorithms: []"), "f.yaml:5: issuer.algorithms: is empty"},
 		{"algorithm twice", issuer("algorithms: [RS256, RS256]"), "f.yaml:5: issuer.algorithms[1]: is given twice"},
 		{"half of tls", issuer("tls: {cert: a.pem}"), "f.yaml:5: issuer.tls: has one of cert and key: it needs both, or neither"},
