@@ -16,52 +16,51 @@ import (
 const (
 	defaultCacheEntries = 10_000
 
-	renewPause = 10 * time.Second // after a signature that failed, while the last token serves
-	mintPause  = time.Second      // after one that failed when there is none
+	renewPause = 10 * time.Second // after a failed signature, while the last token is returned
+	mintPause  = time.Second      // after a failed signature, without such a token
 )
 
 var errCacheClosed = errors.New("oidctoken: the cache is closed")
 
-// CacheConfig is the configuration of a [Cache]. The zero value is one.
+// CacheConfig configures a [Cache]. The zero value is valid.
 type CacheConfig struct {
-	// MaxEntries is the most tokens that are kept, each of which takes about
-	// 80 bytes and its signature: 145 with ES256, 340 with RS256 and 2048 bits.
-	// Optional, 10,000 by default, as for whatever is not positive.
+	// MaxEntries is the most tokens that the cache keeps. A token takes about 80
+	// bytes and its signature: 145 with ES256, 340 with RS256 and 2048 bits.
+	// Optional, 10,000 by default and for values that are not positive.
 	MaxEntries int
 }
 
-// Cache is an [Issuer] that hands a token out again while it has more than half
-// its life ahead, for a signer whose signatures are slow, dear or counted. It is
-// safe for concurrent use.
+// Cache returns the same token again while it has more than half of its lifetime
+// left. Use it with a signer whose signatures are slow, expensive or limited in
+// number. It is safe for concurrent use.
 //
-//   - What is minted is the same as by Mint of the Issuer, and so are the errors.
-//     Two calls share a token if it says the same for both, but for "iat", "nbf",
-//     "exp" and "jti", and if their profiles accept the same algorithms and ask
-//     for the same lifetime. What shares a token shares its "jti": a relying
-//     party that takes each only once needs tokens of [Issuer.Mint].
-//   - Policy is asked at every call. [Config.Audit] is told of every refusal, and
-//     of a token once, when it is minted.
-//   - Callers of one token share one signature, which takes a minute at most.
-//     Each may leave it to the others when its ctx ends.
-//   - A token that is used is renewed in the background when two fifths to half of
-//     its life are over. While the signer fails, which is asked every 10 s, the
-//     last token serves on, but for its last minute, or its last quarter if that
-//     is less. An error without a token that serves is remembered for a second.
-//   - A token is dropped once the KeySource has its key no longer: revoking a key
-//     is felt by the next call. What was handed out is valid for whoever does not
-//     look at the JWK Set again.
-//   - Of more tokens than may be kept, one that was not used for long goes.
+//   - Mint returns the same tokens and errors as Mint of the Issuer. Two calls share
+//     a token if all its claims except "iat", "nbf", "exp" and "jti" are the same
+//     for both, and if their profiles have the same algorithms and lifetime. They
+//     then share the "jti", too. A relying party that accepts each "jti" only once
+//     needs tokens of [Issuer.Mint].
+//   - Mint calls policy each time. It calls [Config].Audit for every refusal, and
+//     for a token once, when the token is minted.
+//   - Callers that wait for the same token share one signature, which may take a
+//     minute. Each caller can leave when its ctx ends, without ending the signature.
+//   - A token in use is renewed in the background after two fifths to half of its
+//     lifetime. If the signer fails, the cache tries again after 10 s and returns
+//     the last token, except in its last minute, or its last quarter if that is
+//     less. If there is no token to return, the error is remembered for a second.
+//   - A token is dropped as soon as the KeySource no longer has its key, so the next
+//     call gets a new token after a key was revoked. A token that was returned
+//     before stays valid for verifiers that do not fetch the JWK Set again.
+//   - If the cache is full, it drops a token that was not used for a long time.
 //
-// What it keeps has no pointers, so that a million tokens are nothing to the
-// garbage collector, and no token: the text is rendered again for each call.
+// The entries contain no pointers, so that the garbage collector does not scan a
+// million tokens. They also contain no token: each call renders the text again.
 type Cache struct {
 	issuer *Issuer
 	tokens *tokenStore
 	keeper *lease.Keeper[tokenKey, signed]
 }
 
-// NewCache returns an empty cache of what iss mints. Close has to be called in
-// the end.
+// NewCache returns an empty cache for the tokens of iss. The caller must call Close.
 func NewCache(iss *Issuer, c CacheConfig) *Cache {
 	if c.MaxEntries <= 0 {
 		c.MaxEntries = defaultCacheEntries
@@ -75,15 +74,15 @@ func NewCache(iss *Issuer, c CacheConfig) *Cache {
 			}
 			return mintPause
 		},
-		Ends:     func(error) bool { return false }, // policy is asked at every call
+		Ends:     func(error) bool { return false }, // Mint calls policy each time
 		Failures: c.MaxEntries,
 		Closed:   errCacheClosed,
 		Now:      iss.config.Now,
 	})}
 }
 
-// Mint returns a token that says what s says, a new one or one that was minted
-// before. It fails as [Issuer.Mint] does, and after Close.
+// Mint returns a token with the claims of s, which is new or was minted for an earlier
+// call. It fails with the errors of [Issuer.Mint], and after Close.
 func (c *Cache) Mint(ctx context.Context, s Scope) (*Token, error) {
 	iss := c.issuer
 	started := iss.audit.start()
@@ -119,8 +118,8 @@ func (c *Cache) Mint(ctx context.Context, s Scope) (*Token, error) {
 	return c.token(b, &got), nil
 }
 
-// hit is the token of key, if there is one that need not be renewed. It takes no
-// memory but that of the token.
+// hit returns the token of key, or nil if a token must be minted or renewed. It
+// allocates only the token.
 func (c *Cache) hit(ctx context.Context, b *mintBuffer, key tokenKey) *Token {
 	now := c.issuer.config.Now()
 	c.keeper.Mu.Lock()
@@ -136,8 +135,8 @@ func (c *Cache) hit(ctx context.Context, b *mintBuffer, key tokenKey) *Token {
 	return c.token(b, &got)
 }
 
-// tokenKey is that of the payload in d, without the claims that differ from one
-// token to the next.
+// tokenKey returns the cache key: a hash of the payload without "iat", "nbf", "exp" and
+// "jti", and of the algorithms and lifetime.
 func (b *mintBuffer) tokenKey(set *settings) tokenKey {
 	input := b.jws[:0]
 	for _, alg := range set.algorithms {
@@ -150,7 +149,7 @@ func (b *mintBuffer) tokenKey(set *settings) tokenKey {
 	return tokenKey(sum[:len(tokenKey{})])
 }
 
-// token returns the token of d's payload and s.
+// token returns the token of the payload in b and of s.
 func (c *Cache) token(b *mintBuffer, s *signed) *Token {
 	b.payload.json = c.issuer.appendDates(b.payload.json, s.dates, &s.jti)
 	b.jws = jws.AppendBase64(append(b.jws[:0], s.key.header...), b.payload.json)
@@ -158,8 +157,8 @@ func (c *Cache) token(b *mintBuffer, s *signed) *Token {
 	return newToken(b.jws, &s.jti, s.key.ID, s.dates.expires)
 }
 
-// flight prepares the minting of d's payload, for whoever waits for it: it
-// shares nothing with the caller, who may leave.
+// flight returns a function that mints a token for the payload in b. The function
+// shares no memory with the caller, since the caller may leave before it ends.
 func (c *Cache) flight(b *mintBuffer, s *Scope, set *settings) lease.Fetch[signed] {
 	var (
 		iss     = c.issuer
@@ -184,21 +183,21 @@ func (c *Cache) flight(b *mintBuffer, s *Scope, set *settings) lease.Fetch[signe
 	}
 }
 
-// CacheStats is what a [Cache] holds now, and its lookups so far.
+// CacheStats counts the entries of a [Cache] and its lookups so far.
 type CacheStats struct {
 	Entries      int
 	Hits, Misses uint64 // calls of Mint that found a token, and that waited for one
 }
 
-// Stats says what the cache holds.
+// Stats returns the current counts.
 func (c *Cache) Stats() CacheStats {
 	c.keeper.Mu.Lock()
 	defer c.keeper.Mu.Unlock()
 	return CacheStats{Entries: c.tokens.table.Len(), Hits: c.keeper.Hits, Misses: c.keeper.Misses}
 }
 
-// Close ends the signatures that are under way, waits for them, and forgets all
-// tokens. Mint fails after that. To close it again is no error.
+// Close cancels the running signatures, waits for them, and drops all tokens. After
+// that, Mint fails. Close may be called more than once.
 func (c *Cache) Close() {
 	c.keeper.Close()
 	c.keeper.Mu.Lock()

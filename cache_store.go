@@ -8,16 +8,18 @@ import (
 	"github.com/oidctoken/oidctoken/internal/slab"
 )
 
-// longestMargin is how long before its end a token is not handed out any more.
+// longestMargin is the last part of a token's lifetime, in seconds, in which the cache
+// does not return it. For a short lifetime, a quarter of it is the margin.
 const longestMargin = time.Minute / time.Second
 
-// tokenKey is the first half of a SHA-256 digest over all that a token's
-// signature depends on and a caller chooses. Who finds two scopes with one key
-// gets a token that no relying party takes, and none of another's: the text
-// is the caller's own, and the signature would not be for it.
+// tokenKey is the first half of a SHA-256 digest of everything that a caller chooses
+// and a token's signature covers. An attacker who finds two scopes with one key gets
+// no token of another caller. It gets a token that no relying party accepts: the text
+// is rendered from its own scope, and the signature is for the other scope.
 type tokenKey = slab.Hash
 
-// signed is what differs between two tokens that say the same, and who signed.
+// signed holds the parts of a token that differ between two tokens with the same
+// claims, and the key that signed.
 type signed struct {
 	key       *signingKey
 	dates     dates
@@ -25,32 +27,32 @@ type signed struct {
 	signature []byte
 }
 
-// tokenStore has the tokens of a Cache, under the keeper's lock.
+// tokenStore holds the tokens of a Cache. The keeper's lock guards it.
 type tokenStore struct {
 	issuer *Issuer
 	most   int
-	start  time.Time // with both clocks, or as the issuer's has
+	start  time.Time // has a monotonic clock reading if the issuer's clock has one
 	table  slab.Table[cachedToken]
 
-	set  *keySet       // at the last look
-	keys []*signingKey // nil: a free place
+	set  *keySet       // at the last call of refreshKeys
+	keys []*signingKey // nil where a key was removed
 }
 
-// cachedToken is a token but for its text and its signature.
+// cachedToken holds a token without its text and its signature.
 type cachedToken struct {
 	jti    [16]byte
 	minted int64
 	life   uint32 // in seconds from minted to "exp"
-	since  uint32 // of the store, in seconds
+	since  uint32 // in seconds from the store's start to the minting
 	back   uint16 // in seconds from "iat" to minted
-	key    uint16 // that signed: its place in the store
+	key    uint16 // index of the signing key in tokenStore.keys
 }
 
 func newTokenStore(iss *Issuer, most int) *tokenStore {
 	return &tokenStore{issuer: iss, most: most, start: iss.config.Now(), set: iss.keys.last.Load()}
 }
 
-// Find is find, for whoever has no memory for a signature.
+// Find calls find without a buffer for the signature.
 func (t *tokenStore) Find(ctx context.Context, key tokenKey, now time.Time) (signed, lease.State) {
 	return t.find(ctx, key, now, nil)
 }
@@ -62,9 +64,9 @@ func (t *tokenStore) Remove(key tokenKey) {
 	}
 }
 
-// find looks up the token of key, whose signature it appends to buf.
+// find returns the token of key. It appends the signature to buf.
 func (t *tokenStore) find(ctx context.Context, key tokenKey, now time.Time, buf []byte) (signed, lease.State) {
-	t.look(ctx)
+	t.refreshKeys(ctx)
 	place, ok := t.table.Find(key)
 	if !ok {
 		return signed{}, lease.None
@@ -73,10 +75,10 @@ func (t *tokenStore) find(ctx context.Context, key tokenKey, now time.Time, buf 
 	k := t.keys[c.key]
 	state, d := c.state(t.age(c, now)), c.dates()
 	if now.Unix() < d.issued {
-		state = lease.None // the clock was ahead when it was minted: verifiers refuse its "iat"
+		state = lease.None // the clock was ahead at minting, so verifiers refuse this "iat"
 	}
 	if end := k.Expires; !end.IsZero() && d.expires > end.Unix() {
-		state = lease.None // since its key ends sooner now
+		state = lease.None // the key now ends sooner
 	}
 	if state == lease.None {
 		t.table.Remove(place)
@@ -86,15 +88,15 @@ func (t *tokenStore) find(ctx context.Context, key tokenKey, now time.Time, buf 
 	return signed{k, d, c.jti, append(buf, t.table.Bytes(place)...)}, state
 }
 
-// age is a token's, in seconds, by the clock or by the monotonic one, whichever
-// says more: the clock can be set back, and the other stands still while the
+// age returns the age of a token in seconds. It uses the clock that gives the greater
+// age: the wall clock can be set back, and the monotonic clock stands still while the
 // machine sleeps.
 func (t *tokenStore) age(c *cachedToken, now time.Time) int64 {
 	return max(now.Unix()-c.minted, t.since(now)-int64(c.since))
 }
 
-// since is how many seconds t has been there, by the monotonic clock if the
-// issuer's has one.
+// since returns the seconds from the store's start to now, by the monotonic clock if the
+// issuer's clock has one.
 func (t *tokenStore) since(now time.Time) int64 { return int64(now.Sub(t.start) / time.Second) }
 
 // dates returns the token's dates.
@@ -102,9 +104,9 @@ func (c *cachedToken) dates() dates {
 	return dates{minted: c.minted, issued: c.minted - int64(c.back), expires: c.minted + int64(c.life)}
 }
 
-// state is that of a token of so many seconds. Its renewal ahead begins when
-// two fifths to half of its life are over; where in between, the token itself
-// tells, so that what was minted together is not renewed together.
+// state returns the state of a token at an age in seconds. The token is due for renewal
+// after two fifths to half of its lifetime. Its random "jti" decides when in between, so
+// that tokens that were minted together are not renewed together.
 func (c *cachedToken) state(age int64) lease.State {
 	life := int64(c.life)
 	switch {
@@ -119,9 +121,9 @@ func (c *cachedToken) state(age int64) lease.State {
 	}
 }
 
-// Keep takes a new token, unless its key was withdrawn.
+// Keep stores a new token, unless its key was removed.
 func (t *tokenStore) Keep(key tokenKey, s signed) bool {
-	if known := t.look(context.Background()); known && t.set.find(s.key) == nil {
+	if known := t.refreshKeys(context.Background()); known && t.set.find(s.key) == nil {
 		return false
 	}
 	if last, ok := t.table.Find(key); ok {
@@ -133,13 +135,13 @@ func (t *tokenStore) Keep(key tokenKey, s signed) bool {
 	t.table.Add(key, cachedToken{
 		jti: s.jti, minted: s.dates.minted, life: uint32(s.dates.expires - s.dates.minted),
 		since: uint32(t.since(t.issuer.config.Now())),
-		back:  uint16(s.dates.minted - s.dates.issued), key: t.place(s.key),
+		back:  uint16(s.dates.minted - s.dates.issued), key: t.keyIndex(s.key),
 	}, s.signature)
 	return true
 }
 
-// place finds or makes the place of a key.
-func (t *tokenStore) place(k *signingKey) uint16 {
+// keyIndex returns the index of a key in t.keys, and adds the key if it is missing.
+func (t *tokenStore) keyIndex(k *signingKey) uint16 {
 	free := len(t.keys)
 	for i, other := range t.keys {
 		switch {
@@ -156,10 +158,9 @@ func (t *tokenStore) place(k *signingKey) uint16 {
 	return uint16(free)
 }
 
-// look asks for the keys. If they are others than at the last look, the tokens
-// of those that are gone are removed. When they are not known, the last ones are
-// taken for them.
-func (t *tokenStore) look(ctx context.Context) (known bool) {
+// refreshKeys loads the current keys and removes the tokens whose keys are gone. If the
+// keys cannot be loaded, it keeps the last ones and returns false.
+func (t *tokenStore) refreshKeys(ctx context.Context) (known bool) {
 	set, err := t.issuer.keys.load(ctx)
 	if err != nil || set == t.set {
 		return err == nil
@@ -183,5 +184,5 @@ func (t *tokenStore) look(ctx context.Context) (known bool) {
 	return true
 }
 
-// clear removes all.
+// clear removes all tokens.
 func (t *tokenStore) clear() { t.table, t.keys = slab.Table[cachedToken]{}, nil }

@@ -37,17 +37,17 @@ const (
 	inProject      = "unless the run is above projects"
 	inPipeline     = "in every pipeline execution"
 	inExecution    = "in every execution"
-	forConnector   = "minted for a connector"
+	forConnector   = "if minted for a connector"
 	inStage        = "inside a stage"
 	inStep         = "inside a step"
 	withService    = "Deployment; Custom or OpenStage with a service"
 	inDeployment   = "Deployment; OpenStage with an infrastructure"
 	inEnvironment  = "Deployment; Custom or OpenStage with an environment"
 	ofArtifact     = "Deployment or OpenStage with an artifact; CI after build-and-push; SecurityTests"
-	ofTrigger      = "where the trigger is known"
-	ofSource       = "CI with a codebase, and wherever else the host knows it"
-	ofRunner       = "where the host knows it"
-	ofTemplate     = "step, stage or pipeline from a template"
+	ofTrigger      = "if the trigger is known"
+	ofSource       = "CI with a codebase, and other stages if the host knows it"
+	ofRunner       = "if the host knows it"
+	ofTemplate     = "if the step, stage or pipeline was made from a template"
 	ofDatabase     = "database steps, in any stage"
 	inWorkspace    = "IACM; OpenStage with a workspace"
 )
@@ -59,9 +59,9 @@ var registered = []string{"iss", "sub", "aud", "iat", "nbf", "exp", "jti"}
 var table = []claim{
 	{"account_id", "Account.ID", text.IdentifierFormat, func(f *flatScope) string { return f.account.ID }, always, "the account that the execution belongs to"},
 	{"account_uid", "Account.UID", text.FreeFormat, func(f *flatScope) string { return f.account.UID }, always, "immutable id of the account"},
-	{"organization_id", "Organization.ID", text.IdentifierFormat, func(f *flatScope) string { return f.organization.ID }, inOrganization, "the organization of the execution, never that of the connector"},
+	{"organization_id", "Organization.ID", text.IdentifierFormat, func(f *flatScope) string { return f.organization.ID }, inOrganization, "the organization of the execution, never of the connector"},
 	{"organization_uid", "Organization.UID", text.FreeFormat, func(f *flatScope) string { return f.organization.UID }, inOrganization, "immutable id of the organization"},
-	{"project_id", "Project.ID", text.IdentifierFormat, func(f *flatScope) string { return f.project.ID }, inProject, "the project of the execution, never that of the connector"},
+	{"project_id", "Project.ID", text.IdentifierFormat, func(f *flatScope) string { return f.project.ID }, inProject, "the project of the execution, never of the connector"},
 	{"project_uid", "Project.UID", text.FreeFormat, func(f *flatScope) string { return f.project.UID }, inProject, "immutable id of the project"},
 
 	{"pipeline_id", "Pipeline.ID", text.IdentifierFormat, func(f *flatScope) string { return f.pipeline.ID }, inPipeline, "the pipeline that runs"},
@@ -71,18 +71,18 @@ var table = []claim{
 
 	{"execution_id", "Execution.ID", text.FreeFormat, func(f *flatScope) string { return f.execution.ID }, inExecution, "this run of the pipeline"},
 	{"execution_sequence", "Execution.Sequence", text.FreeFormat, func(f *flatScope) string { return f.execution.Sequence }, inExecution, "the run's number"},
-	{"execution_attempt", "Execution.Attempt", text.FreeFormat, func(f *flatScope) string { return f.execution.Attempt }, inExecution, "how often the run was tried"},
+	{"execution_attempt", "Execution.Attempt", text.FreeFormat, func(f *flatScope) string { return f.execution.Attempt }, inExecution, "1 for the first try"},
 	{"parent_execution_id", "Execution.ParentID", text.FreeFormat, func(f *flatScope) string { return f.execution.ParentID }, inExecution, "the execution that started this one"},
 	{"root_execution_id", "Execution.RootID", text.FreeFormat, func(f *flatScope) string { return f.execution.RootID }, inExecution, "the first execution of the chain that led to this one"},
 	{"is_rollback", "Execution.IsRollback", boolean, func(f *flatScope) string { return boolText(f.execution.IsRollback) }, inExecution, "whether the execution undoes an earlier one"},
-	{"matrix", "Execution.Matrix", text.AuditFormat, func(f *flatScope) string { return f.execution.Matrix }, inExecution, "for audit: the combination of a matrix, whose values the pipeline's author chooses"},
+	{"matrix", "Execution.Matrix", text.AuditFormat, func(f *flatScope) string { return f.execution.Matrix }, inExecution, "for audit: the combination of a matrix, whose values the author of the pipeline chooses"},
 
 	{"context", "Context", contextName, func(f *flatScope) string { return f.context }, always, "the kind of work"},
 
 	{"connector_id", "Connector.ID", text.ConnectorFormat, func(f *flatScope) string { return f.connector.ID }, forConnector, "the connector that the token is minted for"},
 	{"connector_uid", "Connector.UID", text.FreeFormat, func(f *flatScope) string { return f.connector.UID }, forConnector, "immutable id of the connector"},
 	{"connector_name", "Connector.Name", text.AuditFormat, func(f *flatScope) string { return f.connector.Name }, forConnector, "for audit: names change"},
-	{"connector_scope", "Connector.Level", level, func(f *flatScope) string { return string(f.connector.Level) }, forConnector, "where the connector is defined, which says nothing about who uses it"},
+	{"connector_scope", "Connector.Level", level, func(f *flatScope) string { return string(f.connector.Level) }, forConnector, "the level at which the connector is defined, not the level of the execution"},
 
 	{"stage_type", "Stage", text.FreeFormat, func(f *flatScope) string { return f.stageType }, inStage, "the kind of stage, such as \"CI\" or \"Deployment\""},
 	{"stage_id", "Stage.ID", text.IdentifierFormat, func(f *flatScope) string { return f.stageID }, inStage, "the stage"},
@@ -98,9 +98,9 @@ var table = []claim{
 
 	{"environment_id", "Stage.Environment.ID", text.IdentifierFormat, func(f *flatScope) string { return f.environment.ID }, inEnvironment, "the environment that is deployed to"},
 	{"environment_uid", "Stage.Environment.UID", text.FreeFormat, func(f *flatScope) string { return f.environment.UID }, inEnvironment, "immutable id of the environment"},
-	{"environment_type", "Stage.Environment.Type", environmentType, func(f *flatScope) string { return f.environment.Type }, inEnvironment, "production or not"},
-	{"environment_group_id", "Stage.Environment.GroupID", text.FreeFormat, func(f *flatScope) string { return f.environment.GroupID }, inEnvironment, "the group that the environment was chosen by"},
-	{"environment_protected", "Stage.Environment.Protected", boolean, func(f *flatScope) string { return boolText(f.environment.Protected) }, inEnvironment, "whether deployments there need a consent"},
+	{"environment_type", "Stage.Environment.Type", environmentType, func(f *flatScope) string { return f.environment.Type }, inEnvironment, "whether it is production"},
+	{"environment_group_id", "Stage.Environment.GroupID", text.FreeFormat, func(f *flatScope) string { return f.environment.GroupID }, inEnvironment, "the group from which the environment was chosen"},
+	{"environment_protected", "Stage.Environment.Protected", boolean, func(f *flatScope) string { return boolText(f.environment.Protected) }, inEnvironment, "whether deployments to it need an approval"},
 
 	{"infrastructure_id", "Stage.Infrastructure.ID", text.IdentifierFormat, func(f *flatScope) string { return f.infrastructure.ID }, inDeployment, "the infrastructure that is deployed to"},
 	{"infrastructure_type", "Stage.Infrastructure.Type", text.FreeFormat, func(f *flatScope) string { return f.infrastructure.Type }, inDeployment, "the kind of infrastructure"},
@@ -108,22 +108,22 @@ var table = []claim{
 	{"artifact_id", "Stage.Artifact.ID", text.FreeFormat, func(f *flatScope) string { return f.artifact.ID }, ofArtifact, "the artifact"},
 	{"artifact_type", "Stage.Artifact.Type", text.FreeFormat, func(f *flatScope) string { return f.artifact.Type }, ofArtifact, "the kind of artifact"},
 	{"artifact_name", "Stage.Artifact.Name", text.AuditFormat, func(f *flatScope) string { return f.artifact.Name }, ofArtifact, "for audit: names change"},
-	{"artifact_digest", "Stage.Artifact.Digest", text.FreeFormat, func(f *flatScope) string { return f.artifact.Digest }, ofArtifact, "what the artifact consists of"},
+	{"artifact_digest", "Stage.Artifact.Digest", text.FreeFormat, func(f *flatScope) string { return f.artifact.Digest }, ofArtifact, "digest of the artifact"},
 	{"tag", "Stage.Artifact.Tag", text.FreeFormat, func(f *flatScope) string { return f.artifact.Tag }, ofArtifact, "the artifact's tag, which can be moved"},
 
 	{"trigger_type", "Trigger.Type", triggerType, func(f *flatScope) string { return f.trigger.Type }, ofTrigger, "how the execution was started"},
 	{"trigger_id", "Trigger.ID", text.FreeFormat, func(f *flatScope) string { return f.trigger.ID }, ofTrigger, "the trigger's definition"},
-	{"triggered_by_id", "Trigger.ByID", text.FreeFormat, func(f *flatScope) string { return f.trigger.ByID }, ofTrigger, "immutable id of whoever started the execution"},
-	{"triggered_by_name", "Trigger.ByName", text.AuditFormat, func(f *flatScope) string { return f.trigger.ByName }, ofTrigger, "for audit: names change hands"},
-	{"trigger_by_email", "Trigger.ByEmail", text.AuditFormat, func(f *flatScope) string { return f.trigger.ByEmail }, "where a user started the execution", "for audit: addresses change hands"},
+	{"triggered_by_id", "Trigger.ByID", text.FreeFormat, func(f *flatScope) string { return f.trigger.ByID }, ofTrigger, "immutable id of the user or system that started the execution"},
+	{"triggered_by_name", "Trigger.ByName", text.AuditFormat, func(f *flatScope) string { return f.trigger.ByName }, ofTrigger, "for audit: a name can pass to another user"},
+	{"trigger_by_email", "Trigger.ByEmail", text.AuditFormat, func(f *flatScope) string { return f.trigger.ByEmail }, "if a user started the execution", "for audit: an address can pass to another user"},
 
 	{"repository", "Source.Repository", text.FreeFormat, func(f *flatScope) string { return f.source.Repository }, ofSource, "the repository's name, which changes when it moves"},
 	{"repository_id", "Source.RepositoryID", text.FreeFormat, func(f *flatScope) string { return f.source.RepositoryID }, ofSource, "immutable id of the repository at its Git provider"},
 	{"ref", "Source.Ref", text.FreeFormat, func(f *flatScope) string { return f.source.Ref }, ofSource, "the Git ref that is built"},
 	{"ref_type", "Source.RefType", text.FreeFormat, func(f *flatScope) string { return f.source.RefType }, ofSource, "branch, tag and so on"},
 	{"sha", "Source.SHA", text.FreeFormat, func(f *flatScope) string { return f.source.SHA }, ofSource, "the commit that is built"},
-	{"base_ref", "Source.BaseRef", text.FreeFormat, func(f *flatScope) string { return f.source.BaseRef }, ofSource, "what a pull request would be merged into"},
-	{"head_ref", "Source.HeadRef", text.AuditFormat, func(f *flatScope) string { return f.source.HeadRef }, ofSource, "a pull request's branch: its author chooses the name, so no policy may rest on it"},
+	{"base_ref", "Source.BaseRef", text.FreeFormat, func(f *flatScope) string { return f.source.BaseRef }, ofSource, "the ref into which a pull request would be merged"},
+	{"head_ref", "Source.HeadRef", text.AuditFormat, func(f *flatScope) string { return f.source.HeadRef }, ofSource, "the branch of a pull request: its author chooses the name, so no policy may rest on it"},
 	{"is_fork", "Source.IsFork", boolean, func(f *flatScope) string { return boolText(f.source.IsFork) }, ofSource, "whether a fork's code is built"},
 	{"ref_protected", "Source.RefProtected", boolean, func(f *flatScope) string { return boolText(f.source.RefProtected) }, ofSource, "whether the Git provider protects the ref"},
 	{"repository_visibility", "Source.RepositoryVisibility", text.FreeFormat, func(f *flatScope) string { return f.source.RepositoryVisibility }, ofSource, "public, private and so on"},
@@ -133,12 +133,12 @@ var table = []claim{
 
 	{"template_id", "Template.ID", text.IdentifierFormat, func(f *flatScope) string { return f.template.ID }, ofTemplate, "the innermost template"},
 	{"template_version", "Template.Version", text.FreeFormat, func(f *flatScope) string { return f.template.Version }, ofTemplate, "the template's version"},
-	{"template_scope", "Template.Level", level, func(f *flatScope) string { return string(f.template.Level) }, ofTemplate, "where the template is defined"},
+	{"template_scope", "Template.Level", level, func(f *flatScope) string { return string(f.template.Level) }, ofTemplate, "the level at which the template is defined"},
 	{"template_sha", "Template.SHA", text.FreeFormat, func(f *flatScope) string { return f.template.SHA }, ofTemplate, "commit of the template"},
 
-	{"pipeline_template_id", "PipelineTemplate.ID", text.IdentifierFormat, func(f *flatScope) string { return f.pipelineTemplate.ID }, ofTemplate, "the outermost template, which a policy on golden pipelines checks"},
+	{"pipeline_template_id", "PipelineTemplate.ID", text.IdentifierFormat, func(f *flatScope) string { return f.pipelineTemplate.ID }, ofTemplate, "the outermost template; a policy that requires approved pipelines matches it"},
 	{"pipeline_template_version", "PipelineTemplate.Version", text.FreeFormat, func(f *flatScope) string { return f.pipelineTemplate.Version }, ofTemplate, "its version"},
-	{"pipeline_template_scope", "PipelineTemplate.Level", level, func(f *flatScope) string { return string(f.pipelineTemplate.Level) }, ofTemplate, "where it is defined"},
+	{"pipeline_template_scope", "PipelineTemplate.Level", level, func(f *flatScope) string { return string(f.pipelineTemplate.Level) }, ofTemplate, "the level at which it is defined"},
 	{"pipeline_template_sha", "PipelineTemplate.SHA", text.FreeFormat, func(f *flatScope) string { return f.pipelineTemplate.SHA }, ofTemplate, "its commit"},
 
 	{"db_schema_id", "Step.Database.SchemaID", text.IdentifierFormat, func(f *flatScope) string { return f.database.SchemaID }, ofDatabase, "the database schema that is changed"},

@@ -23,7 +23,7 @@ const (
 	jwksPath      = "/.well-known/jwks.json"
 )
 
-// longestAge is how long a document may be cached if the keys say nothing else.
+// longestAge is how long a document may be cached, unless the KeySource has limits.
 const longestAge = time.Hour
 
 // maxAgesUpTo returns the max-ages that a document can be served with, longest
@@ -37,25 +37,27 @@ func maxAgesUpTo(longest time.Duration) (ages []maxAge) {
 	return ages
 }
 
+// maxAge is a time for which a document may be cached.
 type maxAge struct {
 	duration time.Duration
-	header   []string
+	header   []string // Cache-Control
 }
 
-// pages are the documents of one set of published keys. They are rendered
-// once, headers included, so that serving one does not allocate.
+// pages holds the documents for the keys that are published from one time until
+// another. The documents and their headers are rendered once, so that serving one
+// does not allocate.
 type pages struct {
 	set       *keySet
-	from      time.Time // when the last of the keys that have left did so; zero: none has
-	until     time.Time // when the first of the keys leaves; zero: none does
+	from      time.Time // when the last key was removed; zero if no key was removed
+	until     time.Time // when the next key will be removed; zero if no key will be
 	jwks      page
 	discovery page
 }
 
-// page is a document around the account's places in it, if it has such.
+// page holds a document. An account's id belongs between its parts.
 type page struct {
-	parts  []string
-	etag   string // without the closing quote
+	parts  []string // one part, unless each account has an issuer identifier
+	etag   string   // without the closing quote
 	etags  []string
 	length []string
 }
@@ -71,7 +73,7 @@ func newPage(document []byte) page {
 	return p
 }
 
-// documents serves the discovery document and the JWK Set of an issuer.
+// documents renders the discovery document and the JWK Set of an issuer.
 type documents struct {
 	issuer  string // the issuer identifier, as configured
 	url     issuerurl.URL
@@ -81,7 +83,7 @@ type documents struct {
 	last    atomic.Pointer[pages]
 }
 
-// at returns the documents as they are at now.
+// at returns the documents for the keys that are published at now.
 func (d *documents) at(ctx context.Context, now time.Time) (*pages, error) {
 	set, err := d.keys.load(ctx)
 	if err != nil {
@@ -107,7 +109,7 @@ func (d *documents) at(ctx context.Context, now time.Time) (*pages, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("%w: all have expired", ErrNoKey)
+		return nil, fmt.Errorf("%w: all keys have expired", ErrNoKey)
 	}
 	jwks, err := jose.MarshalSet(keys)
 	if err != nil {
@@ -139,9 +141,9 @@ func (d *documents) metadata(algs []string) ([]byte, error) {
 	})
 }
 
-// JWKSet returns the JWK Set (RFC 7517, section 5) that ServeHTTP publishes
-// now, for clouds that take an uploaded one. A key has the members kty, use,
-// kid, alg and its public numbers, no others. The bytes are the caller's.
+// JWKSet returns the JWK Set (RFC 7517, section 5) that ServeHTTP publishes now, for
+// clouds to which an operator uploads it. A key has the members kty, use, kid, alg
+// and its public numbers, and no others. The caller may change the bytes.
 func (iss *Issuer) JWKSet(ctx context.Context) ([]byte, error) {
 	d := &iss.documents
 	p, err := d.at(ctx, d.now())
@@ -152,11 +154,12 @@ func (iss *Issuer) JWKSet(ctx context.Context) ([]byte, error) {
 }
 
 // ServeHTTP serves the discovery document and the JWK Set below the path of
-// Config.URL, to GET and HEAD. What it answers depends on the request's path
-// alone, never on its Host. A caching proxy may keep the documents for
-// max-age: an hour, or what a [KeySourceLimits] KeySource says, and less when a key is
-// about to leave; conditional requests are answered with 304. Without a key that can be published, the
-// answer is 503.
+// Config.URL, to GET and HEAD requests. The response depends only on the path of the
+// request, never on its Host.
+//
+// A caching proxy may keep the documents for max-age: an hour, or the limit of a
+// [KeySourceLimits], or less if a key will be removed soon. Conditional requests get
+// the status 304. If no key can be published, the status is 503.
 func (iss *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d := &iss.documents
 	h := w.Header()
@@ -195,7 +198,7 @@ var (
 	contentType = []string{"application/json"}
 )
 
-// cacheControl is the header for the longest time in which no key leaves.
+// cacheControl returns the header for the longest max-age in which no key is removed.
 func (p *pages) cacheControl(ages []maxAge, now time.Time) []string {
 	for _, a := range ages {
 		if p.until.IsZero() || !now.Add(a.duration).After(p.until) {
@@ -205,7 +208,8 @@ func (p *pages) cacheControl(ages []maxAge, now time.Time) []string {
 	return noStore
 }
 
-// serve answers with p, for an account if the issuer has one for each.
+// serve writes p as the response, for an account if each account has an issuer
+// identifier.
 func (p *page) serve(w http.ResponseWriter, r *http.Request, account string) {
 	h := w.Header()
 	etags, length := p.etags, p.length
@@ -231,7 +235,7 @@ func (p *page) serve(w http.ResponseWriter, r *http.Request, account string) {
 		if i > 0 {
 			io.WriteString(w, account)
 		}
-		io.WriteString(w, part) // who went away needs no error
+		io.WriteString(w, part) // an error means that the client has gone
 	}
 }
 

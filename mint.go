@@ -12,8 +12,8 @@ import (
 )
 
 // mintBuffer is the memory in which a token is made. It is pooled, so that a token
-// costs two allocations: its text together with its Token, and what the signer's
-// answer becomes. It may point to memory of a host's Scope until the pool is
+// costs two allocations of this package: the Token with its text, and the
+// converted signature. It may point to memory of a host's Scope until the pool is
 // collected, and holds no secret.
 type mintBuffer struct {
 	settings  settings // of a Scope's own Profile

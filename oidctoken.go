@@ -33,12 +33,13 @@ type Config struct {
 	// Keys provides the signing keys. Required.
 	Keys KeySource
 
-	// Profile is used for a Scope that has none. Optional. NewIssuer refuses a
-	// Profile if no key has one of its algorithms.
+	// Profile is used for every Scope whose Profile is nil. Optional. NewIssuer refuses
+	// it if no key has one of its algorithms.
 	Profile Profile
 
 	// MaxLifetime is the longest lifetime that a profile may have. Optional, 1 hour
-	// by default. The most is 24 hours, or less if a [KeySourceLimits] says so.
+	// by default. The maximum is 24 hours, or the limit of a [KeySourceLimits] if that
+	// is less.
 	MaxLifetime time.Duration
 
 	// BackdateIssuedAt and BackdateNotBefore are how long "iat" and "nbf" lie before
@@ -63,12 +64,11 @@ type Config struct {
 	// Allow decides whether an execution may have a token. An error refuses the
 	// token; the error that Mint returns wraps it and ErrDenied. Optional. The
 	// default refuses a Scope that [Scope.IsUntrusted]. If Allow is set, it decides
-	// about untrusted executions, too. It must not change what the Scope points to.
+	// about untrusted executions, too. It must not write to memory of the Scope.
 	Allow func(context.Context, Scope) error
 
-	// Audit is called for every token and every refusal, before Mint returns. It
-	// must not block for long, and must not change what the Scope points to.
-	// Optional.
+	// Audit is called for every token and every refusal, before Mint returns. It must
+	// not block for long, and must not write to memory of the Scope. Optional.
 	Audit func(context.Context, Event)
 
 	// Now returns the current time. Optional, time.Now by default.
@@ -222,9 +222,8 @@ func (iss *Issuer) Preview(ctx context.Context, s Scope) (*Claims, error) {
 }
 
 // Allow returns nil if policy permits a token for s now, and otherwise the error
-// with [ErrDenied] that Mint would return. Callers that reuse something which an
-// earlier token gave them, such as a cached credential, call Allow again before
-// they hand it out. Allow does not call Config.Audit.
+// with [ErrDenied] that Mint would return. Callers that return a token
+// or a credential from a cache call Allow again before they do. Allow does not call Config.Audit.
 func (iss *Issuer) Allow(ctx context.Context, s Scope) error {
 	return authorize(ctx, iss.config.Allow, &s)
 }
@@ -257,8 +256,8 @@ func (iss *Issuer) CheckProfile(ctx context.Context, p *Profile) error {
 	return nil
 }
 
-// KeyIDs returns the "kid" of every key that Config.Keys returns now. A cache drops
-// what a token gave it once the token's "kid" is no longer among them. The slice
+// KeyIDs returns the "kid" of every key that Config.Keys returns now. A cache drops a
+// credential once the "kid" of the token that gave it is no longer among them. The slice
 // is the same until a key changes and must not be written to, as with a
 // [KeySource]; so it is cheap to compare with the last one.
 //

@@ -20,8 +20,8 @@ type Prepared struct {
 	rest     []byte     // the 0 to 2 bytes that follow it
 }
 
-// Prepare checks and renders s. It fails with the errors of Preview. A later change
-// of what s points to has no effect.
+// Prepare checks and renders s. It fails with the errors of Preview. Later
+// writes to memory of s have no effect.
 func (iss *Issuer) Prepare(ctx context.Context, s Scope) (*Prepared, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("oidctoken: prepare: %w", err)
