@@ -11,7 +11,7 @@ import (
 
 // A "$" cannot stand in an issuer's URL, and can everywhere else.
 func TestAccountInURL(t *testing.T) {
-	const dollar = "has a $, which cannot stand in the issuer's URL"
+	const dollar = "has a $, which the issuer's URL cannot contain"
 	for _, tt := range []struct {
 		account string
 		reason  string // where the URL holds the account

@@ -18,22 +18,24 @@ import (
 	"github.com/oidctoken/oidctoken/internal/blocks"
 )
 
-// flat is a cloud whose credentials say nothing.
-type flat struct{}
+// emptyCloud is a cloud whose credentials have fixed content.
+type emptyCloud struct{}
 
-func (*flat) Profile() oidctoken.Profile { return oidctoken.Profile{Algorithms: []string{"ES256"}} }
+func (*emptyCloud) Profile() oidctoken.Profile {
+	return oidctoken.Profile{Algorithms: []string{"ES256"}}
+}
 
-func (*flat) Audience() string { return typical().Audience }
+func (*emptyCloud) Audience() string { return typical().Audience }
 
-func (f *flat) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
+func (f *emptyCloud) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {
 	if _, err := r.Subject(ctx, f.Audience()); err != nil {
 		return nil, err
 	}
 	return exchange.NewCredential(time.Now().Add(time.Hour), map[string]string{"TOKEN": "token"}), nil
 }
 
-// measureHandle compares a credential that is at hand with the least that could
-// hold one: a pointer, and a look at the clock.
+// measureHandle compares a cached credential with the simplest cache: a pointer and the
+// time of day.
 func measureHandle(plan blocks.Plan) (t table, err error) {
 	key, err := newKey("ES256")
 	if err != nil {
@@ -46,7 +48,7 @@ func measureHandle(plan blocks.Plan) (t table, err error) {
 	cache := exchange.NewCache(exchange.CacheConfig{})
 	defer cache.Close()
 	ctx := context.Background()
-	lease, err := cache.Lease(ctx, exchange.Target{Issuer: issuer, Scope: typical(), Exchanger: &flat{}})
+	lease, err := cache.Lease(ctx, exchange.Target{Issuer: issuer, Scope: typical(), Exchanger: &emptyCloud{}})
 	if err != nil {
 		return t, err
 	}
@@ -67,7 +69,7 @@ func measureHandle(plan blocks.Plan) (t table, err error) {
 		{Name: "Lease.Get", Run: func(n int) {
 			for range n {
 				if credential, err = lease.Get(ctx); err != nil {
-					panic(fmt.Errorf("bench: what succeeded before fails: %w", err))
+					panic(fmt.Errorf("bench: a call that succeeded before failed: %w", err))
 				}
 			}
 		}},
@@ -87,25 +89,25 @@ func measureHandle(plan blocks.Plan) (t table, err error) {
 	return t, nil
 }
 
-// seat is what a host would find a credential by, if it kept them itself.
-type seat struct {
+// credentialKey is the key that a host would use in a cache of its own.
+type credentialKey struct {
 	audience, account, organization, project, pipeline, execution, stage, step, connector string
 }
 
-// seats is a cache of the least code: it asks no clock.
-type seats struct {
-	mu   sync.RWMutex
-	held map[seat]*exchange.Credential
+// mapCache is a minimal cache. It does not check whether a credential has expired.
+type mapCache struct {
+	mu          sync.RWMutex
+	credentials map[credentialKey]*exchange.Credential
 }
 
-func (s *seats) get(at *seat) *exchange.Credential {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.held[*at]
+func (c *mapCache) get(key *credentialKey) *exchange.Credential {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.credentials[*key]
 }
 
-// measureMany does the same among 10,000 scopes, each of which has its handle, in
-// an order that no cache of the processor foresees.
+// measureMany compares the same among 10,000 scopes, each with a handle of its own, in
+// an order that the processor's caches cannot predict.
 func measureMany(plan blocks.Plan) (t table, err error) {
 	const scopes = 10_000
 	key, err := newKey("ES256")
@@ -118,12 +120,12 @@ func measureMany(plan blocks.Plan) (t table, err error) {
 	}
 	cache := exchange.NewCache(exchange.CacheConfig{MaxEntries: scopes, MaxBytes: 1 << 30})
 	defer cache.Close()
-	ctx, s, held := context.Background(), typical(), seats{held: map[seat]*exchange.Credential{}}
+	ctx, s, ownCache := context.Background(), typical(), mapCache{credentials: map[credentialKey]*exchange.Credential{}}
 	var leases []*exchange.Lease
-	var places []seat
+	var keys []credentialKey
 	for i := range scopes {
 		s.Execution = &oidctoken.Execution{ID: fmt.Sprintf("0190b2c4-6a1e-7f3d-9c5b-%012d", i)}
-		lease, err := cache.Lease(ctx, exchange.Target{Issuer: issuer, Scope: s, Exchanger: &flat{}})
+		lease, err := cache.Lease(ctx, exchange.Target{Issuer: issuer, Scope: s, Exchanger: &emptyCloud{}})
 		if err != nil {
 			return t, err
 		}
@@ -131,15 +133,15 @@ func measureMany(plan blocks.Plan) (t table, err error) {
 		if err != nil {
 			return t, err
 		}
-		place := seat{s.Audience, s.Account.ID, s.Organization.ID, s.Project.ID, s.Pipeline.ID, s.Execution.ID, "deploy", s.Step.ID, s.Connector.ID}
-		held.held[place] = c
-		leases, places = append(leases, lease), append(places, place)
+		key := credentialKey{s.Audience, s.Account.ID, s.Organization.ID, s.Project.ID, s.Pipeline.ID, s.Execution.ID, "deploy", s.Step.ID, s.Connector.ID}
+		ownCache.credentials[key] = c
+		leases, keys = append(leases, lease), append(keys, key)
 	}
 	order := rand.Perm(scopes)
 	ways := []blocks.Candidate{
 		{Name: "sync.RWMutex + map of a struct", Run: func(n int) {
 			for i := range n {
-				if held.get(&places[order[i%scopes]]) == nil {
+				if ownCache.get(&keys[order[i%scopes]]) == nil {
 					panic("bench: a credential is gone")
 				}
 			}
@@ -147,7 +149,7 @@ func measureMany(plan blocks.Plan) (t table, err error) {
 		{Name: "Lease.Get", Run: func(n int) {
 			for i := range n {
 				if _, err := leases[order[i%scopes]].Get(ctx); err != nil {
-					panic(fmt.Errorf("bench: what succeeded before fails: %w", err))
+					panic(fmt.Errorf("bench: a call that succeeded before failed: %w", err))
 				}
 			}
 		}},
@@ -164,7 +166,7 @@ func measureMany(plan blocks.Plan) (t table, err error) {
 	return t, nil
 }
 
-// measureTokens compares a token that is at hand with one that is signed.
+// measureTokens compares a cached token with a new one.
 func measureTokens(plan blocks.Plan) (t table, err error) {
 	key, err := newKey("ES256")
 	if err != nil {
@@ -226,7 +228,7 @@ func measureMemory(blocks.Plan) (t table, err error) {
 		return t, *err
 	}
 	took := float64(heap()-before) / tokens
-	// The fastest of several: what else the machine does adds to the others.
+	// Take the fastest of several runs: other work on the machine slows the rest down.
 	collection := time.Hour
 	for range 20 {
 		start := time.Now()
@@ -240,16 +242,16 @@ func measureMemory(blocks.Plan) (t table, err error) {
 	}}, nil
 }
 
-// heap is what is reachable.
+// heap returns the size of all reachable objects in bytes.
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // of what pools kept
+	runtime.GC() // also frees what pools kept
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// cacheIssuer is an issuer of ES256 tokens.
+// cacheIssuer returns an issuer of ES256 tokens.
 func cacheIssuer(key crypto.Signer) (*oidctoken.Issuer, error) {
 	signer, err := oidctoken.NewSigner(key)
 	if err != nil {

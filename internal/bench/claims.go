@@ -9,11 +9,10 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// What follows is what a host would write that has no library for it: the
-// claims of a deployment's step, with nothing checked. That is in the others'
-// favour.
+// A host without a library would write the code of this file. It has the claims of a
+// deployment step and checks nothing, which is an advantage for the other libraries.
 
-// hostClaims are the claims beside the registered ones.
+// hostClaims holds all claims except the registered claims.
 type hostClaims struct {
 	AccountID          string `json:"account_id,omitempty"`
 	AccountUID         string `json:"account_uid,omitempty"`
@@ -72,7 +71,7 @@ func hostClaimsOf(s *oidctoken.Scope, d *oidctoken.Deployment) hostClaims {
 	}
 }
 
-// hostMapOf is the same as a map with room for the registered claims.
+// hostMapOf returns the same claims in a map with room for the registered claims.
 func hostMapOf(s *oidctoken.Scope, d *oidctoken.Deployment) map[string]any {
 	m := make(map[string]any, 32)
 	m["account_id"] = s.Account.ID
@@ -107,7 +106,7 @@ func subjectOf(s *oidctoken.Scope) string {
 	return "account/" + s.Account.ID + ":org/" + s.Organization.ID + ":project/" + s.Project.ID
 }
 
-// newID is a new "jti".
+// newID returns a new "jti".
 func newID() string {
 	var id [16]byte
 	rand.Read(id[:])

@@ -14,12 +14,12 @@ import (
 	"strings"
 )
 
-// clientFlag makes this program the client of itself. A process of its own for
-// the client leaves the measuring process with the server's work alone.
+// clientFlag starts this program as the client of a measurement. The client runs in a
+// process of its own, so that only the server's work counts in the measuring process.
 const clientFlag = "-client"
 
-// client asks the server at address as it is told, a line "N PATH" at a time,
-// and answers each with a line that is empty if all went well.
+// client reads lines of the form "N PATH" and requests each path N times from the server
+// at address. It writes one line for each: an error, or an empty line.
 func client(address string, orders io.Reader, answers io.Writer) error {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -45,7 +45,7 @@ func client(address string, orders io.Reader, answers io.Writer) error {
 	return lines.Err()
 }
 
-// get gets a path n times, one after the other.
+// get requests a path n times, one request after the other.
 func get(conn io.Writer, replies *bufio.Reader, path string, n int) error {
 	request := []byte("GET " + path + " HTTP/1.1\r\nHost: tokens.example.com\r\n\r\n")
 	for range n {
@@ -57,7 +57,7 @@ func get(conn io.Writer, replies *bufio.Reader, path string, n int) error {
 			return err
 		}
 		length, err := io.Copy(io.Discard, response.Body)
-		response.Body.Close() // which was read to its end
+		response.Body.Close() // no error: it was read to its end
 		if err != nil {
 			return err
 		}
@@ -68,19 +68,19 @@ func get(conn io.Writer, replies *bufio.Reader, path string, n int) error {
 	return nil
 }
 
-// visitor is a client in another process.
-type visitor struct {
+// clientProcess is a client in another process.
+type clientProcess struct {
 	orders  io.WriteCloser
 	answers *bufio.Reader
 	command *exec.Cmd
 }
 
-func newVisitor(ctx context.Context, address string) (*visitor, error) {
+func newClientProcess(ctx context.Context, address string) (*clientProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	v := &visitor{command: exec.CommandContext(ctx, self, clientFlag, address)}
+	v := &clientProcess{command: exec.CommandContext(ctx, self, clientFlag, address)}
 	v.command.Stderr = os.Stderr
 	if v.orders, err = v.command.StdinPipe(); err != nil {
 		return nil, err
@@ -93,8 +93,8 @@ func newVisitor(ctx context.Context, address string) (*visitor, error) {
 	return v, v.command.Start()
 }
 
-// get has the client get a path n times.
-func (v *visitor) get(path string, n int) error {
+// get makes the client request a path n times.
+func (v *clientProcess) get(path string, n int) error {
 	if _, err := fmt.Fprintln(v.orders, n, path); err != nil {
 		return err
 	}
@@ -108,8 +108,8 @@ func (v *visitor) get(path string, n int) error {
 	return nil
 }
 
-// close ends the client.
-func (v *visitor) close() error {
+// close stops the client and waits for it.
+func (v *clientProcess) close() error {
 	if err := v.orders.Close(); err != nil {
 		return err
 	}

@@ -4,15 +4,15 @@ package main
 
 import "runtime"
 
-// counted is how many operations are counted for a row, after as many that
-// fill pools and caches.
+// counted is the number of operations that are counted for a row. As many operations
+// before them fill pools and caches.
 const counted = 200
 
-// newRow counts what one operation of run allocates.
+// newRow counts the allocations of one operation of run.
 func newRow(name string, run func(n int)) row { return countRow(name, counted, run) }
 
 func countRow(name string, n int, run func(n int)) row {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // nobody else allocates
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // no other goroutine allocates
 	run(n)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -11,20 +11,19 @@ import (
 	"github.com/oidctoken/oidctoken/internal/blocks"
 )
 
-// shape is a kind of text that grows.
+// shape is a kind of text of any size.
 type shape struct {
 	name                  string
 	before, middle, after string
-	fails                 bool // the text is refused, at its end
-	slow                  bool // one text of 4 MiB takes much longer than a block should
-	// memory: most of the time is that of the memory. Four times as much text and
-	// result no longer fit into caches, so that copying a byte takes twice as
-	// long, while parsing and evaluating stay linear. Shown, not judged.
+	fails                 bool // the text is refused at its end
+	slow                  bool // a text of 4 MiB takes much longer than a block should
+	// memory marks a shape whose time is mostly memory access. Four times as much text
+	// does not fit into the processor's caches, so copying a byte takes twice as long,
+	// although parsing and evaluating are linear. Its ratio is shown and has no target.
 	memory bool
 }
 
-// The shapes are those in which a scanner or a parser that goes back would
-// show it.
+// shapes would show a scanner or parser that reads text more than once.
 var shapes = []shape{
 	{name: "plain", middle: "echo a < b > c + d ' \" \\\n"},
 	{name: "almost openers", middle: "<"},
@@ -41,7 +40,7 @@ func (s shape) text(size int) string {
 	return s.before + strings.Repeat(s.middle, (size-len(s.before)-len(s.after))/len(s.middle)) + s.after
 }
 
-// measure compares the time of four times as much text.
+// measure compares the times for 1 MiB and 4 MiB.
 func (s shape) measure(plan blocks.Plan) (table, error) {
 	if s.slow {
 		plan.Rounds = max(1, plan.Rounds/8)
@@ -55,7 +54,7 @@ func (s shape) measure(plan blocks.Plan) (table, error) {
 	for _, size := range []int{1 << 20, 4 << 20} {
 		text := s.text(size)
 		if got, err := expr.Expand(ctx, text, env); (err != nil) != s.fails || (got == "") != s.fails {
-			return t, fmt.Errorf("%s: %d bytes become %d, with the error %v", s.name, len(text), len(got), err)
+			return t, fmt.Errorf("%s: %d bytes expand to %d bytes, with the error %v", s.name, len(text), len(got), err)
 		}
 		run := func(n int) {
 			for range n {

@@ -8,11 +8,11 @@ import (
 	"github.com/oidctoken/oidctoken/internal/blocks"
 )
 
-// The texts are of the sizes that the target speaks of.
+// The texts have the sizes of the target.
 func TestShapes(t *testing.T) {
 	for _, s := range shapes {
 		for _, size := range []int{1 << 20, 4 << 20} {
-			// The middle is repeated, so that the size is not met exactly.
+			// The middle is repeated as a whole, so the size is not exact.
 			if got := len(s.text(size)); got > size || got < size-len(s.middle) {
 				t.Errorf("%s: %d bytes, want %d", s.name, got, size)
 			}
@@ -20,12 +20,12 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// A shape is judged by its ratio, unless it shows the memory alone; one that
-// ends in another way than it says is no shape.
+// A shape has a target for its ratio, unless it measures memory. measure fails if the
+// result of a shape differs from its field fails.
 func TestMeasureShape(t *testing.T) {
 	for _, s := range shapes {
 		if s.slow {
-			continue // they differ in nothing but the text
+			continue // they differ only in the text
 		}
 		tb, err := s.measure(blocks.Plan{Rounds: 1, Tries: 1})
 		if err != nil {
@@ -42,7 +42,7 @@ func TestMeasureShape(t *testing.T) {
 		}
 		s.fails = !s.fails
 		if _, err := s.measure(blocks.Plan{Rounds: 1, Tries: 1}); err == nil {
-			t.Errorf("%s: nobody noticed that it does not end as it says", s.name)
+			t.Errorf("%s: measure accepted another result than the shape has", s.name)
 		}
 	}
 }

@@ -24,20 +24,19 @@ const (
 	discoveryPath = "/.well-known/openid-configuration"
 )
 
-// site is an issuer's documents and, beside them, the least that a handler can
-// do.
+// site serves an issuer's documents and a minimal page to compare with.
 type site struct{ issuer *oidctoken.Issuer }
 
 func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == helloPath {
-		io.WriteString(w, "hello") // who went away needs no error
+		io.WriteString(w, "hello") // an error means that the client has gone
 		return
 	}
 	s.issuer.ServeHTTP(w, r)
 }
 
-// newSite publishes what a platform in rotation does: two keys of each of the
-// two algorithms that the clouds take.
+// newSite returns a site that publishes the keys of a platform during a rotation: two
+// keys of each of the two algorithms that the clouds accept.
 func newSite() (site, error) {
 	var keys oidctoken.StaticKeys
 	for range 2 {
@@ -61,7 +60,7 @@ func newSite() (site, error) {
 	return site{issuer}, err
 }
 
-// measureAlone calls the handler.
+// measureAlone measures the handler without a server.
 func measureAlone(plan blocks.Plan) (table, error) {
 	t := table{title: "one request, in the handler", unit: "hello"}
 	s, err := newSite()
@@ -102,7 +101,7 @@ func measureAlone(plan blocks.Plan) (table, error) {
 	return t, nil
 }
 
-// writer is a ResponseWriter that keeps nothing.
+// writer is a ResponseWriter that discards everything.
 type writer struct{ header http.Header }
 
 func (w *writer) Header() http.Header               { return w.header }
@@ -110,8 +109,8 @@ func (w *writer) WriteHeader(int)                   {}
 func (w *writer) Write(b []byte) (int, error)       { return len(b), nil }
 func (w *writer) WriteString(s string) (int, error) { return len(s), nil }
 
-// measureServed has another process ask a server in this one, on one
-// connection over loopback.
+// measureServed measures a server in this process. The client is another process, with
+// one connection over loopback.
 func measureServed(plan blocks.Plan) (t table, err error) {
 	s, err := newSite()
 	if err != nil {
@@ -132,7 +131,7 @@ func measureServed(plan blocks.Plan) (t table, err error) {
 	}()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	v, err := newVisitor(ctx, listener.Addr().String())
+	v, err := newClientProcess(ctx, listener.Addr().String())
 	if err != nil {
 		return t, err
 	}
@@ -148,7 +147,7 @@ func measureServed(plan blocks.Plan) (t table, err error) {
 		}
 		run := func(n int) {
 			if err := v.get(c.path, n); err != nil {
-				panic(fmt.Errorf("bench: what succeeded before fails: %w", err))
+				panic(fmt.Errorf("bench: a call that succeeded before failed: %w", err))
 			}
 		}
 		candidates = append(candidates, blocks.Candidate{Name: c.name, Run: run})

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Command bench prints how this tree performs beside the libraries that a host
-// would use instead, and fails when a target is missed. See docs/performance.md.
+// Command bench compares the performance of this library with that of libraries which a
+// host could use instead. It fails if a target is missed. See docs/performance.md.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/blocks"
 )
 
-// part is something that can be measured alone: one table or several.
+// part is a set of tables that can be measured alone.
 type part struct {
 	name   string
 	tables []measurement
@@ -24,7 +24,7 @@ type part struct {
 
 type measurement func(blocks.Plan) (table, error)
 
-// parts are all that there are.
+// parts returns all parts.
 func parts() []part {
 	mint := func(alg string) part {
 		return part{alg, []measurement{func(p blocks.Plan) (table, error) { return measureMint(alg, p) }}}
@@ -57,12 +57,12 @@ func main() {
 	os.Exit(code)
 }
 
-// run measures what args ask for.
+// run measures the parts that args select.
 func run(args []string, w io.Writer) (code int, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	rounds := flags.Int("rounds", 400, "blocks of each candidate")
-	tries := flags.Int("tries", 5, "how often a table is measured at most, until its control is good")
-	only := flags.String("only", "", "comma-separated list of what to measure: "+strings.Join(names(), ", ")+" (default all)")
+	tries := flags.Int("tries", 5, "how many times a table is measured at most, until its control is good")
+	only := flags.String("only", "", "comma-separated list of parts to measure: "+strings.Join(names(), ", ")+" (default all)")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return exitMet, nil
@@ -70,7 +70,7 @@ func run(args []string, w io.Writer) (code int, err error) {
 		return exitError, err
 	}
 	if flags.NArg() > 0 || *rounds < 10 || *tries < 1 {
-		return exitError, errors.New("wants no arguments, at least 10 -rounds and at least 1 of -tries")
+		return exitError, errors.New("wrong flags: give no arguments, -rounds of at least 10 and -tries of at least 1")
 	}
 	chosen, err := choose(*only)
 	if err != nil {
@@ -99,7 +99,7 @@ func names() (names []string) {
 	return names
 }
 
-// choose finds the parts of a comma-separated list; an empty one means all.
+// choose returns the parts of a comma-separated list. An empty list means all parts.
 func choose(list string) ([]part, error) {
 	if list == "" {
 		return parts(), nil

@@ -17,7 +17,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/blocks"
 )
 
-// The candidates of a table of minting, in its order.
+// These are the rows of a minting table, in its order.
 const (
 	rawRow = iota
 	mintRow
@@ -27,7 +27,7 @@ const (
 	joseJWSRow
 )
 
-// measureMint compares all ways to one token with the signature alone.
+// measureMint compares the time of every minter with the time of the signature alone.
 func measureMint(alg string, plan blocks.Plan) (table, error) {
 	key, err := newKey(alg)
 	if err != nil {
@@ -53,7 +53,7 @@ func measureMint(alg string, plan blocks.Plan) (table, error) {
 	return t, nil
 }
 
-// mintTargets are P2 and P3 for a table's ratios.
+// mintTargets returns the targets P2 and P3 for the ratios of a table.
 func mintTargets(alg string, ratio []float64) []target {
 	prepared := map[string]float64{"ES256": 1.04, "EdDSA": 1.06}[alg]
 	targets := []target{
@@ -76,8 +76,7 @@ func newKey(alg string) (crypto.Signer, error) {
 	return key, err
 }
 
-// allMinters are the ways to a token, each of which has been seen to make a
-// right one.
+// allMinters returns all minters. It has verified a token of each.
 func allMinters(alg string, key crypto.Signer) ([]minter, error) {
 	signer, err := oidctoken.NewSigner(key)
 	if err != nil {
@@ -122,8 +121,8 @@ func text(t *oidctoken.Token, err error) (string, error) {
 	return t.JWT(), nil
 }
 
-// signRaw is the least that makes a signature: the hash of what a token's
-// signature is over, and the standard library's signature.
+// signRaw returns a function that does the minimum: it hashes the signing input of a
+// token and signs the hash with the standard library.
 func signRaw(key crypto.Signer, token string) func() (string, error) {
 	input := []byte(token[:strings.LastIndexByte(token, '.')])
 	_, hashed := key.(*ecdsa.PrivateKey)
@@ -139,13 +138,13 @@ func signRaw(key crypto.Signer, token string) func() (string, error) {
 	}
 }
 
-// repeat does f n times. It has succeeded before, so that an error is a defect
-// of this program.
+// repeat returns a function that calls f n times. f succeeded before, so an error is a
+// bug of this program.
 func repeat(f func() (string, error)) func(n int) {
 	return func(n int) {
 		for range n {
 			if _, err := f(); err != nil {
-				panic(fmt.Errorf("bench: what succeeded before fails: %w", err))
+				panic(fmt.Errorf("bench: a call that succeeded before failed: %w", err))
 			}
 		}
 	}

@@ -14,13 +14,13 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// minter is one way to a token for typical().
+// minter mints tokens for typical().
 type minter struct {
 	name string
 	mint func() (string, error)
 }
 
-// ticket is what the others mint from.
+// ticket holds the input of the minters that do not use this library.
 type ticket struct {
 	scope *oidctoken.Scope
 	stage *oidctoken.Deployment
@@ -29,14 +29,13 @@ type ticket struct {
 	alg   string
 }
 
-// golangJWT mints with golang-jwt and claims in a struct, as its documentation
-// does.
+// golangJWT mints with golang-jwt and claims in a struct, as in its documentation.
 func golangJWT(t ticket) minter {
 	type claims struct {
 		jwt.RegisteredClaims
 		hostClaims
 	}
-	jwt.MarshalSingleStringAsArray = false // it has no other way to an "aud" that is no list
+	jwt.MarshalSingleStringAsArray = false // golang-jwt has no other way to write an "aud" that is not a list
 	method := jwt.GetSigningMethod(t.alg)
 	return minter{"golang-jwt v5, struct", func() (string, error) {
 		now := time.Now()
@@ -57,7 +56,7 @@ func golangJWT(t ticket) minter {
 	}}
 }
 
-// joseSigner is a signer of go-jose, made once.
+// joseSigner returns a signer of go-jose, which is made once.
 func joseSigner(t ticket) (jose.Signer, error) {
 	return jose.NewSigner(jose.SigningKey{
 		Algorithm: jose.SignatureAlgorithm(t.alg),

@@ -10,15 +10,15 @@ import (
 
 const (
 	issuerURL = "https://tokens.example.com"
-	// backdating and lifetime are this package's defaults, which the others
-	// are given, too.
+	// backdating and lifetime are the defaults of package oidctoken. The other libraries
+	// use them, too.
 	backdating = 55 * time.Second // of nbf, before iat
 	lifetime   = 15 * time.Minute
 )
 
-// typical is what every token is made from: a step of a deployment, whose
-// payload has 945 bytes, 7 registered claims and 25 others. The benchmark of
-// the root package has the same one.
+// typical returns the scope of every token: a step of a deployment, whose payload has 945
+// bytes, 7 registered claims and 25 others. The benchmark of the root package has the
+// same scope.
 func typical() oidctoken.Scope {
 	return oidctoken.Scope{
 		Audience:     "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/ci/providers/acme",

@@ -10,51 +10,50 @@ import (
 	"github.com/oidctoken/oidctoken/internal/blocks"
 )
 
-// Exit codes. A target that is missed says more than a measurement that failed
-// to settle, so it goes first.
+// These are the exit codes. A missed target has priority over a measurement without a
+// result.
 const (
-	exitMet       = 0
-	exitMissed    = 1
-	exitError     = 2 // a bad flag, or nothing could be measured
-	exitUnsettled = 3
+	exitMet          = 0
+	exitMissed       = 1
+	exitError        = 2 // a bad flag, or nothing could be measured
+	exitInconclusive = 3
 )
 
-// target is what a measured figure must not exceed.
+// target is a limit that a measured figure must not exceed.
 type target struct {
 	id    string // P2 to P8
 	what  string
 	got   float64
 	limit float64
-	exact bool // a count, which needs no quiet machine
+	exact bool // a count, which does not depend on the load of the machine
 }
 
 func (t target) met() bool { return t.got <= t.limit } // NaN is not
 
-// row is one candidate in a table. What it takes is in the table's result.
+// row is one candidate of a table. The table's result has its time.
 type row struct {
 	name          string
 	allocs, bytes float64 // of one operation
 }
 
-// table is one comparison: its rows, in the order of the result's candidates,
-// and what is demanded of them.
+// table is one comparison. Its rows have the order of the result's candidates.
 type table struct {
 	title   string
-	unit    string // what the ratios are to
+	unit    string // the candidate that the ratios compare with
 	result  blocks.Result
 	rows    []row
 	targets []target
 }
 
-// exitCode is what tables amount to. A time of a result that does not count
-// misses nothing and meets nothing.
+// exitCode returns the exit code for tables. A time counts neither as met nor as missed
+// if the control shows that the machine was not quiet.
 func exitCode(tables []table) int {
 	code := exitMet
 	for _, t := range tables {
 		for _, target := range t.targets {
 			switch {
-			case !t.settled(target):
-				code = exitUnsettled
+			case !t.conclusive(target):
+				code = exitInconclusive
 			case !target.met():
 				return exitMissed
 			}
@@ -63,8 +62,8 @@ func exitCode(tables []table) int {
 	return code
 }
 
-// settled reports whether there is a verdict on a target of t.
-func (t table) settled(g target) bool { return g.exact || t.result.Counts() }
+// conclusive reports whether t shows that g is met or missed.
+func (t table) conclusive(g target) bool { return g.exact || t.result.Counts() }
 
 // print writes the table and the verdict on each target.
 func (t table) print(w io.Writer) error {
@@ -102,8 +101,8 @@ func (t table) printRows(w io.Writer) error {
 func (t table) verdict(g target) string {
 	word := "MISSED"
 	switch {
-	case !t.settled(g):
-		word = "unsettled"
+	case !t.conclusive(g):
+		word = "inconclusive"
 	case g.met():
 		word = "met"
 	}

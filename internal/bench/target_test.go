@@ -29,11 +29,11 @@ func TestExitCode(t *testing.T) {
 		{"met", []table{withControl(1, met), withControl(0.995, met, met)}, exitMet},
 		{"missed", []table{withControl(1, met, missed)}, exitMissed},
 		{"not a number", []table{withControl(1, target{got: math.NaN(), limit: 1})}, exitMissed},
-		{"unsettled, and met if it counted", []table{withControl(1.02, met)}, exitUnsettled},
-		{"unsettled, and missed if it counted", []table{withControl(0.98, missed)}, exitUnsettled},
-		{"unsettled without a target", []table{withControl(0.98)}, exitMet},
-		{"unsettled, then missed", []table{withControl(1.02, met), withControl(1, missed)}, exitMissed},
-		{"missed, then unsettled", []table{withControl(1, missed), withControl(1.02, met)}, exitMissed},
+		{"inconclusive, and met if it counted", []table{withControl(1.02, met)}, exitInconclusive},
+		{"inconclusive, and missed if it counted", []table{withControl(0.98, missed)}, exitInconclusive},
+		{"inconclusive without a target", []table{withControl(0.98)}, exitMet},
+		{"inconclusive, then missed", []table{withControl(1.02, met), withControl(1, missed)}, exitMissed},
+		{"missed, then inconclusive", []table{withControl(1, missed), withControl(1.02, met)}, exitMissed},
 		{"a count needs no control", []table{withControl(1.02, exact)}, exitMet},
 		{"a count that is exceeded", []table{withControl(1.02, exceeded)}, exitMissed},
 	} {
@@ -99,14 +99,14 @@ P5 allocations: 0.000, at most 0.00: met
 	if err := tb.print(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"control 1.020: it does NOT count\n", "at most 1.04: unsettled\n", "at most 0.00: met\n"} {
+	for _, want := range []string{"control 1.020: it does NOT count\n", "at most 1.04: inconclusive\n", "at most 0.00: met\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in:\n%s", want, out.String())
 		}
 	}
 }
 
-// What a row counts is what an operation allocates.
+// newRow counts the allocations of one operation.
 func TestNewRow(t *testing.T) {
 	kept := make([][]byte, 2) // on the heap
 	got := newRow("512 bytes, twice", func(n int) {

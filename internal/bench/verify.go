@@ -12,8 +12,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// sameJob checks that each way makes a token which two libraries verify, and
-// that all of them say the same, but for "jti" and the time.
+// sameJob checks that two libraries verify a token of each minter, and that all tokens
+// have the same claims, except "jti" and the times.
 func sameJob(public crypto.PublicKey, alg, kid string, minters []minter) error {
 	var want map[string]any
 	for _, m := range minters {
@@ -25,20 +25,20 @@ func sameJob(public crypto.PublicKey, alg, kid string, minters []minter) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
-		if err := takeOwn(claims); err != nil {
+		if err := removeVarying(claims); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 		if want == nil {
 			want = claims
 		}
 		if !maps.Equal(want, claims) {
-			return fmt.Errorf("%s says %v, and %s says %v", minters[0].name, want, m.name, claims)
+			return fmt.Errorf("%s has the claims %v, but %s has %v", minters[0].name, want, m.name, claims)
 		}
 	}
 	return nil
 }
 
-// verified returns a token's claims.
+// verified verifies a token and returns its claims.
 func verified(token string, public crypto.PublicKey, alg, kid string) (map[string]any, error) {
 	parsed, err := josejwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 	if err != nil {
@@ -57,16 +57,16 @@ func verified(token string, public crypto.PublicKey, alg, kid string) (map[strin
 	return claims, err
 }
 
-// takeOwn takes from claims what each token has of its own, and checks it.
-func takeOwn(claims map[string]any) error {
+// removeVarying checks the claims that differ from one token to the next, and removes them.
+func removeVarying(claims map[string]any) error {
 	issued, _ := claims["iat"].(float64)
 	before, _ := claims["nbf"].(float64)
 	expires, _ := claims["exp"].(float64)
 	if issued-before != backdating.Seconds() || expires-issued != lifetime.Seconds() {
-		return fmt.Errorf("its times are nbf %v, iat %v, exp %v", claims["nbf"], claims["iat"], claims["exp"])
+		return fmt.Errorf("the times are nbf %v, iat %v, exp %v", claims["nbf"], claims["iat"], claims["exp"])
 	}
 	if id, _ := claims["jti"].(string); len(id) != 22 {
-		return fmt.Errorf("its jti is %v, not 16 bytes in base64url", claims["jti"])
+		return fmt.Errorf("the jti is %v, not 16 bytes in base64url", claims["jti"])
 	}
 	for _, name := range []string{"iat", "nbf", "exp", "jti"} {
 		delete(claims, name)

@@ -11,7 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// What is compared is of the size that the documentation says.
+// The compared tokens have the size that docs/performance.md states.
 func TestTypical(t *testing.T) {
 	key, err := newKey("EdDSA")
 	if err != nil {
@@ -38,7 +38,7 @@ func TestTypical(t *testing.T) {
 	}
 }
 
-// A way that does another job is found before it is timed.
+// sameJob finds a minter with other claims before it is measured.
 func TestSameJob(t *testing.T) {
 	key, err := newKey("EdDSA")
 	if err != nil {
@@ -57,7 +57,7 @@ func TestSameJob(t *testing.T) {
 	if _, _, err := jwt.NewParser().ParseUnverified(token, claims); err != nil {
 		t.Fatal(err)
 	}
-	// altered signs the claims again, with one changed.
+	// altered signs the claims again, with one claim changed.
 	altered := func(kid, name string, value any) minter {
 		return minter{"altered", func() (string, error) {
 			token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{})
@@ -72,14 +72,14 @@ func TestSameJob(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		way  minter
-		want string // in the error; empty: none
+		want string // part of the error; empty if there must be no error
 	}{
 		{"unchanged", altered(kid, "jti", claims["jti"]), ""},
 		{"another claim", altered(kid, "project_id", "other"), "project_id:other"},
 		{"an audience list", altered(kid, "aud", []string{"a"}), "aud:[a]"},
 		{"another kid", altered("other", "jti", claims["jti"]), `kid "other"`},
-		{"a longer life", altered(kid, "exp", claims["exp"].(float64)+1), "its times are"},
-		{"no id", altered(kid, "jti", ""), "its jti is"},
+		{"a longer life", altered(kid, "exp", claims["exp"].(float64)+1), "the times are"},
+		{"no id", altered(kid, "jti", ""), "the jti is"},
 		{"no signature", minter{"altered", func() (string, error) { return token[:strings.LastIndexByte(token, '.')+1], nil }}, "altered: "},
 		{"another's signature", minter{"altered", func() (string, error) {
 			other, err := minters[0].mint()
@@ -104,7 +104,7 @@ func kidOf(t *testing.T, token string) string {
 	return parsed.Header["kid"].(string)
 }
 
-// The client says what went wrong, and goes on.
+// The client reports an error and continues.
 func TestClient(t *testing.T) {
 	s, err := newSite()
 	if err != nil {
@@ -121,6 +121,6 @@ func TestClient(t *testing.T) {
 		t.Errorf("answers %q, want %q", answers.String(), want)
 	}
 	if err := client(server.Listener.Addr().String(), strings.NewReader("many /\n"), &answers); err == nil {
-		t.Error("an order without a number was taken")
+		t.Error("the client accepted a line without a number")
 	}
 }

@@ -1,13 +1,13 @@
 // Package ident defines what an identifier of the platform looks like: the id of
 // an account, a project, a connector and so on.
 //
-// Identifiers come from the platform and mean nothing to this library. They may
+// The platform chooses identifiers, and this library gives them no meaning. They may
 // be random base64url, UUIDs, numbers, slugs with hyphens or names with "$".
 package ident
 
 import "strings"
 
-// Max is the length of the longest identifier, in bytes.
+// Max is the maximum length of an identifier in bytes.
 const Max = 128
 
 // Rule describes an identifier, for errors and documentation.
@@ -16,17 +16,17 @@ const Rule = "1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or .."
 const (
 	notIdentifier = "is not an identifier: " + Rule
 	connectorDot  = "has a dot, which a reference to a connector uses after account and org"
-	accountDollar = "has a $, which cannot stand in the issuer's URL"
+	accountDollar = "has a $, which the issuer's URL cannot contain"
 	punctuation   = "_-.$"
 )
 
-// Byte reports whether b may stand in an identifier.
+// Byte reports whether an identifier may contain b.
 func Byte(b byte) bool {
 	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte(punctuation, b) >= 0
 }
 
-// Check returns why s is not an identifier, as words that follow the field's
-// name. It returns "" when s is one.
+// Check returns why s is not an identifier, as words that follow the field's name. It
+// returns "" if s is an identifier.
 func Check(s string) string {
 	if s == "" || len(s) > Max || s == "." || s == ".." {
 		return notIdentifier
@@ -39,8 +39,8 @@ func Check(s string) string {
 	return ""
 }
 
-// CheckConnector is Check for the id of a connector. That has no dot, since a
-// reference such as account.ID ends a level with one.
+// CheckConnector does the same as Check for the id of a connector. The id must not
+// contain a dot, which ends the level in a reference such as account.ID.
 func CheckConnector(s string) string {
 	if reason := Check(s); reason != "" {
 		return reason
@@ -51,8 +51,8 @@ func CheckConnector(s string) string {
 	return ""
 }
 
-// CheckInURL is Check for an account id that stands in the issuer's URL. That has
-// no "$", which a URL's path would have to encode.
+// CheckInURL does the same as Check for an account id in the issuer's URL. The id must
+// not contain a "$", which the path of a URL would have to encode.
 func CheckInURL(s string) string {
 	if reason := Check(s); reason != "" {
 		return reason

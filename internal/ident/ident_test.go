@@ -10,7 +10,7 @@ import (
 func TestCheck(t *testing.T) {
 	const not = "is not an identifier: 1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or .."
 	const dot = "has a dot, which a reference to a connector uses after account and org"
-	const dollar = "has a $, which cannot stand in the issuer's URL"
+	const dollar = "has a $, which the issuer's URL cannot contain"
 	for _, tt := range []struct {
 		name, id                string
 		check, connector, inURL string

@@ -1,5 +1,5 @@
-// Package jose is the only importer of go-jose: JWK, JWK Set, thumbprints, and
-// verification for stand-ins and tests. Tokens are not made here.
+// Package jose computes JWKs, JWK Sets and thumbprints, and verifies tokens for
+// stand-ins and tests. It is the only importer of go-jose. It does not sign.
 package jose
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// Key is a public key as a JWK Set shows it.
+// Key holds a public key of a JWK Set.
 type Key struct {
 	Public    crypto.PublicKey
 	ID        string
@@ -30,8 +30,8 @@ func Thumbprint(key crypto.PublicKey) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum), nil
 }
 
-// MarshalSet returns the JWK Set (RFC 7517, section 5) of the keys, with "use"
-// sig, "alg" and "kid" in each and no private member.
+// MarshalSet returns the JWK Set (RFC 7517, section 5) of the keys. Each key has "use"
+// sig, "alg" and "kid", and no private member.
 func MarshalSet(keys []Key) ([]byte, error) {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, k := range keys {
@@ -44,10 +44,10 @@ func MarshalSet(keys []Key) ([]byte, error) {
 	return json.Marshal(set)
 }
 
-// Set is a published JWK Set.
+// Set holds a JWK Set that another party published.
 type Set struct{ set jose.JSONWebKeySet }
 
-// ParseSet parses a JWK Set, as tokenhttp.DecodeJSON reads JSON.
+// ParseSet parses a JWK Set. It is as strict as tokenhttp.DecodeJSON.
 func ParseSet(document []byte) (*Set, error) {
 	var s Set
 	if err := tokenhttp.DecodeJSON(document, &s.set); err != nil {
@@ -56,7 +56,7 @@ func ParseSet(document []byte) (*Set, error) {
 	return &s, nil
 }
 
-// Keys returns the set's public keys.
+// Keys returns the public keys of the set.
 func (s *Set) Keys() []Key {
 	var keys []Key
 	for _, k := range s.set.Keys {
@@ -67,15 +67,15 @@ func (s *Set) Keys() []Key {
 	return keys
 }
 
-// Verified is a JWS whose signature holds.
+// Verified holds a JWS whose signature was verified.
 type Verified struct {
 	KeyID     string
 	Algorithm string
 	Payload   []byte
 }
 
-// Verify checks a compact JWS against the one key of s that its "kid" names.
-// Only the given algorithms are accepted, and only the key's own if it has one.
+// Verify verifies a compact JWS with the key of s that its "kid" names. It accepts
+// only the given algorithms. If the key has an algorithm, it accepts only that one.
 func (s *Set) Verify(compact string, algorithms ...string) (*Verified, error) {
 	accepted := make([]jose.SignatureAlgorithm, len(algorithms))
 	for i, a := range algorithms {
@@ -91,7 +91,7 @@ func (s *Set) Verify(compact string, algorithms ...string) (*Verified, error) {
 		return nil, fmt.Errorf("JWS: %d keys have the kid %q", len(keys), header.KeyID)
 	}
 	if alg := keys[0].Algorithm; alg != "" && alg != header.Algorithm {
-		return nil, fmt.Errorf("JWS: alg is %q, and the key's is %q", header.Algorithm, alg)
+		return nil, fmt.Errorf("JWS: alg is %q, but the key has the alg %q", header.Algorithm, alg)
 	}
 	payload, err := jws.Verify(keys[0].Key)
 	if err != nil {

@@ -25,7 +25,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// sign makes a JWS with the header as given (RFC 7518, section 3.4).
+// sign returns a JWS with that header (RFC 7518, section 3.4).
 func sign(t *testing.T, key *ecdsa.PrivateKey, header string) string {
 	t.Helper()
 	input := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"s"}`))
@@ -98,7 +98,7 @@ func TestMarshalSet(t *testing.T) {
 	}
 }
 
-// T04: the example of RFC 7638, section 3.1, with our own key in its place.
+// T04: the example of RFC 7638, section 3.1, with a key of our own.
 func TestThumbprint(t *testing.T) {
 	key := newKey(t)
 	document, err := jose.MarshalSet([]jose.Key{{Public: key.Public(), ID: "k", Algorithm: "ES256"}})
@@ -117,7 +117,7 @@ func TestThumbprint(t *testing.T) {
 	}
 }
 
-// A JWK Set is read by the exact names of its members, each of which stands once.
+// ParseSet matches the names of members exactly and refuses a name that occurs twice.
 func TestParseSetExactNames(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -101,7 +101,7 @@ func TestReadBadExecution(t *testing.T) {
 		{"null account", "account:\n" + tail, "f.yaml:1: account: is empty"},
 		{"account", "account: acme!\n" + tail, "f.yaml:1: account: is not an identifier: 1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or .."},
 		{"account without id", "account: {uid: a-1}\n" + tail, "f.yaml:1: account.id: is required"},
-		{"account in the issuer's URL", "account: a$b\nissuer: {url: \"https://i.example/{account_id}\"}\n" + tail, "f.yaml:1: account: has a $, which cannot stand in the issuer's URL"},
+		{"account in the issuer's URL", "account: a$b\nissuer: {url: \"https://i.example/{account_id}\"}\n" + tail, "f.yaml:1: account: has a $, which the issuer's URL cannot contain"},
 		{"null account", "account: null\n" + tail, "f.yaml:1: account: is empty"},
 		{"null for an id", "account: {id: null}\n" + tail, "f.yaml:1: account.id: is empty: leave the key out for what is unknown"},
 		{"long ref", head + "source: {ref: " + strings.Repeat("b", 1025) + "}\n" + tail, "f.yaml:5: source.ref: is longer than 1024 bytes"},
