@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// leaks reports whether text holds the token, or 12 bytes in a row of its
+// leaks reports whether text contains the token, or 12 consecutive bytes of its
 // signature.
 func leaks(t *testing.T, text, jwt string) bool {
 	t.Helper()
@@ -45,7 +45,7 @@ func TestAuditOfTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(r.events) != 0 {
-		t.Errorf("Prepare told Audit %v", r.events)
+		t.Errorf("Prepare called Audit with %v", r.events)
 	}
 	for name, try := range map[string]func() (*oidctoken.Token, error){
 		"Mint":          func() (*oidctoken.Token, error) { return issuer.Mint(t.Context(), s) },
@@ -64,7 +64,7 @@ func TestAuditOfTokens(t *testing.T) {
 			}
 			_, payload, _, _ := parts(t, token.JWT())
 			if claims := string(must(e.Claims.MarshalJSON())); !strings.HasPrefix(string(payload), strings.TrimSuffix(claims, "}")) {
-				t.Errorf("the event's claims are %s, the token's %s", claims, payload)
+				t.Errorf("the event has the claims %s, the token has %s", claims, payload)
 			}
 			for _, text := range []string{fmt.Sprintf("%+v", e), fmt.Sprintf("%#v", e), fmt.Sprint(&e), string(must(json.Marshal(e)))} {
 				if leaks(t, text, token.JWT()) {
@@ -72,13 +72,13 @@ func TestAuditOfTokens(t *testing.T) {
 				}
 			}
 			if !leaks(t, "x"+token.JWT()[len(token.JWT())-16:], token.JWT()) {
-				t.Error("this test would not see a leak")
+				t.Error("leaks does not find the token in its own text")
 			}
 		})
 	}
 }
 
-// Audit is told of each refusal, with the error that Mint returns.
+// Mint calls Audit for each refusal, with the error that it returns.
 func TestAuditOfRefusals(t *testing.T) {
 	fork := minimal()
 	fork.Untrusted = true
@@ -119,7 +119,7 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-// Preview asks neither policy nor a key, and nobody is told.
+// Preview calls neither Allow, Keys nor Audit.
 func TestPreviewIsSilent(t *testing.T) {
 	var r recorder
 	asked := 0
@@ -137,11 +137,11 @@ func TestPreviewIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if asked != 0 || len(r.events) != 0 {
-		t.Errorf("policy and keys were asked %d times, Audit was told %d times", asked, len(r.events))
+		t.Errorf("Allow and Keys were called %d times, Audit was called %d times", asked, len(r.events))
 	}
 }
 
-// logged is e as the JSON handler of log/slog writes it.
+// logged returns e as the JSON handler of log/slog writes it.
 func logged(t *testing.T, e any) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -155,7 +155,7 @@ func logged(t *testing.T, e any) string {
 	return string(line.Event)
 }
 
-// A refusal is readable in JSON logs, whatever its kind, and so is a token.
+// JSON logs show refusals of every kind, and tokens.
 func TestEventInLogs(t *testing.T) {
 	var r recorder
 	issuer := newIssuer(t, oidctoken.Config{Audit: r.audit})

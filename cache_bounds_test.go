@@ -10,13 +10,13 @@ import (
 
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // of what pools kept
+	runtime.GC() // also frees what pools kept
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// X17: a cache never keeps more tokens than it may, and those that are used stay.
+// X17: a cache never keeps more tokens than MaxEntries, and keeps the tokens in use.
 func TestCacheIsBounded(t *testing.T) {
 	signer := newCounting(edKey())
 	issuer := newIssuer(t, oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: signer}}, Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}}})
@@ -34,6 +34,6 @@ func TestCacheIsBounded(t *testing.T) {
 		cached(t, cache, inAccount(fmt.Sprintf("cold_%d", i)))
 	}
 	if got := signer.signatures(); got < 1001+990 {
-		t.Errorf("%d signatures more for 1,000 scopes, want 990 at least: 10 may be there", got-1001)
+		t.Errorf("%d more signatures for 1,000 scopes, want at least 990: the cache may keep 10", got-1001)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// A clock that is set back by no more than the backdating leaves the tokens of a
-// Cache valid for a verifier with that clock, and more than that drops them. T15
+// T15: if the clock is set back by no more than the backdating, a verifier with that
+// clock accepts the tokens of a Cache. If it is set back more, the Cache drops them.
 func TestCacheClockSetBack(t *testing.T) {
 	for back, same := range map[time.Duration]bool{5 * time.Second: true, 6 * time.Second: false} {
 		t.Run(fmt.Sprint(back), func(t *testing.T) {
@@ -24,19 +24,19 @@ func TestCacheClockSetBack(t *testing.T) {
 			now = now.Add(-back)
 			second := cached(t, cache, minimal())
 			if (first.ID() == second.ID()) != same {
-				t.Errorf("the first token is served: %v, want %v", !same, same)
+				t.Errorf("the first token was returned: %v, want %v", !same, same)
 			}
 			if iat, _, _ := datesOf(t, second); iat > now.Unix() {
-				t.Errorf("iat is %d, later than %d", iat, now.Unix())
+				t.Errorf("iat is %d, which is later than %d", iat, now.Unix())
 			}
 		})
 	}
 }
 
-// slip moves the clock in t, and leaves its monotonic one where it is.
+// slip moves the wall clock reading of t and keeps its monotonic reading.
 func slip(t time.Time, wall time.Duration) time.Time {
 	t = t.Add(wall)
-	// A Time with both has the monotonic one in its second word, in ns.
+	// A Time with both readings has the monotonic one in its second word, in ns.
 	(*struct {
 		_   uint64
 		ext int64
@@ -45,8 +45,8 @@ func slip(t time.Time, wall time.Duration) time.Time {
 	return t
 }
 
-// A clock that is set back makes no token younger, and one that went on while
-// the machine slept makes it older.
+// A clock that is set back does not make a token younger. A clock that went on while the
+// machine slept makes it older.
 func TestCacheHasTwoClocks(t *testing.T) {
 	for name, wall := range map[string]time.Duration{"set back": -10 * time.Minute, "slept": 10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
@@ -64,14 +64,14 @@ func TestCacheHasTwoClocks(t *testing.T) {
 			}
 			now = slip(now, wall)
 			if second := cached(t, cache, minimal()); second.ID() == first.ID() {
-				t.Errorf("the first token, though by one clock more than half its life is over")
+				t.Errorf("the first token was returned, although one clock shows that half its lifetime is over")
 			}
 		})
 	}
 }
 
-// A token that was minted while the clock was ahead serves nobody once it is
-// right: no verifier would take it yet.
+// A token that was minted while the clock was ahead is dropped once the clock is right,
+// since no verifier would accept it yet.
 func TestClockWasAhead(t *testing.T) {
 	now := time.Now()
 	issuer := newIssuer(t, oidctoken.Config{
@@ -83,11 +83,11 @@ func TestClockWasAhead(t *testing.T) {
 	ahead := cached(t, cache, minimal())
 	now = now.Add(-time.Hour)
 	if got := cached(t, cache, minimal()); got.ID() == ahead.ID() {
-		t.Error("a token of the future is served")
+		t.Error("a token with an iat in the future was returned")
 	}
 }
 
-// Tokens that were minted at one time are not renewed at one time.
+// Tokens that were minted together are not renewed together.
 func TestRenewalsAreSpread(t *testing.T) {
 	const tokens = 400
 	synctest.Test(t, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestRenewalsAreSpread(t *testing.T) {
 			renewed := signer.signatures() - last
 			last = signer.signatures()
 			if renewed < tokens/30 || renewed > tokens/4 {
-				t.Errorf("%d of %d tokens are renewed in the 10 s before %v, want about a ninth", renewed, tokens, d)
+				t.Errorf("%d of %d tokens were renewed in the 10 s before %v, want about a ninth", renewed, tokens, d)
 			}
 		}
 		if last < 2*tokens-tokens/20 {
@@ -116,12 +116,12 @@ func TestRenewalsAreSpread(t *testing.T) {
 	})
 }
 
-// X14: whoever comes and leaves at once, each caller gets its own account's
-// token, and one that verifies.
+// X14: while callers come and leave, each gets a token of its own account, and the token
+// verifies.
 func TestCallersInAHurry(t *testing.T) {
 	const accounts = 50
 	issuer := live(t, newCounting(edKey()), oidctoken.Config{})
-	cache := newCache(t, issuer, oidctoken.CacheConfig{MaxEntries: accounts / 2}) // so that most is minted
+	cache := newCache(t, issuer, oidctoken.CacheConfig{MaxEntries: accounts / 2}) // so that most tokens are minted
 	var all sync.WaitGroup
 	for worker := range 8 {
 		all.Go(func() {
@@ -137,9 +137,9 @@ func TestCallersInAHurry(t *testing.T) {
 					t.Error(err)
 				case err != nil:
 				case payloadOf(t, token)["sub"] != "account/"+account:
-					t.Errorf("%s: a token for %v", account, payloadOf(t, token)["sub"])
+					t.Errorf("%s: got a token for %v", account, payloadOf(t, token)["sub"])
 				case !verifyPlainly(t, token.JWT(), "EdDSA", edKey().Public()):
-					t.Errorf("%s: a token that does not verify", account)
+					t.Errorf("%s: the token does not verify", account)
 				}
 				leave()
 			}

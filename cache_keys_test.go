@@ -11,7 +11,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// source is a KeySource whose keys a test changes.
+// source is a KeySource whose keys a test can change.
 type source struct {
 	mu   sync.Mutex
 	keys []oidctoken.Key
@@ -30,13 +30,13 @@ func (s *source) set(err error, keys ...oidctoken.Key) {
 	s.keys, s.err = keys, err
 }
 
-// ed25519Key is a key that no other test has.
+// ed25519Key returns a new key.
 func ed25519Key(id string) oidctoken.Key {
 	return oidctoken.Key{Signer: memory(newEd25519()), ID: id}
 }
 
-// A token goes with its key, at the next call, and with no other. A source that
-// fails takes nothing away, and gives nothing new.
+// The cache drops a token at the first call after its key was removed, and not if another
+// key was removed. If the source fails, the cache keeps its tokens and mints none.
 func TestRevokedKeysTokens(t *testing.T) {
 	old, next, third := ed25519Key("old"), ed25519Key("next"), ed25519Key("third")
 	old.NotAfter, next.NotBefore = noon, noon
@@ -55,7 +55,7 @@ func TestRevokedKeysTokens(t *testing.T) {
 	check := func(when string, s oidctoken.Scope, want *oidctoken.Token) {
 		t.Helper()
 		if got := cached(t, cache, s); got.JWT() != want.JWT() {
-			t.Errorf("%s: another token, by %s, want the one by %s", when, got.KeyID(), want.KeyID())
+			t.Errorf("%s: a token of key %s, want the token of %s", when, got.KeyID(), want.KeyID())
 		}
 	}
 	check("the key is retired", a, first)
@@ -65,20 +65,20 @@ func TestRevokedKeysTokens(t *testing.T) {
 	keys.set(errors.New("down"))
 	check("the source fails", a, first)
 	if _, err := cache.Mint(t.Context(), inAccount("c")); !errors.Is(err, oidctoken.ErrNoKey) {
-		t.Errorf("Mint of what is not there = %v, want %v", err, oidctoken.ErrNoKey)
+		t.Errorf("Mint of a token that is not in the cache = %v, want %v", err, oidctoken.ErrNoKey)
 	}
 	keys.set(nil, next, third)
 	check("another key was revoked", b, other)
 	second := cached(t, cache, a)
 	if second.KeyID() == "old" {
-		t.Error("a token of a key that was revoked")
+		t.Error("got a token of a key that was revoked")
 	}
-	keys.set(nil, old, next, third) // it is back, and its tokens are not
+	keys.set(nil, old, next, third) // the key is back, but its tokens are not
 	check("the key is back", a, second)
 }
 
-// A key that ends sooner than it was to takes the tokens that live longer with
-// it, and so does another key of the same name.
+// The cache drops the tokens that outlive their key if the key gets an earlier end. It
+// also drops the tokens of a key if another key gets the same ID.
 func TestChangedKeysTokens(t *testing.T) {
 	key, twin := ed25519Key("k"), ed25519Key("k")
 	keys := &source{}
@@ -89,22 +89,22 @@ func TestChangedKeysTokens(t *testing.T) {
 	key.Expires = noon.Add(15 * time.Minute)
 	keys.set(nil, key)
 	if got := cached(t, cache, minimal()); got.JWT() != first.JWT() {
-		t.Error("another token, want the one that ends with the key")
+		t.Error("another token, want the token that ends with the key")
 	}
 	key.Expires = noon.Add(14 * time.Minute)
 	keys.set(nil, key)
 	second := cached(t, cache, minimal())
 	if !second.Expires().Equal(key.Expires) {
-		t.Errorf("a token until %v, want it to end with its key at %v", second.Expires(), key.Expires)
+		t.Errorf("the token ends at %v, want it to end with its key at %v", second.Expires(), key.Expires)
 	}
 	keys.set(nil, twin)
 	third := cached(t, cache, minimal())
 	if !verifyPlainly(t, third.JWT(), "EdDSA", twin.Signer.Public()) {
-		t.Error("a token of the key that had this name before")
+		t.Error("got a token of the key that had this ID before")
 	}
 }
 
-// Nobody gets a token whose key was revoked while it was signed.
+// Mint never returns a token whose key was revoked while it was being signed.
 func TestKeyRevokedWhileItSigns(t *testing.T) {
 	keys, next := &source{}, ed25519Key("next")
 	signer := newCounting(newEd25519())
@@ -115,11 +115,11 @@ func TestKeyRevokedWhileItSigns(t *testing.T) {
 	keys.set(nil, oidctoken.Key{Signer: signer, ID: "old"})
 	issuer := newIssuer(t, oidctoken.Config{Keys: keys, Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}}})
 	if got := cached(t, newCache(t, issuer, oidctoken.CacheConfig{}), minimal()); got.KeyID() != "next" {
-		t.Errorf("a token by %s, want one by next", got.KeyID())
+		t.Errorf("got a token of key %s, want one of key next", got.KeyID())
 	}
 }
 
-// Keys may come and go without end, and of any kind.
+// The number of keys that come and go is not limited, and keys may have any type.
 func TestKeysComeAndGo(t *testing.T) {
 	keys := &source{}
 	kinds := []func() crypto.Signer{p256Key, rsaKey, p521Key, edKey, p384Key, otherEd, otherRSA}

@@ -22,7 +22,7 @@ func newCache(t testing.TB, issuer *oidctoken.Issuer, c oidctoken.CacheConfig) *
 	return cache
 }
 
-// cached mints from a cache or ends the test.
+// cached mints from a cache. It ends the test if that fails.
 func cached(t testing.TB, cache *oidctoken.Cache, s oidctoken.Scope) *oidctoken.Token {
 	t.Helper()
 	token, err := cache.Mint(t.Context(), s)
@@ -32,8 +32,8 @@ func cached(t testing.TB, cache *oidctoken.Cache, s oidctoken.Scope) *oidctoken.
 	return token
 }
 
-// counting is a signer with a key of its own, which counts, and signs when
-// before lets it.
+// counting is a signer that counts its signatures. It calls before first, which can
+// block or fail.
 type counting struct {
 	oidctoken.Signer
 	mu     sync.Mutex
@@ -56,14 +56,14 @@ func (c *counting) Sign(ctx context.Context, digest []byte, opts crypto.SignerOp
 	return c.Signer.Sign(ctx, digest, opts)
 }
 
-// signatures is how many there were.
+// signatures returns the number of signatures.
 func (c *counting) signatures() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.signed
 }
 
-// live is an issuer that signs with signer, by the bubble's clock.
+// live returns an issuer that signs with signer and uses the bubble's clock.
 func live(t testing.TB, signer oidctoken.Signer, c oidctoken.Config) *oidctoken.Issuer {
 	c.Keys, c.Now, c.Profile.Algorithms = oidctoken.StaticKeys{{Signer: signer}}, time.Now, []string{"EdDSA"}
 	return newIssuer(t, c)
@@ -73,14 +73,14 @@ func inAccount(id string) oidctoken.Scope {
 	return oidctoken.Scope{Audience: "sts.example.com", Account: oidctoken.Entity{ID: id}}
 }
 
-// at lets time pass until d after start, and what that sets off run.
+// at sleeps until d after start, and waits until all goroutines are idle.
 func at(start time.Time, d time.Duration) {
 	time.Sleep(time.Until(start.Add(d)))
 	synctest.Wait()
 }
 
-// A token from the cache is byte for byte the one that was minted, and verifies,
-// for signatures of every size.
+// A token from the cache has the same bytes as the minted token, and verifies, for
+// signatures of every size.
 func TestCachedTokenIsTheMintedOne(t *testing.T) {
 	for alg, key := range keyFor {
 		t.Run(alg, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestCachedTokenIsTheMintedOne(t *testing.T) {
 			for name, s := range of {
 				first, second := cached(t, cache, s), cached(t, cache, s)
 				if first == second {
-					t.Errorf("%s: the token was kept, not rendered again", name)
+					t.Errorf("%s: the cache kept the text of the token", name)
 				}
 				if diff := cmp.Diff(first.JWT(), second.JWT()); diff != "" {
 					t.Errorf("%s (-first +second):\n%s", name, diff)
@@ -112,15 +112,14 @@ func TestCachedTokenIsTheMintedOne(t *testing.T) {
 					t.Errorf("%s (-Issuer.Mint +Cache.Mint):\n%s", name, diff)
 				}
 			}
-			if want := 2 * len(of); signer.signatures() != want { // with those of Issuer.Mint
+			if want := 2 * len(of); signer.signatures() != want { // including those of Issuer.Mint
 				t.Errorf("%d signatures, want %d", signer.signatures(), want)
 			}
 		})
 	}
 }
 
-// X14: whatever differs in what a token says or how it must be signed, it is
-// another token.
+// X14: scopes whose claims or signatures differ get different tokens.
 func TestCachedTokensAreApart(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{
 		Keys: allAlgorithms(), ExtraPrefix: "x_", Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}},
@@ -151,22 +150,22 @@ func TestCachedTokensAreApart(t *testing.T) {
 		change(&s)
 		token := cached(t, cache, s)
 		if other := got[token.ID()]; other != "" {
-			t.Errorf("a scope with another %s has the token of %s", name, other)
+			t.Errorf("a scope with another %s got the token of %s", name, other)
 		}
 		got[token.ID()] = name
 		if again := cached(t, cache, s); again.ID() != token.ID() {
-			t.Errorf("%s: the same scope has another token", name)
+			t.Errorf("%s: the same scope got another token", name)
 		}
 	}
-	own := inAccount("acme") // what the issuer's profile says, said by the scope
+	own := inAccount("acme") // the issuer's profile, set in the scope
 	own.Profile = &oidctoken.Profile{Algorithms: []string{"EdDSA"}, Lifetime: 15 * time.Minute}
 	if name := got[cached(t, cache, own).ID()]; name != "base" {
-		t.Errorf("the token of a profile like the issuer's is that of %q, want that of base", name)
+		t.Errorf("a profile equal to the issuer's got the token of %q, want the token of base", name)
 	}
 }
 
-// A token is handed out while it has more than half its life, and its renewal
-// ahead costs nobody time.
+// The cache returns a token while it has more than half of its lifetime left, and renews
+// it without making a caller wait.
 func TestCachedTokenIsRenewedAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, signer := time.Now(), newCounting(edKey())
@@ -180,7 +179,7 @@ func TestCachedTokenIsRenewedAhead(t *testing.T) {
 		start = start.Add(100 * time.Millisecond)
 		at(start, 357*time.Second) // two fifths of 895 s are 358 s, and half 447.5 s
 		if got := cached(t, cache, s); got.ID() != first.ID() {
-			t.Error("another token after 357 s")
+			t.Error("another token after 357 s, want the first")
 		}
 		synctest.Wait()
 		if signer.signatures() != 1 {
@@ -189,25 +188,25 @@ func TestCachedTokenIsRenewedAhead(t *testing.T) {
 		at(start, 447*time.Second)
 		begun := time.Now()
 		if got := cached(t, cache, s); got.ID() != first.ID() || !time.Now().Equal(begun) {
-			t.Errorf("Mint takes %v, want the first token at once", time.Since(begun))
+			t.Errorf("Mint took %v, want the first token at once", time.Since(begun))
 		}
 		at(start, 448*time.Second)
 		second := cached(t, cache, s)
 		if second.ID() == first.ID() || signer.signatures() != 2 {
-			t.Errorf("the first token after half its life, or %d signatures, want another of 2", signer.signatures())
+			t.Errorf("after half the lifetime: the first token, or %d signatures; want another token and 2 signatures", signer.signatures())
 		}
-		at(start, time.Hour) // and nobody asks
+		at(start, time.Hour) // no caller used the token
 		if signer.signatures() != 2 {
-			t.Errorf("%d signatures, want none for a token that is not used", signer.signatures())
+			t.Errorf("%d signatures, want no renewal of an unused token", signer.signatures())
 		}
 		if third := cached(t, cache, s); !third.Expires().After(time.Now().Add(7 * time.Minute)) {
-			t.Error("Mint returns a token that has expired, or will soon")
+			t.Error("Mint returned a token that has expired, or will soon")
 		}
 	})
 }
 
-// While the signer fails, the last token serves, but for its last minute; it is
-// asked every 10 s, or every second when nothing serves.
+// While the signer fails, the cache returns the last token, except in its last minute. It
+// calls the signer every 10 s, or every second if it has no token to return.
 func TestLastTokenServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, signer := time.Now(), newCounting(edKey())
@@ -249,11 +248,11 @@ func TestLastTokenServes(t *testing.T) {
 	})
 }
 
-// X16: 100,000 callers of one token, of whom every tenth leaves: one signature.
+// X16: 100,000 callers of one token share one signature. Every tenth caller leaves.
 func TestCacheCrowd(t *testing.T) {
 	callers := 100_000
 	if raceEnabled {
-		callers = 5_000 // of 8,128 that the race detector takes
+		callers = 5_000 // the race detector accepts at most 8,128
 	}
 	synctest.Test(t, func(t *testing.T) {
 		open := make(chan struct{})
@@ -294,12 +293,12 @@ func TestCacheCrowd(t *testing.T) {
 		}
 		want := map[string]int{"left": callers / 10, cached(t, cache, inAccount("acme")).ID(): callers - callers/10}
 		if diff := cmp.Diff(want, got); diff != "" || signer.signatures() != 1 {
-			t.Errorf("%d signatures, want one; what callers got (-want +got):\n%s", signer.signatures(), diff)
+			t.Errorf("%d signatures, want one; results of the callers (-want +got):\n%s", signer.signatures(), diff)
 		}
 	})
 }
 
-// Close ends the signature that is under way, and tells its callers.
+// Close cancels the running signature, and its callers get an error.
 func TestCacheClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signer := newCounting(edKey())
@@ -323,7 +322,7 @@ func TestCacheClose(t *testing.T) {
 		_, held := cache.Mint(t.Context(), inAccount("acme"))
 		for name, err := range map[string]error{"waiting": <-got, "held": held} {
 			if err == nil || err.Error() != "oidctoken: the cache is closed" {
-				t.Errorf("Mint of what is %s = %v, want the cache to be closed", name, err)
+				t.Errorf("Mint of a %s token = %v, want an error: the cache is closed", name, err)
 			}
 		}
 	})

@@ -17,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata and docs/claims.md")
 
-// The payloads of fully filled scopes, byte for byte: their members' names,
-// values and order are a contract with every trust policy.
+// The payloads of full scopes do not change by a byte: the names, values and order of
+// the members are a contract with every trust policy.
 func TestGolden(t *testing.T) {
 	for stage := range stages() {
 		for _, form := range []struct {
@@ -41,8 +41,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// checkGolden compares a payload with a file: first what it says, then its
-// bytes, which differ by white space alone from what was signed.
+// checkGolden compares a payload with a file: first the claims, then the bytes without
+// white space.
 func checkGolden(t *testing.T, file string, payload []byte) {
 	t.Helper()
 	var got bytes.Buffer
@@ -70,8 +70,8 @@ func checkGolden(t *testing.T, file string, payload []byte) {
 	}
 }
 
-// specified are the claims that relying parties were promised, by entity.
-// This list is written by hand, not made from the table.
+// specified lists the claims that relying parties rely on, by entity. The list is
+// written by hand; it is not made from the table.
 var specified = map[string]string{
 	"account":        "account_id account_uid",
 	"organization":   "organization_id organization_uid",

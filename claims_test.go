@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// forAudit are the claims that no policy rests on. This list is written by hand,
+// forAudit lists the claims that no policy rests on. The list is written by hand; it is
 // not made from the table.
 var forAudit = []string{
 	"matrix", "connector_name", "service_name", "artifact_name", "triggered_by_name", "trigger_by_email", "head_ref",
@@ -32,8 +32,8 @@ func TestAuditClaims(t *testing.T) {
 	}
 }
 
-// T17: a claim for audit that does not fit is left out and reported. It stops no
-// token, and nothing of it is in one.
+// T17: an invalid value of an audit claim is left out of the token and reported. It does
+// not stop the token.
 func TestAuditClaimsLeftOut(t *testing.T) {
 	var r recorder
 	issuer := newIssuer(t, oidctoken.Config{Audit: r.audit})
@@ -62,7 +62,7 @@ func TestAuditClaimsLeftOut(t *testing.T) {
 						}
 						_, payload, _, _ := parts(t, token.JWT())
 						if want := string(must(without.MarshalJSON())); !strings.HasPrefix(string(payload), strings.TrimSuffix(want, "}")) {
-							t.Errorf("%s of %.20q: %s, want as if it were unknown: %s", name, value, payload, want)
+							t.Errorf("%s of %.20q: %s, want the payload of an unknown claim: %s", name, value, payload, want)
 						}
 						for _, e := range r.events { // the cache reports a token once
 							if diff := cmp.Diff([]string{row.Name}, e.Omitted); diff != "" {
@@ -84,7 +84,7 @@ func TestAuditClaimsLeftOut(t *testing.T) {
 	}
 }
 
-// What is in a token, or unknown, is not reported as left out.
+// Claims that are in the token, or unknown, are not reported as left out.
 func TestNothingLeftOut(t *testing.T) {
 	var r recorder
 	issuer := newIssuer(t, oidctoken.Config{Audit: r.audit})
@@ -97,15 +97,15 @@ func TestNothingLeftOut(t *testing.T) {
 	s := minimal()
 	s.Account.ID = ""
 	if _, err := issuer.Mint(t.Context(), s); err == nil {
-		t.Fatal("Mint took an account without an id")
+		t.Fatal("Mint accepted an account without an ID")
 	}
 	if e := r.only(t); e.Omitted != nil {
 		t.Errorf("Omitted of a refusal = %q, want none", e.Omitted)
 	}
 }
 
-// A claim for audit that a subject names is needed: left out, the subject would
-// be that of another execution.
+// An audit claim that the subject names is required. Without it, the subject would equal
+// the subject of another execution.
 func TestAuditClaimInSubject(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for _, template := range []string{"{account_id}:{%s}", "{account_id}[:x/{%s}]"} {
@@ -126,7 +126,7 @@ func TestAuditClaimInSubject(t *testing.T) {
 	}
 }
 
-// A branch's name that git takes stops no token, whatever the subject is.
+// A name of a branch that git accepts does not stop a token, with any subject.
 func TestBranchNames(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	long := strings.Repeat("b", 255)
@@ -148,7 +148,7 @@ func TestBranchNames(t *testing.T) {
 	}
 }
 
-// The claims are no secret, and have no token in them.
+// The claims are not secret, and do not contain the token.
 func TestClaimsHoldNoToken(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	prepared, err := issuer.Prepare(t.Context(), full())
@@ -168,8 +168,8 @@ func TestClaimsHoldNoToken(t *testing.T) {
 	}
 }
 
-// One connector of an account serves every project: a token names its caller,
-// and the connector's home beside it.
+// One connector of an account serves every project. The token names the project of the
+// execution, and the level of the connector beside it.
 func TestConnectorServesEveryProject(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	subjects := map[string]bool{}
@@ -198,14 +198,13 @@ func TestConnectorServesEveryProject(t *testing.T) {
 	}
 }
 
-// T20: every value of ours is a string that the scope holds, or one that the
-// package made of it.
+// T20: every value of the table is a string of the scope, or is made from the scope.
 func TestClaimsComeFromTheScope(t *testing.T) {
 	t.Setenv("OIDCTOKEN_PROJECT_ID", "forged")
 	t.Setenv("PROJECT_ID", "forged")
 	for stage := range stages() {
 		s := inStage(stage)
-		given, err := json.Marshal(s) // no hooks in it
+		given, err := json.Marshal(s) // the scope has no hooks
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -218,13 +217,13 @@ func TestClaimsComeFromTheScope(t *testing.T) {
 			}
 			text, ok := value.(string)
 			if !ok || !strings.Contains(known, strings.Trim(string(must(json.Marshal(text))), `"`)) {
-				t.Errorf("%s: %s = %v, which the scope does not hold", stage, row.Name, value)
+				t.Errorf("%s: %s = %v, which the scope does not contain", stage, row.Name, value)
 			}
 		}
 	}
 }
 
-// Preview and Prepared say what a token says, in the same order.
+// Preview and Prepared return the claims of the token, in the same order.
 func TestClaimsEqualPayload(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
 	for stage := range stages() {

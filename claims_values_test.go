@@ -11,8 +11,8 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// setField sets the string field of s with that path, and reports whether it
-// is one. Nothing that s points to is written to.
+// setField sets the field of s with that path, and reports whether the field is a
+// string. It replaces pointers of s and does not write to their memory.
 func setField(t *testing.T, s *oidctoken.Scope, path, value string) bool {
 	t.Helper()
 	return setIn(t, reflect.ValueOf(s).Elem(), strings.Split(path, "."), value)
@@ -52,13 +52,13 @@ func setIn(t *testing.T, v reflect.Value, path []string, value string) bool {
 	return setIn(t, field, path[1:], value)
 }
 
-// scopeWith is a scope that has the field.
+// scopeWith returns a scope that has the field.
 func scopeWith(string) oidctoken.Scope { return inStage("open") }
 
 const notIdentifier = "is not an identifier: 1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or .."
 
-// notReasons has the values that a row refuses, each with the reason; nil for a
-// row whose value is no text of the scope.
+// notReasons returns the values that a row refuses, each with the reason. It returns nil
+// for a row whose value is not a text of the scope.
 func notReasons(row oidctoken.ClaimRow) map[string]string {
 	all := func(reason string, values ...string) map[string]string {
 		reasons := make(map[string]string)
@@ -96,15 +96,15 @@ func TestClaimValuesRefused(t *testing.T) {
 		t.Run(row.Name, func(t *testing.T) {
 			reasons := notReasons(row)
 			if s := scopeWith(row.Field); reasons == nil && setField(t, &s, row.Field, "x") {
-				t.Errorf("%s can be any text", row.Field)
+				t.Errorf("%s has no values that are refused", row.Field)
 			}
 			for value, reason := range reasons {
 				s := scopeWith(row.Field)
 				if !setField(t, &s, row.Field, value) {
-					t.Fatalf("%s is no text", row.Field)
+					t.Fatalf("%s is not a text", row.Field)
 				}
 				want := &oidctoken.ScopeError{Field: row.Field, Reason: reason}
-				if row.Audit { // TestAuditClaimsLeftOut
+				if row.Audit { // see TestAuditClaimsLeftOut
 					want = nil
 				}
 				for name, try := range map[string]func() error{
@@ -122,14 +122,14 @@ func TestClaimValuesRefused(t *testing.T) {
 	}
 }
 
-// What is taken is in the token as it was given.
+// The token contains valid values unchanged.
 func TestClaimValuesTaken(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for _, row := range oidctoken.ClaimTable() {
 		var values []string
 		switch {
 		case row.Name == "stage_type" || row.Format == `"true", "false"`:
-			continue // not text: TestGolden and TestBools have them
+			continue // not text: see TestGolden and TestBools
 		case row.Format == "text":
 			values = isText
 		case row.Format == "identifier":
@@ -161,7 +161,7 @@ func TestClaimValuesTaken(t *testing.T) {
 // unquoted splits a list such as "a", "b".
 func unquoted(list string) []string { return strings.Split(strings.Trim(list, `"`), `", "`) }
 
-// Every bool is told apart: true, false and unknown.
+// The three values of every bool differ: true, false and unknown.
 func TestBools(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for _, tt := range []struct {
