@@ -12,8 +12,8 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// P6, X17: a token takes 160 bytes at most with ES256, and by the size of the
-// signature otherwise.
+// P6, X17: a token takes at most 160 bytes with ES256. With other algorithms, the limit
+// differs by the size of the signature.
 func TestCachedTokenSize(t *testing.T) {
 	const tokens = 50_000
 	for alg, most := range map[string]int64{"ES256": 160, "EdDSA": 160, "RS256": 360} {
@@ -29,11 +29,11 @@ func TestCachedTokenSize(t *testing.T) {
 		took := (heap() - before) / tokens
 		t.Logf("%s: %d bytes", alg, took)
 		if took > most || took < most/4 {
-			t.Errorf("%s: a token takes %d bytes, want %d at most", alg, took, most)
+			t.Errorf("%s: a token takes %d bytes, want at most %d", alg, took, most)
 		}
 		fill(tokens, tokens*6/5)
 		if grown := heap() - before; grown > most*tokens {
-			t.Errorf("%s: %d bytes after more tokens than may be kept, want %d at most", alg, grown, most*tokens)
+			t.Errorf("%s: %d bytes after more tokens than MaxEntries, want at most %d", alg, grown, most*tokens)
 		}
 		cache.Close()
 		if left := heap() - before; left > most*tokens/20 {
@@ -42,7 +42,7 @@ func TestCachedTokenSize(t *testing.T) {
 	}
 }
 
-// Of endless scopes that the signer fails for, few are remembered.
+// The cache remembers a limited number of failures.
 func TestCacheFailuresAreBounded(t *testing.T) {
 	keys := &source{}
 	keys.set(nil, ed25519Key("k"))
@@ -60,11 +60,11 @@ func TestCacheFailuresAreBounded(t *testing.T) {
 	before := heap()
 	fail(100, 10_100)
 	if grown := heap() - before; grown > 10_000*20 {
-		t.Errorf("10,000 failures take %d bytes, want those of 10", grown)
+		t.Errorf("10,000 failures take %d bytes, want the bytes of 10 failures", grown)
 	}
 }
 
-// A token that is at hand costs the one allocation of its text.
+// Mint of a cached token allocates once, for the token with its text.
 func TestCacheAllocations(t *testing.T) {
 	for alg := range keyFor {
 		cache := newCache(t, constantIssuer(t, alg), oidctoken.CacheConfig{})
@@ -75,7 +75,7 @@ func TestCacheAllocations(t *testing.T) {
 				t.Fatal(err)
 			}
 		}); got > 2 {
-			t.Errorf("%s: Mint allocates %v times, want the token and its text", alg, got)
+			t.Errorf("%s: Mint allocates %v times, want one allocation for the token with its text", alg, got)
 		}
 	}
 }

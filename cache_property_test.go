@@ -13,7 +13,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// act is something that happens to a cache.
+// act is one step of a test of a cache.
 type act struct {
 	Name    string
 	Account int
@@ -31,7 +31,7 @@ func drawAct(t *rapid.T) act {
 	}
 }
 
-// model is what a cache of two accounts does, said naively.
+// model is a simple model of a cache of two accounts.
 type model struct {
 	down     bool
 	kid      int
@@ -39,12 +39,12 @@ type model struct {
 		token  *oidctoken.Token
 		issued time.Time
 		kid    int
-		failed time.Time // the last try; zero if it was good
+		failed time.Time // the last try; zero if it succeeded
 	}
 }
 
-// mint is what a call has to give: the token that there is, a new one, or an
-// error; and how many signatures are tried meanwhile, at least and at most.
+// mint returns the expected result of a call (the same token, a new one, or an error),
+// and the minimum and maximum number of signatures that the cache tries meanwhile.
 func (m *model) mint(i int, now time.Time) (want string, least, most int) {
 	const life, margin = 15*time.Minute - backdate, time.Minute
 	a := &m.accounts[i]
@@ -62,7 +62,7 @@ func (m *model) mint(i int, now time.Time) (want string, least, most int) {
 		if !again {
 			return "same", 0, 0
 		}
-		return "same", 0, 1 // the token tells when
+		return "same", 0, 1 // the token's jti decides when
 	case good && (!again || m.down):
 		want = "same"
 	case !again || m.down:
@@ -76,8 +76,8 @@ func (m *model) mint(i int, now time.Time) (want string, least, most int) {
 	return want, 0, 0
 }
 
-// X16, X17: whatever time passes, however the signer does, and whichever key is
-// revoked, a cache does what the naive model does.
+// X16, X17: a cache behaves like the model while time passes, the signer fails and keys are
+// revoked.
 func TestTokenCacheIsItsModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		acts := rapid.SliceOfN(rapid.Custom(drawAct), 200, 400).Draw(rt, "acts")
@@ -89,7 +89,7 @@ func TestTokenCacheIsItsModel(t *testing.T) {
 	})
 }
 
-// play says what a cache did otherwise than the model.
+// play returns the first difference between a cache and the model, or "".
 func play(t *testing.T, acts []act) (mistake string) {
 	var m model
 	signer, down := newCounting(edKey()), errors.New("down")
@@ -123,7 +123,7 @@ func play(t *testing.T, acts []act) (mistake string) {
 			before := signer.signatures()
 			minted = nil
 			token, err := cache.Mint(t.Context(), inAccount(fmt.Sprintf("account_%d", act.Account)))
-			synctest.Wait() // until a renewal has ended
+			synctest.Wait() // wait for a renewal to end
 			got, tried := "new", signer.signatures()-before
 			switch {
 			case errors.Is(err, down):
@@ -145,7 +145,7 @@ func play(t *testing.T, acts []act) (mistake string) {
 				continue
 			}
 			a.issued, a.kid = time.Now().Truncate(time.Second), m.kid
-			if got == "same" { // and a new one is there for the next call
+			if got == "same" { // the next call gets the renewed token
 				token = cached(t, cache, inAccount(fmt.Sprintf("account_%d", act.Account)))
 			}
 			a.token = token

@@ -12,25 +12,25 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// A signer as a cloud's key management service has it: a signature takes 20 ms,
-// and there are 50 of them in a second.
+// These are the limits of a cloud's key management service: a signature takes 20 ms, and
+// 50 signatures are allowed per second.
 const (
 	quotaLatency = 20 * time.Millisecond
 	quotaRate    = 50
 )
 
-// TestQuotaBoundSigner: P7. 64 callers who want tokens of 40 scopes, 64 times as
-// many in a second as the signer can sign, get 50 times as many at least, and of
-// 1,000 of them one waits. All of it is in virtual time.
+// P7: 64 callers need tokens of 40 scopes, 64 times as many per second as the signer can
+// sign. They get at least 50 times as many as the signer can sign, and at most one call of
+// 1,000 waits. The test runs in virtual time.
 func TestQuotaBoundSigner(t *testing.T) {
 	const (
 		scopes, callers = 40, 64
-		every           = quotaLatency // what a caller does with a token
+		every           = quotaLatency // time for which a caller uses a token
 		lifetime        = 2 * time.Minute
 	)
 	span := 2 * time.Minute
 	if raceEnabled {
-		span = 20 * time.Second // a hundredth as fast as without; what is waited for at first weighs more then
+		span = 20 * time.Second // slow under the race detector, so a shorter span; the first waits then count for more
 	}
 	synctest.Test(t, func(t *testing.T) {
 		quota := make(chan struct{}, 1)
@@ -65,7 +65,7 @@ func TestQuotaBoundSigner(t *testing.T) {
 						return
 					}
 					if !token.Expires().After(time.Now().Add((lifetime-backdate)/2 - time.Second)) {
-						t.Errorf("a token until %v, at %v", token.Expires(), time.Now())
+						t.Errorf("got a token that expires at %v, at %v", token.Expires(), time.Now())
 						return
 					}
 					got++
@@ -84,13 +84,13 @@ func TestQuotaBoundSigner(t *testing.T) {
 		byCalls := int(time.Since(start).Seconds() * quotaRate)
 		t.Logf("%d tokens, %d at one signature each; %d signatures; %d waited", tokens, byCalls, signer.signatures(), waits)
 		if tokens < 50*byCalls {
-			t.Errorf("%d tokens, want 50 times %d", tokens, byCalls)
+			t.Errorf("%d tokens, want at least 50 times %d", tokens, byCalls)
 		}
 		if most := scopes * (1 + int(span/(lifetime*2/5))); signer.signatures() > most {
-			t.Errorf("%d signatures, want %d at most: one for each scope and renewal", signer.signatures(), most)
+			t.Errorf("%d signatures, want at most %d: one for each scope and renewal", signer.signatures(), most)
 		}
 		if waits*1000 > tokens && !raceEnabled {
-			t.Errorf("%d of %d waited, want one in 1,000 at most", waits, tokens)
+			t.Errorf("%d of %d calls waited, want at most one in 1,000", waits, tokens)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// writer is a ResponseWriter that is used again, as a server's is.
+// writer is a ResponseWriter that is used again, like the writer of a server.
 type writer struct {
 	header http.Header
 	status int
@@ -85,7 +85,7 @@ func TestDiscoveryMethods(t *testing.T) {
 			}
 			text := body(t, full)
 			if got := full.Header.Get("Content-Length"); got != fmt.Sprint(len(text)) || body(t, head) != "" {
-				t.Errorf("%s: Content-Length %s of %d bytes", target, got, len(text))
+				t.Errorf("%s: Content-Length is %s, the body has %d bytes", target, got, len(text))
 			}
 			want := http.Header{
 				"Content-Type": {"application/json"}, "Cache-Control": {"public, max-age=3600"}, "X-Content-Type-Options": {"nosniff"},
@@ -104,7 +104,7 @@ func TestDiscoveryMethods(t *testing.T) {
 	}
 }
 
-// P08, P10: nothing but the two documents is there, however it is asked for.
+// P08, P10: the issuer serves only the two documents, for all forms of paths.
 func TestDiscoveryPaths(t *testing.T) {
 	for url, paths := range map[string][]string{
 		issuerURL: {
@@ -137,7 +137,7 @@ func TestDiscoveryPaths(t *testing.T) {
 	}
 }
 
-// A query has no effect; a mere slash in it neither.
+// A query has no effect, even if it contains a slash.
 func TestDiscoveryIgnoresQuery(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	if diff := cmp.Diff(body(t, get(issuer, "GET", jwks)), body(t, get(issuer, "GET", jwks+"?kid=x/..&issuer=https://attacker.example"))); diff != "" {
@@ -180,7 +180,7 @@ func TestNotModified(t *testing.T) {
 						t.Errorf("%s %s with %q: header %v", method, target, tt.fields, response.Header)
 					}
 					if text := body(t, response); tt.want == 304 && (text != "" || response.Header.Get("Content-Length") != "") {
-						t.Errorf("%s %s with %q: a 304 of %q", method, target, tt.fields, text)
+						t.Errorf("%s %s with %q: a 304 has the body %q", method, target, tt.fields, text)
 					}
 				}
 			}
@@ -188,7 +188,7 @@ func TestNotModified(t *testing.T) {
 	}
 }
 
-// The tags of two documents differ, and an account's from another's.
+// The entity tags of two documents differ, and those of two accounts differ.
 func TestEntityTags(t *testing.T) {
 	tags := map[string]string{}
 	now := noon
@@ -201,14 +201,14 @@ func TestEntityTags(t *testing.T) {
 		for _, path := range []string{"/acme" + discovery, "/other" + discovery, "/acme" + jwks} {
 			tag := get(issuer, "GET", path).Header.Get("Etag")
 			if other, there := tags[tag]; there {
-				t.Errorf("%s of %v and %s have one tag", path, at, other)
+				t.Errorf("%s of %v and %s have the same tag", path, at, other)
 			}
 			tags[tag] = path + " of " + at.String()
 		}
 	}
 }
 
-// The documents may be cached until a key leaves, but no longer than an hour.
+// The documents may be cached until a key is removed, but at most for an hour.
 func TestCacheControl(t *testing.T) {
 	for left, want := range map[time.Duration]string{
 		time.Nanosecond:   "public, max-age=0",
@@ -228,13 +228,13 @@ func TestCacheControl(t *testing.T) {
 		}})
 		for _, path := range []string{discovery, jwks} {
 			if got := get(issuer, "GET", path).Header.Get("Cache-Control"); got != want {
-				t.Errorf("%s, %v before a key leaves: %q, want %q", path, left, got, want)
+				t.Errorf("%s, %v before a key is removed: %q, want %q", path, left, got, want)
 			}
 		}
 	}
 }
 
-// P08: over a real server, what a client sends as it likes.
+// P08: a real server gets unusual requests from a client.
 func TestDiscoveryServer(t *testing.T) {
 	server := httptest.NewServer(newIssuer(t, oidctoken.Config{}))
 	defer server.Close()

@@ -22,7 +22,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// get asks issuer for a target, by a method.
+// get sends a request for target to issuer.
 func get(issuer *oidctoken.Issuer, method, target string, header ...string) *http.Response {
 	r := httptest.NewRequest(method, target, nil)
 	for i := 0; i < len(header); i += 2 {
@@ -47,7 +47,7 @@ const (
 	jwks      = "/.well-known/jwks.json"
 )
 
-// allAlgorithms has a key for each kind of key.
+// allAlgorithms returns a key of each type.
 func allAlgorithms() oidctoken.StaticKeys {
 	return oidctoken.StaticKeys{
 		{Signer: memory(rsaKey())}, {Signer: memory(p256Key())}, {Signer: memory(p384Key())},
@@ -68,7 +68,7 @@ func TestDiscoveryDocument(t *testing.T) {
 		{"https://tokens.example.com/t/{account_id}/oidc", "/t/_Acme9/oidc", "https://tokens.example.com/t/_Acme9/oidc"},
 	} {
 		issuer := newIssuer(t, oidctoken.Config{URL: tt.url, Keys: allAlgorithms()})
-		// The Host of the request is the proxy's, or an attacker's.
+		// A proxy or an attacker sets the Host of the request.
 		response := get(issuer, "GET", "http://attacker.example"+tt.path+discovery, "X-Forwarded-Host", "attacker.example")
 		if response.StatusCode != 200 || response.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %s, %v", tt.url, response.Status, response.Header)
@@ -101,7 +101,7 @@ func TestDiscoveryMatchesTokens(t *testing.T) {
 		iss := payloadOf(t, mint(t, issuer, s))["iss"].(string)
 		document := object(t, []byte(body(t, get(issuer, "GET", iss+discovery))))
 		if document["issuer"] != iss {
-			t.Errorf("iss = %q, the document says %v", iss, document["issuer"])
+			t.Errorf("iss = %q, but the document has %v", iss, document["issuer"])
 		}
 	}
 }
@@ -142,24 +142,24 @@ func TestJWKSet(t *testing.T) {
 	got := document["keys"].([]any)
 	slices.SortFunc(got, byKid)
 	slices.SortFunc(want, byKid)
-	// Every member is wanted: no d, p, q, dp, dq, qi, oth or k.
+	// Compare all members, so that there is no d, p, q, dp, dq, qi, oth or k.
 	if diff := cmp.Diff(map[string]any{"keys": want}, document); diff != "" {
 		t.Errorf("JWK Set (-want +got):\n%s", diff)
 	}
 	first, second := must(issuer.JWKSet(t.Context())), must(issuer.JWKSet(t.Context()))
 	clear(first)
 	if string(second) == string(first) || get(issuer, "GET", jwks).ContentLength != int64(len(second)) {
-		t.Error("the bytes that JWKSet returns are shared")
+		t.Error("JWKSet returns shared bytes")
 	}
 }
 
-// P07: a coordinate that begins with a zero byte keeps it.
+// P07: a coordinate that begins with a zero byte keeps that byte.
 func TestFullWidthCoordinates(t *testing.T) {
 	for {
 		key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 		point := must(key.PublicKey.ECDH()).Bytes()
 		if point[1] != 0 {
-			continue // one key of 256 has what is wanted
+			continue // one key of 256 has such a coordinate
 		}
 		issuer := newIssuer(t, oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: memory(key)}}})
 		jwk := object(t, must(issuer.JWKSet(t.Context())))["keys"].([]any)[0].(map[string]any)
@@ -171,7 +171,7 @@ func TestFullWidthCoordinates(t *testing.T) {
 	}
 }
 
-// The set at a time has the keys that have not expired, those to come too.
+// The set has all keys that have not expired, including keys that begin later.
 func TestPublishedKeys(t *testing.T) {
 	keys := oidctoken.StaticKeys{
 		{ID: "old", Signer: memory(edKey()), NotAfter: noon.Add(-time.Hour), Expires: noon},
@@ -211,7 +211,7 @@ func TestPublishedKeys(t *testing.T) {
 	}
 }
 
-// P05: never an empty set, but 503.
+// P05: the response is 503 instead of an empty set.
 func TestNoKeyToPublish(t *testing.T) {
 	var failure error
 	keys := oidctoken.StaticKeys{{Signer: memory(edKey()), Expires: noon}}
@@ -240,7 +240,7 @@ func TestNoKeyToPublish(t *testing.T) {
 		check(t)
 	})
 	if got := get(issuer, "GET", jwks).StatusCode; got != 200 {
-		t.Errorf("after the failure: %d", got)
+		t.Errorf("after the failure: status %d", got)
 	}
 	t.Run("all keys expired", func(t *testing.T) {
 		now = noon

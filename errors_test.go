@@ -11,7 +11,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// An error says what is wrong, and never repeats a value.
+// The text of a ScopeError has the field and the reason, and no value.
 func TestScopeErrorText(t *testing.T) {
 	s := minimal()
 	s.Connector = &oidctoken.Connector{ID: "c", UID: "s3cr3t\x00"}
@@ -21,7 +21,7 @@ func TestScopeErrorText(t *testing.T) {
 	}
 }
 
-// K05: nor are they in the errors.
+// K05: the errors of NewSigner contain no part of the private key.
 func TestErrorsHoldNoKey(t *testing.T) {
 	goodRSA, goodEC := rsaKey().(*rsa.PrivateKey), p256Key().(*ecdsa.PrivateKey)
 	for name, key := range map[string]crypto.Signer{
@@ -31,7 +31,7 @@ func TestErrorsHoldNoKey(t *testing.T) {
 	} {
 		_, err := oidctoken.NewSigner(key)
 		if err == nil {
-			t.Fatalf("%s: the key was taken", name)
+			t.Fatalf("%s: NewSigner accepted the key", name)
 		}
 		for _, good := range []crypto.Signer{goodRSA, goodEC, edKey()} {
 			for _, secret := range secretsOf(good) {

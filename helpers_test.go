@@ -21,37 +21,37 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jose"
 )
 
-// recorder keeps what Audit is told.
+// recorder keeps the events of Audit.
 type recorder struct{ events []oidctoken.Event }
 
 func (r *recorder) audit(_ context.Context, e oidctoken.Event) { r.events = append(r.events, e) }
 
-// only returns the one event since the last call.
+// only returns the event since the last call, which must be one.
 func (r *recorder) only(t *testing.T) oidctoken.Event {
 	t.Helper()
 	defer func() { r.events = nil }()
 	if len(r.events) != 1 {
-		t.Fatalf("Audit was told %d times, want once", len(r.events))
+		t.Fatalf("Audit was called %d times, want once", len(r.events))
 	}
 	return r.events[0]
 }
 
-// keysFunc is a KeySource that a test writes.
+// keysFunc is a KeySource made of a func.
 type keysFunc func(context.Context) ([]oidctoken.Key, error)
 
 func (f keysFunc) Keys(ctx context.Context) ([]oidctoken.Key, error) { return f(ctx) }
 
 const issuerURL = "https://tokens.example.com"
 
-// noon is the time of every issuer of these tests that has no clock of its own.
+// noon is the time of every issuer in these tests whose Config.Now is nil.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// backdate is how long before the time of minting "iat" lies by default.
+// backdate is the default of Config.BackdateIssuedAt.
 const backdate = 5 * time.Second
 
 func clockAt(t time.Time) func() time.Time { return func() time.Time { return t } }
 
-// The keys are made once for each run: RSA keys take long.
+// The keys are made once per run, since it takes long to make RSA keys.
 var (
 	rsaKey   = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 	p256Key  = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
@@ -62,7 +62,7 @@ var (
 	otherRSA = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 )
 
-// keyFor has a key for each algorithm.
+// keyFor holds a key for each algorithm.
 var keyFor = map[string]func() crypto.Signer{
 	"RS256": rsaKey, "RS384": rsaKey, "RS512": rsaKey,
 	"ES256": p256Key, "ES384": p384Key, "ES512": p521Key,
@@ -83,11 +83,11 @@ func must[T any](v T, err error) T {
 
 func ptr[T any](v T) *T { return &v }
 
-// memory is an in-memory key's Signer.
+// memory returns the Signer of a key in memory.
 func memory(key crypto.Signer) oidctoken.Signer { return must(oidctoken.NewSigner(key)) }
 
-// newIssuer makes an issuer; what c leaves empty of the required fields and
-// the clock is filled in.
+// newIssuer returns an issuer. It fills in the clock and the required fields that c does
+// not set.
 func newIssuer(t testing.TB, c oidctoken.Config) *oidctoken.Issuer {
 	t.Helper()
 	if c.URL == "" {
@@ -109,12 +109,12 @@ func newIssuer(t testing.TB, c oidctoken.Config) *oidctoken.Issuer {
 	return issuer
 }
 
-// minimal is the smallest scope that there is.
+// minimal returns the smallest valid scope.
 func minimal() oidctoken.Scope {
 	return oidctoken.Scope{Audience: "sts.example.com", Account: oidctoken.Entity{ID: "acme"}}
 }
 
-// mint mints or ends the test.
+// mint mints a token. It ends the test if that fails.
 func mint(t testing.TB, issuer *oidctoken.Issuer, s oidctoken.Scope) *oidctoken.Token {
 	t.Helper()
 	token, err := issuer.Mint(t.Context(), s)
@@ -124,7 +124,7 @@ func mint(t testing.TB, issuer *oidctoken.Issuer, s oidctoken.Scope) *oidctoken.
 	return token
 }
 
-// subjectOf is the "sub" that Mint gives s.
+// subjectOf returns the "sub" of a token for s.
 func subjectOf(ctx context.Context, issuer *oidctoken.Issuer, s oidctoken.Scope) (string, error) {
 	claims, err := issuer.Preview(ctx, s)
 	if err != nil {
@@ -137,8 +137,7 @@ func subjectOf(ctx context.Context, issuer *oidctoken.Issuer, s oidctoken.Scope)
 	return subject, nil
 }
 
-// parts splits a JWT, decodes its parts strictly, and returns the signing
-// input with them.
+// parts splits a JWT and decodes its parts strictly. It also returns the signing input.
 func parts(t testing.TB, jwt string) (header, payload, signature []byte, input string) {
 	t.Helper()
 	fields := strings.Split(jwt, ".")
@@ -155,7 +154,7 @@ func parts(t testing.TB, jwt string) (header, payload, signature []byte, input s
 	return decoded[0], decoded[1], decoded[2], fields[0] + "." + fields[1]
 }
 
-// payloadOf decodes a token's payload, with numbers as they are written.
+// payloadOf decodes a token's payload and keeps numbers as they are written.
 func payloadOf(t testing.TB, token *oidctoken.Token) map[string]any {
 	t.Helper()
 	_, payload, _, _ := parts(t, token.JWT())
@@ -167,7 +166,7 @@ func datesOf(t testing.TB, token *oidctoken.Token) (iat, nbf, exp int64) {
 	t.Helper()
 	_, payload, _, _ := parts(t, token.JWT())
 	var dates struct{ Iat, Nbf, Exp int64 }
-	if err := json.Unmarshal(payload, &dates); err != nil { // an integer, or it fails
+	if err := json.Unmarshal(payload, &dates); err != nil { // fails unless all are integers
 		t.Fatal(err)
 	}
 	return dates.Iat, dates.Nbf, dates.Exp
@@ -191,7 +190,7 @@ func object(t testing.TB, document []byte) map[string]any {
 	return m
 }
 
-// members lists the names of an object's members, as they stand in it.
+// members returns the names of an object's members in their order.
 func members(t testing.TB, document []byte) (names []string) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(document))
@@ -212,14 +211,14 @@ func members(t testing.TB, document []byte) (names []string) {
 	return names
 }
 
-// scopeError is the *ScopeError in err, nil if there is none.
+// scopeError returns the *ScopeError that err wraps, or nil.
 func scopeError(err error) *oidctoken.ScopeError {
 	var e *oidctoken.ScopeError
 	errors.As(err, &e)
 	return e
 }
 
-// signerFunc is a signer that a test writes.
+// signerFunc is a Signer made of a func.
 type signerFunc struct {
 	public crypto.PublicKey
 	sign   func(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)
@@ -231,7 +230,7 @@ func (s signerFunc) Sign(ctx context.Context, digest []byte, opts crypto.SignerO
 	return s.sign(ctx, digest, opts)
 }
 
-// configError is the *ConfigError in err, nil if there is none.
+// configError returns the *ConfigError that err wraps, or nil.
 func configError(err error) *oidctoken.ConfigError {
 	var e *oidctoken.ConfigError
 	errors.As(err, &e)
@@ -251,7 +250,7 @@ func thumbprintOf(t testing.TB, key crypto.PublicKey) string {
 	return thumbprint
 }
 
-// full is a scope with everything in it but a stage.
+// full returns a scope with all parts except a stage.
 func full() oidctoken.Scope {
 	return oidctoken.Scope{
 		Audience:     "https://sts.example.com/full",
@@ -291,7 +290,7 @@ func environment() *oidctoken.Environment {
 	return &oidctoken.Environment{ID: "prod", UID: "env-0011", Type: oidctoken.Production, GroupID: "all prod", Protected: ptr(true)}
 }
 
-// stages has a filled stage of each type.
+// stages returns a full stage of each type.
 func stages() map[string]oidctoken.Stage {
 	return map[string]oidctoken.Stage{
 		"none": nil,
@@ -320,14 +319,14 @@ func stages() map[string]oidctoken.Stage {
 	}
 }
 
-// inStage is full in a stage of that name.
+// inStage returns the full scope in a stage of that name.
 func inStage(name string) oidctoken.Scope {
 	s := full()
 	s.Stage = stages()[name]
 	return s
 }
 
-// issuerFor is an issuer with one key, of that algorithm.
+// issuerFor returns an issuer with one key, which has that algorithm.
 func issuerFor(t testing.TB, alg string) *oidctoken.Issuer {
 	return newIssuer(t, oidctoken.Config{
 		Keys:    oidctoken.StaticKeys{{Signer: memory(keyFor[alg]()), Algorithm: alg}},

@@ -16,8 +16,8 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// kidAt is the kid of a token that an issuer with keys mints at now, "" if
-// none may sign.
+// kidAt returns the kid of a token that an issuer with keys mints at now, or "" if no key
+// may sign.
 func kidAt(t *testing.T, keys []oidctoken.Key, now time.Time, algorithms ...string) string {
 	t.Helper()
 	token, err := mintAt(t, keys, now, algorithms...)
@@ -38,8 +38,8 @@ func mintAt(t *testing.T, keys []oidctoken.Key, now time.Time, algorithms ...str
 	return issuer.Mint(t.Context(), s)
 }
 
-// ring is two Ed25519 keys of which the second takes over at noon, and an
-// ES256 and an RS256 key that are always there.
+// ring returns two Ed25519 keys, of which the second takes over at noon, and an ES256 and
+// an RS256 key without limits.
 func ring() []oidctoken.Key {
 	return []oidctoken.Key{
 		{ID: "old", Signer: memory(edKey()), NotBefore: noon.Add(-24 * time.Hour), NotAfter: noon.Add(time.Hour), Expires: noon.Add(2 * time.Hour)},
@@ -79,7 +79,7 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// A key that has left the JWK Set signs nothing, even if it has no NotAfter.
+// A key that was removed from the JWK Set does not sign, even if it has no NotAfter.
 func TestExpiredKeyDoesNotSign(t *testing.T) {
 	keys := []oidctoken.Key{{ID: "k", Signer: memory(edKey()), Expires: noon}}
 	if got := kidAt(t, keys, noon.Add(-2*time.Second), "EdDSA"); got != "k" {
@@ -88,7 +88,7 @@ func TestExpiredKeyDoesNotSign(t *testing.T) {
 	if got := kidAt(t, keys, noon, "EdDSA"); got != "" {
 		t.Errorf("kid %q at its end", got)
 	}
-	// Nor does it stand in the way of one that may.
+	// It does not prevent another key from signing.
 	keys = append(keys, oidctoken.Key{ID: "older", Signer: memory(otherEd())})
 	keys[0].NotBefore = noon.Add(-time.Hour)
 	if got := kidAt(t, keys, noon, "EdDSA"); got != "older" {
@@ -96,12 +96,12 @@ func TestExpiredKeyDoesNotSign(t *testing.T) {
 	}
 }
 
-// Which key signs depends on the keys and the time alone: replicas that list
-// them in another order agree.
+// Which key signs depends only on the keys and the time, so replicas that list the keys in
+// different orders agree.
 func TestReplicasAgree(t *testing.T) {
 	var keys []oidctoken.Key
 	for i := range 10 {
-		// Some begin at the same time.
+		// Some keys begin at the same time.
 		keys = append(keys, oidctoken.Key{Signer: memory(newEd25519()), NotBefore: noon.Add(time.Duration(i/3) * time.Hour)})
 	}
 	want := map[time.Time]string{}
@@ -145,7 +145,7 @@ func TestExpiryIsClipped(t *testing.T) {
 			t.Errorf("%s: the token lives %v, want %v", tt.name, got, tt.want)
 		}
 		if exp := payloadOf(t, token)["exp"]; must(exp.(interface{ Int64() (int64, error) }).Int64()) != token.Expires().Unix() {
-			t.Errorf("%s: exp is %v, Expires %v", tt.name, exp, token.Expires())
+			t.Errorf("%s: exp is %v, but Expires is %v", tt.name, exp, token.Expires())
 		}
 	}
 }
@@ -158,7 +158,7 @@ func TestNoExpiredToken(t *testing.T) {
 	}
 }
 
-// T14: a slow signer's token may be over when it comes.
+// T14: the token of a slow signer may have expired when it is signed.
 func TestSlowSigner(t *testing.T) {
 	for _, tt := range []struct {
 		took time.Duration
@@ -190,7 +190,7 @@ func TestSlowSigner(t *testing.T) {
 	}
 }
 
-// The clock of an issuer that is given none is the system's.
+// An issuer without Config.Now uses the clock of the system.
 func TestSystemClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer, err := oidctoken.NewIssuer(oidctoken.Config{
@@ -207,7 +207,7 @@ func TestSystemClock(t *testing.T) {
 	})
 }
 
-// An issuer follows its source from one slice to the next.
+// An issuer uses the new keys when its source returns another slice.
 func TestSourceChanges(t *testing.T) {
 	first := []oidctoken.Key{{ID: "first", Signer: memory(edKey())}}
 	second := []oidctoken.Key{{ID: "second", Signer: memory(otherEd())}}
@@ -239,7 +239,7 @@ func TestSourceChanges(t *testing.T) {
 			t.Errorf("the JWK Set has %v, want %q", got, keys[0].ID)
 		}
 	}
-	// What a source answers later is checked, too.
+	// Later answers of a source are checked, too.
 	for name, bad := range map[string][]oidctoken.Key{"no key": {}, "no signer": {{}}, "a kid twice": {first[0], first[0]}} {
 		current = bad
 		if token, err := issuer.Mint(t.Context(), minimal()); token != nil || !errors.Is(err, oidctoken.ErrNoKey) {
@@ -252,6 +252,6 @@ func TestSourceChanges(t *testing.T) {
 		t.Errorf("Mint: %v, want ErrNoKey and the source's error", err)
 	}
 	if err != nil && strings.Count(err.Error(), "oidctoken:") != 1 {
-		t.Errorf("error %q names the package more or less than once", err)
+		t.Errorf("error %q does not name the package exactly once", err)
 	}
 }

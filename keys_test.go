@@ -13,7 +13,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// KeyIDs names the keys that there are, and is the same slice until they change.
+// KeyIDs returns the IDs of the current keys, and the same slice until they change.
 func TestKeyIDs(t *testing.T) {
 	keys := &source{}
 	keys.set(nil, ed25519Key("a"), ed25519Key("b"))
@@ -31,7 +31,7 @@ func TestKeyIDs(t *testing.T) {
 		t.Errorf("KeyIDs (-want +got):\n%s", diff)
 	}
 	if second := get(); &second[0] != &first[0] {
-		t.Error("KeyIDs returns another slice, though nothing changed")
+		t.Error("KeyIDs returned another slice, although no key changed")
 	}
 	keys.set(nil, ed25519Key("b"))
 	if diff := cmp.Diff([]string{"b"}, get()); diff != "" {
@@ -49,7 +49,7 @@ func rotates(keys ...oidctoken.Key) keysFunc {
 	return func(context.Context) ([]oidctoken.Key, error) { return keys, nil }
 }
 
-// The error names each key and says why it does not sign.
+// The error lists each key and why it does not sign.
 func TestNoKeySaysWhy(t *testing.T) {
 	ed, other := memory(edKey()), memory(otherEd())
 	for _, tt := range []struct {
@@ -92,7 +92,7 @@ func TestNoKeySaysWhy(t *testing.T) {
 	}
 }
 
-// The text is bounded, whatever the profile and the keys are.
+// The length of the text is limited for all profiles and keys.
 func TestNoKeyIsBounded(t *testing.T) {
 	var keys []oidctoken.Key
 	for i := range 10 {
@@ -107,7 +107,7 @@ func TestNoKeyIsBounded(t *testing.T) {
 	}
 }
 
-// NewIssuer refuses a profile that no key will serve, and so does CheckProfile.
+// NewIssuer and CheckProfile refuse a profile if no key will sign for it.
 func TestProfileWithoutKey(t *testing.T) {
 	signer := memory(edKey())
 	begins := oidctoken.Key{ID: "k", Signer: signer, NotBefore: noon.Add(time.Hour), NotAfter: noon.Add(2 * time.Hour)}
@@ -147,7 +147,7 @@ func TestProfileWithoutKey(t *testing.T) {
 				t.Errorf("NewIssuer: %v, %v", issuer, err)
 			}
 
-			// Without a profile of its own, an issuer serves those of its Scopes.
+			// An issuer without a profile accepts the profiles of its Scopes.
 			if issuer, err = oidctoken.NewIssuer(oidctoken.Config{URL: issuerURL, Keys: tt.keys, Now: clockAt(noon)}); err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +171,7 @@ func TestCheckProfile(t *testing.T) {
 	var failure error
 	issuer := newIssuer(t, oidctoken.Config{
 		Audit: r.audit,
-		Allow: func(context.Context, oidctoken.Scope) error { t.Error("policy was asked"); return nil },
+		Allow: func(context.Context, oidctoken.Scope) error { t.Error("CheckProfile called Allow"); return nil },
 		Keys: keysFunc(func(context.Context) ([]oidctoken.Key, error) {
 			return []oidctoken.Key{{ID: "k", Signer: memory(edKey())}}, failure
 		}),
@@ -195,11 +195,11 @@ func TestCheckProfile(t *testing.T) {
 		t.Errorf("a source that fails: %v, want ErrNoKey and its error", err)
 	}
 	if len(r.events) != 0 {
-		t.Errorf("Audit was told %v", r.events)
+		t.Errorf("CheckProfile called Audit with %v", r.events)
 	}
 }
 
-// A host can tell a source that is away from one whose configuration is wrong.
+// The error of NewIssuer shows whether the source failed or the configuration is wrong.
 func TestNewIssuerKeepsTheCause(t *testing.T) {
 	down := errors.New("the ring is away")
 	_, err := oidctoken.NewIssuer(oidctoken.Config{URL: issuerURL, Keys: keysFunc(func(context.Context) ([]oidctoken.Key, error) { return nil, down })})

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A token costs two allocations above the signature, which is the standard
-// library's: its text with the Token, and what the signer's answer becomes.
+// A token costs two allocations more than a signature of the standard library: the Token
+// with its text, and the converted signature.
 func TestMintAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -26,7 +26,7 @@ func TestMintAllocations(t *testing.T) {
 						t.Fatal(err)
 					}
 				}); got > raw+2 {
-					t.Errorf("%s allocates %v times, the signature %v times: want 2 more at most", name, got, raw)
+					t.Errorf("%s allocates %v times, the signature %v times: want at most 2 more", name, got, raw)
 				}
 			}
 		})
@@ -44,7 +44,7 @@ func TestMintAllocationsWithoutSignature(t *testing.T) {
 					t.Fatal(err)
 				}
 			}); got > 2 {
-				t.Errorf("%s, %s allocates %v times, want 2 at most", alg, name, got)
+				t.Errorf("%s, %s allocates %v times, want at most 2", alg, name, got)
 			}
 		}
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// hashOf is the hash of each algorithm.
+// hashOf holds the hash of each algorithm.
 var hashOf = map[string]crypto.Hash{
 	"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512,
 	"ES256": crypto.SHA256, "ES384": crypto.SHA384, "ES512": crypto.SHA512, "EdDSA": 0,
 }
 
-// digestFor is something to sign.
+// digestFor returns a digest to sign.
 func digestFor(alg string) []byte {
 	if hashOf[alg] == 0 {
 		return make([]byte, 1200)
@@ -22,7 +22,7 @@ func digestFor(alg string) []byte {
 	return make([]byte, hashOf[alg].Size())
 }
 
-// minters are both ways to a token.
+// minters returns the two functions that mint a token.
 func minters(t testing.TB, issuer *oidctoken.Issuer, s oidctoken.Scope) map[string]func() (*oidctoken.Token, error) {
 	t.Helper()
 	prepared, err := issuer.Prepare(t.Context(), s)
@@ -36,7 +36,7 @@ func minters(t testing.TB, issuer *oidctoken.Issuer, s oidctoken.Scope) map[stri
 	}
 }
 
-// constantIssuer is an issuer whose signatures cost nothing.
+// constantIssuer returns an issuer whose signatures take no time.
 func constantIssuer(t testing.TB, alg string) *oidctoken.Issuer {
 	t.Helper()
 	key := keyFor[alg]()
@@ -50,15 +50,15 @@ func constantIssuer(t testing.TB, alg string) *oidctoken.Issuer {
 	})
 }
 
-// measured are the algorithms of the benchmarks: one of each kind of key.
+// measured lists the algorithms of the benchmarks, one for each type of key.
 var measured = []string{"RS256", "ES256", "EdDSA"}
 
 func BenchmarkMint(b *testing.B) { benchmark(b, "Mint") }
 
 func BenchmarkPrepared(b *testing.B) { benchmark(b, "Prepared.Mint") }
 
-// benchmark mints with a real signature and, to show this package's own work,
-// with one that costs nothing.
+// benchmark mints with a real signature, and with a signature that takes no time, which
+// shows the cost of this package.
 func benchmark(b *testing.B, way string) {
 	for _, alg := range measured {
 		for name, issuer := range map[string]*oidctoken.Issuer{alg: issuerFor(b, alg), alg + "/constant": constantIssuer(b, alg)} {

@@ -11,14 +11,14 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// The dates of a token for each backdating and lifetime. T13, T15
+// T13, T15: the dates of a token for each backdating and lifetime.
 func TestBackdating(t *testing.T) {
 	const off = -1
 	for _, tt := range []struct {
 		name                string
 		issuedAt, notBefore time.Duration
 		lifetime            time.Duration
-		iat, nbf, exp       int64 // from the time of minting
+		iat, nbf, exp       int64 // seconds after the time of minting
 	}{
 		{"default", 0, 0, 0, -5, -60, 895},
 		{"an hour", 0, 0, time.Hour, -5, -60, 3595},
@@ -91,8 +91,8 @@ func TestBackdatingRefused(t *testing.T) {
 	}
 }
 
-// A verifier without leeway whose clock is 5 s slow takes a token right after
-// minting, and a token of a Cache at every time of its life. T15
+// T15: a verifier without leeway whose clock is 5 s slow accepts a token right after
+// minting, and accepts every token that a Cache returns.
 func TestSlowVerifier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := live(t, newCounting(edKey()), oidctoken.Config{})

@@ -16,8 +16,8 @@ import (
 	"github.com/oidctoken/oidctoken/internal/blocks"
 )
 
-// BenchmarkLimit compares Mint with a signature that costs nothing to what no
-// token can do without: a digest, base64url, random bytes, the clock and a copy.
+// BenchmarkLimit compares Mint, with a signature that takes no time, to the work that every
+// token needs: a digest, base64url, random bytes, the clock and a copy.
 // Run it alone: go test -run '^$' -bench Limit -benchtime 1x .
 func BenchmarkLimit(b *testing.B) {
 	for b.Loop() {
@@ -46,7 +46,7 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// neededWork is what every way to make such a token has to do.
+// neededWork does the work that every token needs.
 func neededWork(jwt string, digest bool) blocks.Candidate {
 	header, rest, _ := strings.Cut(jwt, ".")
 	body, signature, _ := strings.Cut(rest, ".")
@@ -75,8 +75,8 @@ func neededWork(jwt string, digest bool) blocks.Candidate {
 	}}
 }
 
-// typical is a deployment's scope: with issuerURL, its payload has 945 bytes and
-// 25 claims besides the registered ones. internal/bench has it, too.
+// typical returns the scope of a deployment. With issuerURL, its payload has 945 bytes and
+// 25 claims besides the registered claims. internal/bench has the same scope.
 func typical() oidctoken.Scope {
 	return oidctoken.Scope{
 		Audience:     "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/ci/providers/acme",

@@ -15,8 +15,8 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// remote is key behind a signer that is not in memory, whose answers change
-// makes worse.
+// remote returns a signer that is not in memory. It signs with key, and change alters its
+// signatures.
 func remote(key crypto.Signer, change func(sig []byte) []byte) oidctoken.Signer {
 	return signerFunc{key.Public(), func(_ context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 		sig, err := key.Sign(rand.Reader, digest, opts)
@@ -29,7 +29,7 @@ func remote(key crypto.Signer, change func(sig []byte) []byte) oidctoken.Signer 
 
 type pair struct{ R, S *big.Int }
 
-// onPair makes a change of a DER signature's two integers.
+// onPair returns a change of a DER signature from a change of its two integers.
 func onPair(change func(r, s *big.Int) []byte) func([]byte) []byte {
 	return func(sig []byte) []byte {
 		var p pair
@@ -40,18 +40,18 @@ func onPair(change func(r, s *big.Int) []byte) func([]byte) []byte {
 	}
 }
 
-// element is a DER element; its length is in one byte.
+// element returns a DER element whose length takes one byte.
 func element(tag byte, content ...[]byte) []byte {
 	body := slices.Concat(content...)
 	return append([]byte{tag, byte(len(body))}, body...)
 }
 
-// integer is n in DER.
+// integer returns n in DER.
 func integer(n *big.Int) []byte { return must(asn1.Marshal(n)) }
 
 func constant(sig []byte) func([]byte) []byte { return func([]byte) []byte { return sig } }
 
-// badAnswers are answers that are wrong for every algorithm.
+// badAnswers holds answers that are wrong for every algorithm.
 var badAnswers = map[string]func([]byte) []byte{
 	"nil":          constant(nil),
 	"empty":        constant([]byte{}),
@@ -67,8 +67,8 @@ var badAnswers = map[string]func([]byte) []byte{
 	"text":         constant([]byte("internal server error")),
 }
 
-// badDER are answers that hold the right r and s in a wrong form, or wrong
-// ones in the right form.
+// badDER holds answers with the right r and s in a wrong form, or with a wrong r or s in
+// the right form.
 var badDER = map[string]func([]byte) []byte{
 	"r || s": onPair(func(r, s *big.Int) []byte {
 		return append(r.FillBytes(make([]byte, 66)), s.FillBytes(make([]byte, 66))...)
@@ -118,7 +118,7 @@ func TestBadSignatures(t *testing.T) {
 	}
 }
 
-// refused mints with a signer whose answers are bad.
+// refused checks that Mint fails with a signer whose answers are bad.
 func refused(t *testing.T, alg string, signer oidctoken.Signer) {
 	t.Helper()
 	var event *oidctoken.Event
@@ -132,7 +132,7 @@ func refused(t *testing.T, alg string, signer oidctoken.Signer) {
 		t.Errorf("Mint: %v, %v; want ErrBadSignature and no token", token, err)
 	}
 	if event == nil || event.ID != "" || !errors.Is(event.Err, oidctoken.ErrBadSignature) {
-		t.Errorf("Audit was told %+v, want the refusal", event)
+		t.Errorf("Audit was called with %+v, want the refusal", event)
 	}
 	prepared, err := issuer.Prepare(t.Context(), minimal())
 	if err != nil {
@@ -143,7 +143,8 @@ func refused(t *testing.T, alg string, signer oidctoken.Signer) {
 	}
 }
 
-// T07: what verifies with another key, hash or scheme than the published.
+// T07: Mint refuses signatures that verify only with another key, hash or scheme than the
+// published ones.
 func TestForeignSignatures(t *testing.T) {
 	sign := func(key crypto.Signer, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 		return key.Sign(rand.Reader, digest, opts)
@@ -182,7 +183,7 @@ func TestForeignSignatures(t *testing.T) {
 	}
 }
 
-// replay signs another message than it is asked to.
+// replay returns a signature of another message.
 func replay(key crypto.Signer) func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) {
 	last := []byte("an older token")
 	return func(_ context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
@@ -192,8 +193,8 @@ func replay(key crypto.Signer) func(context.Context, []byte, crypto.SignerOpts) 
 	}
 }
 
-// T02, T07: a service that goes on to a new version of its key cannot sign
-// with it under the old one's kid.
+// T02, T07: if a service switches to a new version of its key, no token is signed with the
+// new version under the kid of the old version.
 func TestRotatingSigner(t *testing.T) {
 	current := edKey()
 	signer := &rotating{current: func() crypto.Signer { return current }}
@@ -216,7 +217,7 @@ func (r *rotating) Sign(_ context.Context, digest []byte, opts crypto.SignerOpts
 	return r.current().Sign(rand.Reader, digest, opts)
 }
 
-// A signer's own error comes through, as ErrSignerUnavailable.
+// The error of a signer is wrapped, with ErrSignerUnavailable.
 func TestSignerFails(t *testing.T) {
 	errQuota := errors.New("quota exceeded")
 	for name, want := range map[string]error{"an error": errQuota, "a cancelled context": context.DeadlineExceeded} {
@@ -233,8 +234,8 @@ func TestSignerFails(t *testing.T) {
 	}
 }
 
-// A signer that goes on after it was left, with a call to a service as it may
-// be, never sees the next token in what it was given.
+// A signer that continues after its caller left, for example in a call to a service, still
+// has the digest of its own token.
 func TestSignerKeepsDigest(t *testing.T) {
 	for _, alg := range []string{"EdDSA", "ES256", "ES384"} {
 		var kept [][]byte
@@ -253,7 +254,7 @@ func TestSignerKeepsDigest(t *testing.T) {
 		}
 		for i := range kept {
 			if !bytes.Equal(kept[i], copies[i]) {
-				t.Errorf("%s: what the signer was given for token %d has changed", alg, i)
+				t.Errorf("%s: the digest that the signer got for token %d has changed", alg, i)
 			}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// Nothing is begun for a caller that has gone.
+// Nothing is minted if ctx has ended.
 func TestContextEnded(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	prepared, err := issuer.Prepare(t.Context(), minimal())
@@ -35,7 +35,7 @@ func TestContextEnded(t *testing.T) {
 	}
 }
 
-// One issuer mints for many scopes at once, and none has another's claims.
+// One issuer mints for many scopes at once, and no token has claims of another scope.
 func TestConcurrentMint(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
 	var wg sync.WaitGroup
@@ -75,8 +75,8 @@ func TestConcurrentMint(t *testing.T) {
 	wg.Wait()
 }
 
-// The drafts that tokens are made in are used again: a token that exists does
-// not change, and nothing of a scope is left for the next.
+// The buffers in which tokens are made are reused. A token does not change after Mint
+// returned it, and no value of a scope gets into the next token.
 func TestTokensDoNotShareMemory(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	first := mint(t, issuer, inStage("deployment"))
@@ -87,7 +87,7 @@ func TestTokensDoNotShareMemory(t *testing.T) {
 			t.Fatalf("a token of the smallest scope has %d claims", got)
 		}
 		if _, err := issuer.Mint(t.Context(), oidctoken.Scope{Audience: "a", Account: oidctoken.Entity{ID: "acme"}, Stage: &oidctoken.CI{}}); err == nil {
-			t.Fatal("a pointer to a stage was taken")
+			t.Fatal("Mint accepted a pointer to a stage")
 		}
 	}
 	if first.JWT() != before {
@@ -95,7 +95,7 @@ func TestTokensDoNotShareMemory(t *testing.T) {
 	}
 }
 
-// unreliable panics, fails and signs in turn.
+// unreliable is a signer that panics, fails and signs in turn.
 type unreliable struct {
 	oidctoken.Signer
 	calls *int
@@ -114,8 +114,8 @@ func (u unreliable) Sign(ctx context.Context, digest []byte, o crypto.SignerOpts
 	return u.Signer.Sign(ctx, digest, o)
 }
 
-// T20: what fails in the midst of minting, a hook's panic included, leaves
-// nothing of one tenant for the next, whose token is made in the same memory.
+// T20: a failure in the middle of minting, even a panic of a hook, does not leave values of
+// one tenant for the next token, which is made in the same memory.
 func TestNothingIsLeftByFailures(t *testing.T) {
 	var signs, asks, told int
 	issuer := newIssuer(t, oidctoken.Config{
@@ -146,7 +146,7 @@ func TestNothingIsLeftByFailures(t *testing.T) {
 		minted++
 		_, payload, _, _ := parts(t, token.JWT())
 		if got := object(t, payload)["made"]; got != tenant {
-			t.Fatalf("attempt %d for %s: made is %v", i, tenant, got)
+			t.Fatalf("attempt %d for %s: the claim made is %v", i, tenant, got)
 		}
 		for _, other := range tenants {
 			if other != tenant && strings.Contains(string(payload), other) {
@@ -155,12 +155,12 @@ func TestNothingIsLeftByFailures(t *testing.T) {
 		}
 	}
 	if minted == 0 || minted == 3000 {
-		t.Errorf("%d of 3000 attempts gave a token: nothing was shown", minted)
+		t.Errorf("%d of 3000 attempts gave a token: too few for this test", minted)
 	}
 }
 
-// attempt mints a token for a tenant, whose every value holds its name; nil if
-// something fails.
+// attempt mints a token for a tenant, whose name is in each of the values. It returns nil
+// if minting fails.
 func attempt(t *testing.T, issuer *oidctoken.Issuer, tenant string, i int) (token *oidctoken.Token) {
 	defer func() {
 		if recover() != nil {

@@ -130,7 +130,7 @@ func TestConfigRefused(t *testing.T) {
 		{"eleven keys", oidctoken.Config{Keys: eleven}, keysError("there are 11 keys, not 1 to 10")},
 		{"a source that fails", oidctoken.Config{Keys: keysFunc(func(context.Context) ([]oidctoken.Key, error) { return nil, errDown })}, keysError("the ring is away")},
 		{"no signer", oidctoken.Config{Keys: oidctoken.StaticKeys{{}}}, keysError("key 0: the Signer is nil")},
-		{"a kid that is none", oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: signer, ID: "a b"}}}, keysError(`key 0: the ID "a b" is not 1 to 128 bytes of A-Z a-z 0-9 - _`)},
+		{"a kid with a space", oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: signer, ID: "a b"}}}, keysError(`key 0: the ID "a b" is not 1 to 128 bytes of A-Z a-z 0-9 - _`)},
 		{"a kid with a quote inside", oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: signer, ID: `a"b`}}}, keysError(`key 0: the ID "a\"b" is not 1 to 128 bytes of A-Z a-z 0-9 - _`)},
 		{"a kid twice", oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: signer, ID: "k"}, {Signer: memory(otherEd()), ID: "k"}}}, keysError("key 1: another key has the ID k")},
 		{"an end before NotAfter", oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: signer, NotAfter: noon, Expires: noon.Add(-1)}}}, keysError("key 0: it expires before NotAfter, when it may still sign")},
@@ -142,7 +142,7 @@ func TestConfigRefused(t *testing.T) {
 				t.Errorf("NewIssuer (-want +got):\n%s", diff)
 			}
 			if issuer != nil {
-				t.Error("an issuer was returned with the error")
+				t.Error("NewIssuer returned an issuer and an error")
 			}
 			if want := "oidctoken: " + tt.want.Field + " " + tt.want.Reason; err.Error() != want {
 				t.Errorf("error %q, want %q", err, want)
@@ -155,8 +155,8 @@ func keysError(reason string) oidctoken.ConfigError {
 	return oidctoken.ConfigError{Package: "oidctoken", Field: "Keys", Reason: "cannot be used: no key to sign with: " + reason}
 }
 
-// A short MaxLifetime shortens the default lifetime, to whole seconds. "exp" counts
-// from "iat", which is backdated. T13
+// T13: a short MaxLifetime shortens the default lifetime, to whole seconds. "exp" counts
+// from "iat", which is backdated.
 func TestMaxLifetime(t *testing.T) {
 	for maximum, want := range map[time.Duration]time.Duration{
 		0:                        15 * time.Minute,
@@ -177,7 +177,7 @@ func TestMaxLifetime(t *testing.T) {
 	}
 }
 
-// limitedKeys is a source whose schedule was made for limits.
+// limitedKeys is a source whose schedule relies on limits.
 type limitedKeys struct {
 	oidctoken.StaticKeys
 	maxAge, maxLifetime time.Duration
@@ -185,7 +185,7 @@ type limitedKeys struct {
 
 func (k limitedKeys) Limits() (maxAge, maxLifetime time.Duration) { return k.maxAge, k.maxLifetime }
 
-// P03: a source says how long the documents may be cached.
+// P03: a source can limit how long the documents may be cached.
 func TestLimitedMaxAge(t *testing.T) {
 	for _, tt := range []struct {
 		longest, left time.Duration
@@ -205,13 +205,13 @@ func TestLimitedMaxAge(t *testing.T) {
 		}})
 		for _, path := range []string{discovery, jwks} {
 			if got := get(issuer, "GET", path).Header.Get("Cache-Control"); got != tt.want {
-				t.Errorf("%v before a key leaves a set that may be cached for %v: %q, want %q", tt.left, tt.longest, got, tt.want)
+				t.Errorf("%v before a key is removed from a set that may be cached for %v: %q, want %q", tt.left, tt.longest, got, tt.want)
 			}
 		}
 	}
 }
 
-// P06: an issuer whose tokens would outlive their key's publication is refused.
+// P06: NewIssuer refuses a lifetime that is longer than the source publishes a key.
 func TestLimitedLifetime(t *testing.T) {
 	for _, tt := range []struct {
 		name                 string
@@ -235,7 +235,7 @@ func TestLimitedLifetime(t *testing.T) {
 				return
 			}
 			if got := mint(t, issuer, minimal()).Expires().Sub(noon); got > tt.longest {
-				t.Errorf("a token lives %v, and %v is the longest", got, tt.longest)
+				t.Errorf("a token lives %v, want at most %v", got, tt.longest)
 			}
 		})
 	}

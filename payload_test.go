@@ -9,12 +9,12 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// A "$" cannot stand in an issuer's URL, and can everywhere else.
+// An account's ID may contain "$", unless it is in the issuer's URL.
 func TestAccountInURL(t *testing.T) {
 	const dollar = "has a $, which the issuer's URL cannot contain"
 	for _, tt := range []struct {
 		account string
-		reason  string // where the URL holds the account
+		reason  string // if the URL contains the account
 	}{
 		{"6_vXHzo9Qeu9fXvj-AabCQ", ""}, {"42", ""}, {"-", ""}, {".hidden", ""}, {"...", ""}, {"a.b-c_d", ""},
 		{"a$b", dollar}, {"$", dollar}, {"a$", dollar},
@@ -51,7 +51,7 @@ func TestAccountInURL(t *testing.T) {
 	}
 }
 
-// The account's id must fit into the issuer identifier, too.
+// The issuer identifier with the account's ID must not be too long.
 func TestIssuerURLOfLongAccount(t *testing.T) {
 	url := "https://a.example/" + strings.Repeat("x", 200) + "/{account_id}"
 	issuer := newIssuer(t, oidctoken.Config{URL: url})
@@ -103,7 +103,7 @@ func TestExtraRefused(t *testing.T) {
 	}
 }
 
-// ours are the names that nothing else may take.
+// ours returns the names of the table and of the registered claims.
 func ours() []string {
 	names := append([]string(nil), oidctoken.RegisteredClaims()...)
 	for _, row := range oidctoken.ClaimTable() {
@@ -137,8 +137,8 @@ func TestNoNameOfOursCanBeTaken(t *testing.T) {
 	}
 }
 
-// Claims beyond the table stand in the order of their names, the host's first,
-// and no name stands twice.
+// Claims outside the table are sorted by name, first those of the host, then those of the
+// profile. No name occurs twice.
 func TestOrderOfClaims(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
 	s := minimal()
@@ -162,7 +162,7 @@ func TestOrderOfClaims(t *testing.T) {
 	}
 }
 
-// Claims has what the host defines, for session tags of AWS.
+// Claims contains host-defined claims, which session tags of AWS can use.
 func TestExtraInClaims(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
 	s := minimal()
@@ -211,8 +211,8 @@ func TestAudience(t *testing.T) {
 	}
 }
 
-// T18: two claims whose names differ by letter case only are one to a careless
-// verifier, which takes either.
+// T18: two names that differ only in letter case are refused, since a careless verifier
+// would confuse the claims.
 func TestNamesDifferByCase(t *testing.T) {
 	claims := func(names ...string) *oidctoken.Profile {
 		return &oidctoken.Profile{Algorithms: []string{"EdDSA"}, Claims: func(*oidctoken.Claims) (map[string]any, error) {

@@ -68,7 +68,8 @@ func TestUntrusted(t *testing.T) {
 	}
 }
 
-// Policy is asked at every call, with that call's scope: what is no claim counts.
+// A Cache calls policy each time, with the scope of the call, including the fields that
+// are not claims.
 func TestCacheAsksPolicy(t *testing.T) {
 	signer := newCounting(edKey())
 	var events []oidctoken.Event
@@ -107,16 +108,16 @@ func TestCacheAsksPolicy(t *testing.T) {
 			t.Errorf("%s: Audit (-want +got):\n%s", name, diff)
 		}
 		if sub, _ := events[0].Claims.Get("sub"); sub != "account/acme" {
-			t.Errorf("%s: Audit is told of the subject %q", name, sub)
+			t.Errorf("%s: Audit was called with the subject %q", name, sub)
 		}
 	}
 	if asked.Load() != 3 {
-		t.Errorf("policy was asked %d times, want at each of 3 calls", asked.Load())
+		t.Errorf("policy was called %d times, want once for each of 3 calls", asked.Load())
 	}
 }
 
-// Policy and Audit receive the values that a token leaves out: they are the
-// host's own.
+// Policy and Audit get the Scope with all its values, including those that the token
+// leaves out.
 func TestPolicySeesWhatIsLeftOut(t *testing.T) {
 	long := strings.Repeat("x", 2000)
 	var seen string
@@ -128,6 +129,6 @@ func TestPolicySeesWhatIsLeftOut(t *testing.T) {
 	s.Source = &oidctoken.Source{HeadRef: long}
 	mint(t, issuer, s)
 	if seen != long {
-		t.Errorf("policy saw %d bytes", len(seen))
+		t.Errorf("policy got %d bytes", len(seen))
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// A Prepared hashes how its tokens begin once for each header, while the keys
-// and with them the hash may change between any two of its tokens: each token
-// verifies with the key that it names.
+// A Prepared hashes the beginning of its tokens once for each header. The keys, and with
+// them the hash, may change between any two tokens. Each token verifies with the key that
+// it names.
 func TestPreparedFollowsKeys(t *testing.T) {
 	var rings [][]oidctoken.Key
 	var algorithms []string
@@ -54,7 +54,7 @@ func TestPreparedFollowsKeys(t *testing.T) {
 	wg.Wait()
 }
 
-// shared lists the paths by which a and b reach the same memory.
+// shared returns the paths by which a and b point to the same memory.
 func shared(path string, a, b reflect.Value) (paths []string) {
 	switch a.Kind() {
 	case reflect.Pointer, reflect.Map:
@@ -79,9 +79,8 @@ func shared(path string, a, b reflect.Value) (paths []string) {
 	return paths
 }
 
-// A Prepared shares nothing with the scope that it was made from, but for the
-// Profile: nothing that the host changes later can change what policy is asked
-// or what a token says.
+// A Prepared shares no memory with its scope, except the Profile. So a later change of the
+// scope does not change the scope that policy gets, or the claims.
 func TestPreparedSharesNothing(t *testing.T) {
 	for name := range stages() {
 		t.Run(name, func(t *testing.T) {
@@ -105,7 +104,7 @@ func TestPreparedSharesNothing(t *testing.T) {
 					t.Errorf("scope (-prepared +used):\n%s", diff)
 				}
 				if paths := shared("Scope", reflect.ValueOf(s), reflect.ValueOf(got)); paths != nil {
-					t.Errorf("shared with the host's scope: %v", paths)
+					t.Errorf("memory shared with the host's scope: %v", paths)
 				}
 			}
 		})
@@ -113,7 +112,7 @@ func TestPreparedSharesNothing(t *testing.T) {
 }
 
 // A later change has no effect on policy, the claims or the token.
-func TestPreparedIsSettled(t *testing.T) {
+func TestPreparedKeepsItsScope(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	s := inStage("deployment")
 	prepared, err := issuer.Prepare(t.Context(), s)
@@ -125,7 +124,7 @@ func TestPreparedIsSettled(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := string(must(prepared.Claims().MarshalJSON()))
-	*s.Source.IsFork = true // as of now, Mint would refuse it
+	*s.Source.IsFork = true // Mint would now refuse the scope
 	s.Pipeline.ID = "another"
 	s.Stage.(oidctoken.Deployment).Environment.ID = "another"
 	*s.Stage.(oidctoken.Deployment).Environment.Protected = false

@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// making is a profile whose hook answers with claims and err.
+// making returns a profile whose Claims function returns claims and err.
 func making(claims map[string]any, err error) *oidctoken.Profile {
 	return &oidctoken.Profile{
 		Algorithms: []string{"EdDSA"},
@@ -45,7 +45,7 @@ func TestProfileClaimsRefused(t *testing.T) {
 	}
 }
 
-// The hook sees what the token says, Extra too, and keeps a copy of its own.
+// Profile.Claims gets the claims of the token, including Extra, as a copy.
 func TestProfileClaimsHook(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_"})
 	var calls int
@@ -69,7 +69,7 @@ func TestProfileClaimsHook(t *testing.T) {
 		delete(got, name)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("payload (-what the hook saw +got):\n%s", diff)
+		t.Errorf("payload (-claims of the hook +got):\n%s", diff)
 	}
 	if calls != 1 {
 		t.Errorf("the hook was called %d times for a token", calls)
@@ -90,7 +90,7 @@ func TestProfileClaimsHook(t *testing.T) {
 	}
 }
 
-// textKey and jsonValue encode themselves, as a host's types may.
+// textKey and jsonValue encode themselves, as types of a host may do.
 type (
 	textKey   struct{ text string }
 	jsonValue string
@@ -100,8 +100,8 @@ func (k textKey) MarshalText() ([]byte, error) { return []byte(strings.TrimSuffi
 
 func (v jsonValue) MarshalJSON() ([]byte, error) { return []byte(v), nil }
 
-// Two values never become one, and no object has a name twice, at any depth and
-// by whatever type. T17 T18
+// T17, T18: two different values are never encoded the same, and no object has a name twice,
+// at any depth and for all types.
 func TestProfileClaimsAreStrict(t *testing.T) {
 	const (
 		notUTF8  = "is not valid UTF-8"
@@ -169,7 +169,7 @@ func TestProfileClaimsAreStrict(t *testing.T) {
 				}
 			}
 			if token != nil {
-				t.Errorf("a token: %v", token)
+				t.Errorf("Mint returned a token: %v", token)
 			}
 		})
 	}

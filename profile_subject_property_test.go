@@ -11,19 +11,18 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// knowledge is the values of claims that a template may name, "" if unknown.
+// knowledge holds the values of the claims that a template may name, "" if unknown.
 type knowledge map[string]string
 
 var (
 	identifiers = []string{"account_id", "organization_id", "project_id"}
 	texts       = []string{"account_uid", "organization_uid", "project_uid", "ref", "sha", "service_name", "execution_id", "runner_id", "acme_cell", "acme_zone"}
 
-	// pairs are claims of one entity, as brackets may hold them.
+	// pairs lists claims of one entity, which may share brackets.
 	pairs = []string{"{organization_id}@{organization_uid}", "{project_uid}@{project_id}", "{ref}@{sha}", "{organization_id}/{organization_uid}@{account_id}"}
 )
 
-// tricky are values that look like the template around them, or like each
-// other.
+// tricky lists values that resemble the template around them, or each other.
 var tricky = []string{
 	"", "a", "aa", "b", ":", "a:b", "/", "a/b", "%", "%3A", "a%3Ab", "%253A", ":org/a", "[a]", "{ref}",
 	"а", // Cyrillic
@@ -45,7 +44,7 @@ func (k knowledge) scope(template string) oidctoken.Scope {
 	}
 }
 
-// extra has the host-defined claims that k knows.
+// extra returns the host-defined claims that k knows.
 func (k knowledge) extra() map[string]string {
 	extra := make(map[string]string)
 	for _, name := range []string{"acme_cell", "acme_zone"} {
@@ -56,7 +55,7 @@ func (k knowledge) extra() map[string]string {
 	return extra
 }
 
-// named is k without what the template does not name.
+// named returns k without the claims that the template does not name.
 func (k knowledge) named(template string) string {
 	var b strings.Builder
 	for _, name := range append(identifiers, texts...) {
@@ -79,8 +78,8 @@ func drawKnowledge(t *rapid.T) knowledge {
 	return k
 }
 
-// drawTemplate makes templates of which a good part is accepted, and whose
-// labels are apt to be mistaken for each other.
+// drawTemplate returns templates. Many of them are valid, and their labels are easy to
+// confuse.
 func drawTemplate(t *rapid.T) string {
 	labels := []string{":", ":a", ":aa", "a", "/"}
 	if rapid.Bool().Draw(t, "wild") {
@@ -124,7 +123,7 @@ func TestSubjectIsInjective(t *testing.T) {
 			k := drawKnowledge(rt)
 			subject, err := subjectOf(t.Context(), issuer, k.scope(template))
 			if e := scopeError(err); e != nil && e.Field == "Profile.Subject" && !strings.HasPrefix(e.Reason, "makes a subject") {
-				return // not a template
+				return // the template is refused
 			}
 			if i == 0 {
 				accepted++
@@ -144,7 +143,7 @@ func TestSubjectIsInjective(t *testing.T) {
 			property(rt)
 		}
 	})
-	// Else the property was tried on nothing.
+	// With too few subjects, the property was not tested.
 	if accepted*10 < drawn || rendered < accepted {
 		t.Errorf("of %d templates, %d were accepted and gave %d subjects: too few", drawn, accepted, rendered)
 	}
@@ -171,13 +170,13 @@ func FuzzSubject(f *testing.F) {
 			err          error
 		}{{ref1, first, err1}, {ref2, second, err2}} {
 			if v.err == nil && !utf8.ValidString(v.ref) {
-				t.Errorf("%q was taken", v.ref)
+				t.Errorf("Mint accepted %q", v.ref)
 			}
 			if v.err != nil && scopeError(v.err) == nil {
-				t.Errorf("error %v is no *ScopeError", v.err)
+				t.Errorf("error %v is not a *ScopeError", v.err)
 			}
 			if strings.Trim(v.subject, "!#$&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~%") != "" {
-				t.Errorf("sub %q is not of the characters of a subject", v.subject)
+				t.Errorf("sub %q has a character that a subject cannot have", v.subject)
 			}
 		}
 		if err1 == nil && err2 == nil && (first == second) != (one.named(template) == two.named(template)) {
@@ -186,7 +185,7 @@ func FuzzSubject(f *testing.F) {
 	})
 }
 
-// Names that look like the structure of a subject cannot forge another's.
+// An ID that looks like the structure of a subject cannot imitate another subject.
 func TestSubjectForgery(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for _, id := range []string{"a:project/b", "a/b", "a%3Aproject%2Fb", "а", "a\xff", "a b", `a"`, "[a]", "{a}", "a\n", "a@b", ".", "..", "a~b"} {
@@ -199,8 +198,8 @@ func TestSubjectForgery(t *testing.T) {
 	}
 }
 
-// T11: whatever a template's labels spell, a token of one account is none of
-// another's where every account is an issuer of its own.
+// T11: if each account has an issuer identifier, a token of one account differs from all
+// tokens of another, for all labels of a template.
 func TestLabelsOfAnotherAccount(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{URL: issuerURL + "/{account_id}"})
 	victim := minimal()
@@ -212,16 +211,16 @@ func TestLabelsOfAnotherAccount(t *testing.T) {
 	for i, s := range []oidctoken.Scope{victim, attacker} {
 		payload := payloadOf(t, mint(t, issuer, s))
 		if payload["sub"] != "account/victim:project/ledger" {
-			t.Fatalf("sub is %v: the labels do not imitate", payload["sub"])
+			t.Fatalf("sub is %v: the labels do not imitate the other account", payload["sub"])
 		}
 		identities[i] = fmt.Sprint(payload["iss"], payload["sub"])
 	}
 	if identities[0] == identities[1] {
-		t.Errorf("two accounts are %s", identities[0])
+		t.Errorf("two accounts have the identity %s", identities[0])
 	}
 }
 
-// Templates beyond those that an issuer keeps are parsed each time.
+// Templates that do not fit into the issuer's cache are parsed each time.
 func TestManySubjectTemplates(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	s := minimal()

@@ -9,7 +9,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// withSubject is a profile that differs from the default by its template.
+// withSubject returns a profile with a template.
 func withSubject(template string) *oidctoken.Profile {
 	return &oidctoken.Profile{Subject: template, Algorithms: []string{"EdDSA"}}
 }
@@ -68,8 +68,8 @@ const (
 	nothingSure = "names no claim outside brackets"
 )
 
-// A template is refused where two scopes could share a subject, by the issuer
-// for its own profile, and by Mint for a connector's.
+// A template with which two scopes could share a subject is refused: by NewIssuer in
+// Config.Profile, and by Mint in Scope.Profile.
 func TestSubjectTemplateRefused(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for _, tt := range []struct{ name, template, want string }{
@@ -135,7 +135,7 @@ func TestSubjectTemplateRefused(t *testing.T) {
 	}
 }
 
-// An issuer whose URL has the account needs none in its subjects.
+// A subject need not name the account if the URL of the issuer contains it.
 func TestSubjectWithoutAccount(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{URL: issuerURL + "/{account_id}"})
 	s := full()
@@ -146,7 +146,7 @@ func TestSubjectWithoutAccount(t *testing.T) {
 	}
 }
 
-// A claim outside brackets that is unknown is an error, by the claim's field.
+// An unknown claim outside brackets is an error, which names the claim's field.
 func TestSubjectUnknownClaim(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for name, field := range map[string]string{
@@ -201,7 +201,7 @@ func TestSubjectLength(t *testing.T) {
 	}
 }
 
-// Claims of one entity in brackets stand or fall together.
+// Claims of one entity in brackets must all be known or all be unknown.
 func TestSubjectOfEntity(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	const immutable = "account/{account_id}@{account_uid}[:org/{organization_id}@{organization_uid}][:project/{project_id}@{project_uid}]"
@@ -254,7 +254,7 @@ func TestSubjectOfEntity(t *testing.T) {
 	}
 }
 
-// A host-defined claim stands in a subject as one of the table does.
+// A subject can name a host-defined claim like a claim of the table.
 func TestSubjectOfExtra(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_", Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}, Subject: "{account_id}[:cell/{acme_cell}]"}})
 	const cell = `Extra["acme_cell"]`
@@ -306,8 +306,8 @@ func TestSubjectOfExtra(t *testing.T) {
 	}
 }
 
-// No prefix lets a template name a claim of ours in another letter case, or a
-// registered one.
+// A template cannot name a claim of the table in another letter case, or a registered
+// claim, with any ExtraPrefix.
 func TestSubjectOfShadow(t *testing.T) {
 	for _, tt := range []struct{ prefix, name string }{
 		{"project", "project_ID"}, {"Project", "Project_id"}, {"s", "sub"}, {"S", "Sub"}, {"j", "jti"}, {"A", "ACCOUNT_ID"}, {"pipeline_t", "pipeline_template_Id"},
@@ -328,7 +328,7 @@ func TestSubjectOfShadow(t *testing.T) {
 	}
 }
 
-// A value that breaks its own rule is at fault, not the template that names it.
+// If a value breaks its own rule, the error names its field, not the template.
 func TestSubjectOfBadValue(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for value, reason := range notText {

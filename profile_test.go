@@ -13,7 +13,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// badProfiles has each rule of a Profile but those of its subject.
+// badProfiles breaks each rule of a Profile except those of its subject.
 var badProfiles = []struct {
 	name          string
 	profile       oidctoken.Profile
@@ -58,8 +58,8 @@ func TestProfileRefused(t *testing.T) {
 	}
 }
 
-// T13: ShortenLifetime uses the issuer's MaxLifetime for a longer Lifetime, and
-// changes no other.
+// T13: ShortenLifetime replaces a Lifetime that is longer than the issuer's MaxLifetime. It
+// changes no other Lifetime.
 func TestShortenLifetime(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{MaxLifetime: 90500 * time.Millisecond})
 	for _, tt := range []struct{ lifetime, want time.Duration }{
@@ -91,6 +91,6 @@ func TestShortenLifetime(t *testing.T) {
 	}
 	s.Profile = &oidctoken.Profile{Algorithms: []string{"EdDSA"}, Lifetime: -time.Second, ShortenLifetime: true}
 	if _, err := issuer.Mint(t.Context(), s); err == nil {
-		t.Error("a negative Lifetime was minted")
+		t.Error("Mint accepted a negative Lifetime")
 	}
 }

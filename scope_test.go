@@ -30,7 +30,7 @@ func TestMatrixText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := draw.Draw(t, "a"), draw.Draw(t, "b")
 		if same := oidctoken.MatrixText(a) == oidctoken.MatrixText(b); same != cmp.Equal(a, b) {
-			t.Errorf("%v and %v: the same text is %t", a, b, same)
+			t.Errorf("%v and %v: same text = %t", a, b, same)
 		}
 	})
 }
@@ -79,8 +79,8 @@ var (
 	knownLists = map[string]string{"context": contexts, "trigger_type": triggers, "environment_type": environs}
 )
 
-// What has no identifier is refused: without its claim, a subject would be
-// that of the level above.
+// A part without an identifier is refused. Without that claim, the subject would be the
+// subject of the level above.
 func TestRequired(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for field, change := range map[string]func(*oidctoken.Scope){
@@ -109,8 +109,8 @@ func TestRequired(t *testing.T) {
 	}
 }
 
-// The context says what is worked at, even if the host does not. A connector is
-// validated outside pipelines.
+// The default context depends on the parts of the scope. A connector is validated outside
+// pipelines.
 func TestContext(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	contradicts := func(part string) *oidctoken.ScopeError {
@@ -121,7 +121,7 @@ func TestContext(t *testing.T) {
 		name   string
 		change func(*oidctoken.Scope)
 		want   string
-		wrong  *oidctoken.ScopeError // if it is said to be a validation
+		wrong  *oidctoken.ScopeError // the error for the context ConnectorValidation
 	}{
 		{"nothing", func(*oidctoken.Scope) {}, validation, nil},
 		{"a connector", func(s *oidctoken.Scope) { s.Connector = &oidctoken.Connector{ID: "c"} }, validation, nil},
@@ -143,7 +143,7 @@ func TestContext(t *testing.T) {
 			tt.change(&s)
 			s.Context = context
 			if got := payloadOf(t, mint(t, issuer, s))["context"]; got != want {
-				t.Errorf("%s, said to be %q: context = %v, want %s", tt.name, context, got, want)
+				t.Errorf("%s, Context %q: context = %v, want %s", tt.name, context, got, want)
 			}
 		}
 		s := minimal()
@@ -151,13 +151,13 @@ func TestContext(t *testing.T) {
 		s.Context = oidctoken.ConnectorValidation
 		_, err := issuer.Mint(t.Context(), s)
 		if diff := cmp.Diff(tt.wrong, scopeError(err)); diff != "" || (err == nil) != (tt.wrong == nil) {
-			t.Errorf("%s, said to be a validation: %v (-want +got):\n%s", tt.name, err, diff)
+			t.Errorf("%s, Context ConnectorValidation: %v (-want +got):\n%s", tt.name, err, diff)
 		}
 	}
 }
 
-// T17: names that are no claims do not stop a token, whatever their length. Those
-// that are not UTF-8 are refused: logs show two of them as one.
+// T17: names that are not claims do not stop a token, for all lengths. Names that are not
+// UTF-8 are refused, since logs may show two of them alike.
 func TestNamesThatAreNoClaims(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for field, name := range map[string]func(*oidctoken.Scope) *string{

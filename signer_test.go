@@ -1,6 +1,6 @@
 package oidctoken_test
 
-//lint:file-ignore SA1019 invalid keys, and secrets to look for, can be had in no other way
+//lint:file-ignore SA1019 only these fields give invalid keys and the secrets to search for
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// secretsOf are texts of which each would betray a private key.
+// secretsOf returns texts each of which would reveal a private key.
 func secretsOf(key crypto.Signer) (secrets []string) {
 	var numbers []*big.Int
 	switch k := key.(type) {
@@ -72,18 +72,18 @@ func TestKeysDoNotPrint(t *testing.T) {
 				}
 			}
 		}
-		// Else the test would not see a leak.
+		// The test must be able to find a leak.
 		found := false
 		for _, secret := range secrets {
 			found = found || strings.Contains(fmt.Sprintf("%v %#v %x", key, key, key), secret)
 		}
 		if !found {
-			t.Errorf("%s: none of the secrets is in the key's own print", alg)
+			t.Errorf("%s: printing the key itself shows none of the secrets", alg)
 		}
 	}
 }
 
-// weakRSA makes an RSA key of a size that crypto/rsa does not make any more.
+// weakRSA returns an RSA key of a size that crypto/rsa refuses to generate.
 func weakRSA(t *testing.T, bits int) *rsa.PrivateKey {
 	t.Helper()
 	for {
@@ -111,8 +111,7 @@ func (k foreignKey) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 	return k.sign(digest, opts)
 }
 
-// badPublicKeys are keys that no token may be signed with, and a part of the
-// error that says why.
+// badPublicKeys holds keys that must not sign tokens, and a part of each error.
 func badPublicKeys(t *testing.T) map[string]struct {
 	key  crypto.PublicKey
 	want string
@@ -214,7 +213,7 @@ func TestBadPrivateKeys(t *testing.T) {
 	}
 }
 
-// Keys of every kind are taken, whole.
+// NewSigner accepts keys of every algorithm and does not change them.
 func TestNewSigner(t *testing.T) {
 	for alg, key := range keyFor {
 		signer, err := oidctoken.NewSigner(key())

@@ -14,8 +14,8 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// The kind of an open stage is the claim stage_type, and cannot imitate that of a
-// type of this package.
+// The Kind of an OpenStage is the claim stage_type. It cannot be the stage_type of another
+// type.
 func TestOpenStageKind(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	const form = "is not of the form ^[A-Za-z][A-Za-z0-9_]{0,63}$"
@@ -48,7 +48,7 @@ func TestOpenStageKind(t *testing.T) {
 	}
 }
 
-// The claims of a stage are what the host gave it when the token was prepared.
+// A Prepared keeps the claims of a stage that the host changes later.
 func TestOpenStageIsCopied(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	s := inStage("open")
@@ -69,7 +69,7 @@ func TestOpenStageIsCopied(t *testing.T) {
 	}
 }
 
-// The compiler refuses a claim that belongs to another kind of stage.
+// A claim that belongs to another kind of stage does not compile.
 func TestStageTypesAreClosed(t *testing.T) {
 	const environment = `Environment: &oidctoken.Environment{ID: "prod"}`
 	for _, tt := range []struct{ name, stage, want string }{
@@ -104,17 +104,17 @@ func TestStageTypesAreClosed(t *testing.T) {
 				"github.com/oidctoken/oidctoken", tt.stage))
 			switch {
 			case tt.want == "" && err != nil:
-				t.Errorf("does not compile: %v\n%s", err, out)
+				t.Errorf("compile error: %v\n%s", err, out)
 			case tt.want != "" && err == nil:
-				t.Errorf("compiles, want the error %q", tt.want)
+				t.Errorf("no compile error, want %q", tt.want)
 			case !strings.Contains(out, tt.want):
-				t.Errorf("the compiler says\n%s\nwant %q", out, tt.want)
+				t.Errorf("compile error\n%s\nwant %q", out, tt.want)
 			}
 		})
 	}
 }
 
-// compile compiles a package of this module that is nowhere but in an overlay.
+// compile compiles a package of this module that exists only in an overlay.
 func compile(t *testing.T, source string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -140,8 +140,8 @@ func compile(t *testing.T, source string) (string, error) {
 	return string(out), err
 }
 
-// What the compiler cannot refuse is refused at run time: a type that embeds a
-// stage of ours, or a pointer to one.
+// Mint refuses stages that do compile: a type that embeds a stage type, or a pointer to a
+// stage.
 func TestForeignStage(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	for name, stage := range map[string]oidctoken.Stage{

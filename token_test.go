@@ -16,8 +16,8 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jose"
 )
 
-// renderings shows v in every way that a program writes values down. An
-// encoder that refuses v shows its error.
+// renderings returns v in every form in which a program may write it. If an encoder refuses
+// v, the form is its error.
 func renderings(v any) map[string]string {
 	r := map[string]string{}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%T %[1]v", "%8.3s", "%w"} {
@@ -48,7 +48,7 @@ func renderings(v any) map[string]string {
 	return r
 }
 
-// T05, D08: a token shows its id and nothing else, wherever it stands.
+// T05, D08: a token shows only its ID, inside every other value, too.
 func TestTokenDoesNotPrint(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	token := mint(t, issuer, full())
@@ -75,7 +75,7 @@ func TestTokenDoesNotPrint(t *testing.T) {
 			}
 			whole := kind == "pointer" || kind == "value"
 			if whole && how != "gob" && how != "%w" && !strings.Contains(text, name) {
-				t.Errorf("%s by %s is %q, want %q in it", kind, how, text, name)
+				t.Errorf("%s by %s is %q, want it to contain %q", kind, how, text, name)
 			}
 		}
 	}
@@ -100,7 +100,7 @@ func TestHeader(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// A literal: no member beside these, in this order.
+			// Compare with the text, so that the header has only these members in this order.
 			want := `{"alg":"` + alg + `","kid":"` + thumbprint + `","typ":"JWT"}`
 			if string(header) != want {
 				t.Errorf("header %s, want %s", header, want)
@@ -115,14 +115,14 @@ func TestHeader(t *testing.T) {
 // T05
 func TestCompactSerialization(t *testing.T) {
 	form := regexp.MustCompile(`\A[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\z`)
-	// Payloads of three lengths in a row end with each number of unused bits.
+	// Payloads of three consecutive lengths have all possible numbers of unused bits.
 	for _, account := range []string{"a", "ab", "abc"} {
 		s := minimal()
 		s.Account.ID = account
 		for alg := range keyFor {
 			jwt := mint(t, issuerFor(t, alg), s).JWT()
 			if !form.MatchString(jwt) {
-				t.Errorf("%s: not in the compact serialization: %q", alg, jwt)
+				t.Errorf("%s: %q is not in the compact serialization", alg, jwt)
 			}
 			parts(t, jwt) // decodes strictly
 		}
@@ -131,7 +131,7 @@ func TestCompactSerialization(t *testing.T) {
 
 // T16
 func TestIDs(t *testing.T) {
-	issuer := newIssuer(t, oidctoken.Config{}) // its clock stands
+	issuer := newIssuer(t, oidctoken.Config{}) // its clock does not move
 	prepared, err := issuer.Prepare(t.Context(), minimal())
 	if err != nil {
 		t.Fatal(err)
@@ -156,10 +156,10 @@ func TestIDs(t *testing.T) {
 	if len(seen) != n {
 		t.Errorf("%d tokens have %d ids", n, len(seen))
 	}
-	// Each bit is a fair coin: 50 is a deviation of 10 sigma.
+	// Each bit is set with probability 1/2: 50 is a deviation of 10 sigma.
 	for bit, count := range ones {
 		if count < n/2-500 || count > n/2+500 {
-			t.Errorf("bit %d of the ids is set in %d of %d", bit, count, n)
+			t.Errorf("bit %d is set in %d of %d ids", bit, count, n)
 		}
 	}
 }

@@ -18,8 +18,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jose"
 )
 
-// verifyPlainly verifies a token with the standard library alone, by RFC 7518
-// and RFC 8037.
+// verifyPlainly verifies a token only with the standard library (RFC 7518, RFC 8037).
 func verifyPlainly(t *testing.T, jwt, alg string, key crypto.PublicKey) bool {
 	t.Helper()
 	_, _, signature, input := parts(t, jwt)
@@ -56,9 +55,8 @@ func verifyPlainly(t *testing.T, jwt, alg string, key crypto.PublicKey) bool {
 	return false
 }
 
-// T01, T02, T06: tokens of every algorithm, of Mint and of Prepared, of a key
-// in memory and of a remote one, verify with the standard library and with the
-// JWK Set that is published.
+// T01, T02, T06: tokens verify with the standard library and with the published JWK Set:
+// tokens of every algorithm, of Mint and Prepared, of keys in memory and remote keys.
 func TestVerify(t *testing.T) {
 	for alg, key := range keyFor {
 		for kind, signer := range map[string]oidctoken.Signer{
@@ -87,8 +85,8 @@ func verifyAll(t *testing.T, issuer *oidctoken.Issuer, alg string, key crypto.Pu
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Several of each: about one in 128 ECDSA signatures has a short integer,
-	// which TestDERWidths tries without chance.
+	// Try several of each: about one in 128 ECDSA signatures has a short integer.
+	// TestDERWidths tries short integers in every run.
 	for range 8 {
 		for _, token := range []*oidctoken.Token{mint(t, issuer, full()), must(prepared.Mint(t.Context()))} {
 			if !verifyPlainly(t, token.JWT(), alg, key) {
@@ -112,7 +110,8 @@ func verifyAll(t *testing.T, issuer *oidctoken.Issuer, alg string, key crypto.Pu
 	}
 }
 
-// T01: without an algorithm, the header's or any other, nothing verifies.
+// T01: a token does not verify if its header has another algorithm, or if it has no
+// signature.
 func TestUnsecuredNeverVerifies(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	set, err := jose.ParseSet(must(issuer.JWKSet(t.Context())))
