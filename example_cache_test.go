@@ -11,7 +11,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// slowSigner stands for a key management service, whose signatures are counted.
+// slowSigner represents a key management service. It counts its signatures.
 type slowSigner struct{ oidctoken.Signer }
 
 func newSlowIssuer() *oidctoken.Issuer {
@@ -34,7 +34,7 @@ func newSlowIssuer() *oidctoken.Issuer {
 	return issuer
 }
 
-// A cache stands before an issuer whose signer is slow, or has a quota.
+// Use a cache if the signer of the issuer is slow, or has a quota.
 func ExampleNewCache() {
 	cache := oidctoken.NewCache(newSlowIssuer(), oidctoken.CacheConfig{MaxEntries: 100_000})
 	defer cache.Close()
@@ -51,7 +51,7 @@ func ExampleNewCache() {
 	// k1 true
 }
 
-// One token serves all who would say the same, and policy is asked each time.
+// Calls with the same claims share one token. Policy is called each time.
 func ExampleCache_Mint() {
 	cache := oidctoken.NewCache(newSlowIssuer(), oidctoken.CacheConfig{})
 	defer cache.Close()

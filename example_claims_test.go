@@ -14,7 +14,7 @@ func ExampleMatrixText() {
 	// Output: os=linux,zone=eu-west%2F1
 }
 
-// A pull request's branch does not stop a token, however long its name is.
+// The branch of a pull request does not stop a token, even if its name is too long.
 func ExampleClaims_Omitted() {
 	claims, err := exampleIssuer().Preview(context.Background(), oidctoken.Scope{
 		Audience: "vault",
@@ -29,7 +29,7 @@ func ExampleClaims_Omitted() {
 	// Output: false [head_ref]
 }
 
-// A platform whose stages have no fixed kinds names the kind itself.
+// A platform whose stages have no fixed kinds sets Kind.
 func ExampleOpenStage() {
 	claims, err := exampleIssuer().Preview(context.Background(), oidctoken.Scope{
 		Audience: "vault",

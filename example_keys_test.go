@@ -29,14 +29,14 @@ func ExampleNewSigner() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%T\n", signer.Public())
-	fmt.Printf("%+v\n", signer) // the key does not print
+	fmt.Printf("%+v\n", signer) // does not print the key
 	// Output:
 	// ed25519.PublicKey
 	// oidctoken.Signer(ed25519.PublicKey)
 }
 
-// Two keys, the second of which takes over at a time that is known beforehand:
-// verifiers have it in their caches long before.
+// The second key takes over at a known time. Verifiers have it in their caches long before
+// that.
 func ExampleStaticKeys() {
 	handover := time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
 	var signers [2]oidctoken.Signer
@@ -129,7 +129,7 @@ func ExampleToken() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// However it is printed or logged, only the id shows.
+	// Printing or logging a token shows only its ID.
 	printed := fmt.Sprintf("%+v", token)
 	fmt.Println(printed == "jwt:"+token.ID(), printed == token.String())
 	fmt.Println("lives", time.Until(token.Expires()).Round(time.Minute))
@@ -171,7 +171,7 @@ func ExampleToken_LogValue() {
 	// Output: level=INFO msg=minted token=jwt:ID
 }
 
-// The audit log of an issuer that writes a line for each token and refusal.
+// The audit log has one line for each token and refusal.
 func ExampleEvent() {
 	audit := func(_ context.Context, e oidctoken.Event) {
 		if e.Err != nil {
@@ -199,7 +199,7 @@ func ExampleEvent() {
 	scope := exampleScope()
 	for _, scope.Untrusted = range []bool{false, true} {
 		if _, err := issuer.Mint(context.Background(), scope); err != nil {
-			continue // told already
+			continue // already reported
 		}
 	}
 	// Output:
@@ -207,7 +207,7 @@ func ExampleEvent() {
 	// refused: oidctoken: mint: denied by policy: the execution is untrusted
 }
 
-// A host checks the profiles of its relying parties at start.
+// A host checks the profiles of its relying parties when it starts.
 func ExampleIssuer_CheckProfile() {
 	_, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -232,7 +232,7 @@ func ExampleIssuer_CheckProfile() {
 	// oidctoken: check profile: no key to sign with: needs a key for RS256 or ES256 at 2026-10-01T12:00:00Z: key 2026-10 (EdDSA) has another algorithm
 }
 
-// A host logs the whole event.
+// A host can log the whole event.
 func ExampleEvent_LogValue() {
 	brief := func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.TimeKey || a.Key == "Scope" {

@@ -34,7 +34,7 @@ func Example() {
 	// Output: true true
 }
 
-// exampleIssuer is the issuer of the examples below.
+// exampleIssuer returns the issuer of the examples.
 func exampleIssuer() *oidctoken.Issuer {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -55,7 +55,7 @@ func exampleIssuer() *oidctoken.Issuer {
 	return issuer
 }
 
-// exampleScope is a deployment to production.
+// exampleScope returns the scope of a deployment to production.
 func exampleScope() oidctoken.Scope {
 	return oidctoken.Scope{
 		Audience:     "https://vault.example.com",
@@ -101,7 +101,7 @@ func ExampleIssuer_Mint() {
 	// Output: signed by 2026-03
 }
 
-// A policy that never lets a pull request deploy, and admits forks elsewhere.
+// This policy refuses deployments of pull requests, and permits forks in other stages.
 func ExampleConfig_allow() {
 	errPullRequest := errors.New("a pull request does not deploy")
 	allow := func(_ context.Context, s oidctoken.Scope) error {
@@ -148,11 +148,19 @@ func ExampleIssuer_Preview() {
 	// {"iss":"https://ci.example.com/oidc","sub":"account/acme:org/payments:project/ledger","aud":"https://vault.example.com","account_id":"acme","organization_id":"payments","project_id":"ledger","project_uid":"9f1c2ab0","pipeline_id":"release","context":"PIPELINE_EXECUTION","stage_type":"Deployment","stage_id":"deploy","environment_id":"prod","environment_type":"Production"}
 }
 
-// Who keeps what came of a token asks before it serves that again.
+// A cache of credentials calls Allow before it returns a cached credential.
 func ExampleIssuer_Allow() {
 	fork := exampleScope()
 	fork.Untrusted = true
 	fmt.Println(errors.Is(exampleIssuer().Allow(context.Background(), fork), oidctoken.ErrDenied))
+	// Output: true
+}
+
+// A policy of the host applies the same rule to untrusted executions.
+func ExampleScope_IsUntrusted() {
+	fork := true
+	s := oidctoken.Scope{Source: &oidctoken.Source{IsFork: &fork}}
+	fmt.Println(s.IsUntrusted())
 	// Output: true
 }
 
@@ -177,7 +185,7 @@ func ExampleIssuer_Prepare() {
 
 func ExampleScopeError() {
 	scope := exampleScope()
-	scope.Organization.ID = "payments:project/ledger" // would look like another subject
+	scope.Organization.ID = "payments:project/ledger" // imitates the structure of a subject
 	_, err := exampleIssuer().Mint(context.Background(), scope)
 	var scopeErr *oidctoken.ScopeError
 	if errors.As(err, &scopeErr) {
@@ -189,8 +197,8 @@ func ExampleScopeError() {
 	// reason: is not an identifier: 1 to 128 characters of A-Z a-z 0-9 _ - . $, and not . or ..
 }
 
-// A relying party that takes a short subject alone, and pins the project by
-// its immutable id.
+// This relying party accepts only short subjects, and matches the project by its immutable
+// id.
 func ExampleProfile() {
 	scope := exampleScope()
 	scope.Profile = &oidctoken.Profile{

@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// exampleToken is a token of exampleScope.
+// exampleToken returns a token for exampleScope.
 func exampleToken() *oidctoken.Token {
 	token, err := exampleIssuer().Mint(context.Background(), exampleScope())
 	if err != nil {
@@ -56,8 +56,8 @@ func ExampleToken_MarshalText() {
 	// Output: true <nil>
 }
 
-// A step that runs for hours gets a new token before each one ends; what the
-// tokens say was checked once.
+// A step that runs for hours gets a new token before the last one expires. The claims are
+// checked once.
 func ExamplePrepared_Mint() {
 	prepared, err := exampleIssuer().Prepare(context.Background(), exampleScope())
 	if err != nil {

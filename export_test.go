@@ -5,16 +5,16 @@ import (
 	"io"
 )
 
-// DefaultSubject is the subject template of a Profile that has none.
+// DefaultSubject is the default of Profile.Subject.
 const DefaultSubject = defaultSubject
 
-// ClaimRow is a row of the table, for tests and the reference page.
+// ClaimRow holds a row of the claim table, for tests and docs/claims.md.
 type ClaimRow struct {
 	Name, Field, Format, Known, Doc string
-	Audit                           bool // a value that does not fit is left out
+	Audit                           bool // an invalid value is left out
 }
 
-// ClaimTable returns the table.
+// ClaimTable returns the claim table.
 func ClaimTable() []ClaimRow {
 	rows := make([]ClaimRow, len(table))
 	for i, c := range table {
@@ -26,7 +26,7 @@ func ClaimTable() []ClaimRow {
 // RegisteredClaims returns the names of the registered claims.
 func RegisteredClaims() []string { return registered }
 
-// constantKey answers with one signature, whatever it is asked to sign.
+// constantKey returns the same signature for every digest.
 type constantKey struct {
 	public    crypto.PublicKey
 	signature []byte
@@ -38,8 +38,8 @@ func (k *constantKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error)
 	return k.signature, nil
 }
 
-// ConstantSigner returns a signer that is trusted as one in memory is, and
-// costs nothing: what remains of Mint is this package's own work.
+// ConstantSigner returns a signer that takes no time and whose signatures are not verified,
+// as if it were in memory. It shows the cost of this package.
 func ConstantSigner(public crypto.PublicKey, signature []byte) Signer {
 	key := &constantKey{public, signature}
 	return &memorySigner{wrappedSigner{public, func() crypto.Signer { return key }}}

@@ -38,8 +38,8 @@ func mintAt(t *testing.T, keys []oidctoken.Key, now time.Time, algorithms ...str
 	return issuer.Mint(t.Context(), s)
 }
 
-// ring returns two Ed25519 keys, of which the second takes over at noon, and an ES256 and
-// an RS256 key without limits.
+// ring returns two Ed25519 keys, an ES256 key and an RS256 key. The second Ed25519 key takes
+// over from the first at noon. The other two have no limits.
 func ring() []oidctoken.Key {
 	return []oidctoken.Key{
 		{ID: "old", Signer: memory(edKey()), NotBefore: noon.Add(-24 * time.Hour), NotAfter: noon.Add(time.Hour), Expires: noon.Add(2 * time.Hour)},

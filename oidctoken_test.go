@@ -61,7 +61,7 @@ func TestIssuerURL(t *testing.T) {
 		"https://tokens.example.com.":                          host,
 		"https://tokens.example.com:":                          host,
 		"https://tökens.example.com":                           host,
-		"https://tokens\u2024example.com":                      host, // a dot that is none
+		"https://tokens\u2024example.com":                      host, // resembles a dot
 		`https://tokens".example.com`:                          host,
 		"https://tokens<>.example.com":                         host,
 		"https://tokens,example.com":                           host,

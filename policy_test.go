@@ -13,6 +13,25 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
+func TestScopeIsUntrusted(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		scope oidctoken.Scope
+		want  bool
+	}{
+		{"nothing known", minimal(), false},
+		{"flagged", oidctoken.Scope{Untrusted: true}, true},
+		{"a source", oidctoken.Scope{Source: &oidctoken.Source{}}, false},
+		{"no fork", oidctoken.Scope{Source: &oidctoken.Source{IsFork: ptr(false)}}, false},
+		{"a fork", oidctoken.Scope{Source: &oidctoken.Source{IsFork: ptr(true)}}, true},
+		{"flagged, and no fork", oidctoken.Scope{Untrusted: true, Source: &oidctoken.Source{IsFork: ptr(false)}}, true},
+	} {
+		if got := tt.scope.IsUntrusted(); got != tt.want {
+			t.Errorf("%s: IsUntrusted = %t, want %t", tt.name, got, tt.want)
+		}
+	}
+}
+
 // T22
 func TestUntrusted(t *testing.T) {
 	errFork := errors.New("no forks here")

@@ -2,5 +2,5 @@
 
 package oidctoken_test
 
-// raceEnabled is true under the race detector, which allocates by itself.
+// raceEnabled is true under the race detector, which makes allocations of its own.
 const raceEnabled = true

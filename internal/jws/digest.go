@@ -23,7 +23,7 @@ type Digester struct {
 	hash    crypto.Hash
 }
 
-// Digest returns what a signer signs for a signing input. The result may be
+// Digest returns the digest that a signer signs for a signing input. The result may be
 // memory of d, which the next call overwrites, or input itself.
 func (d *Digester) Digest(a *Algorithm, input []byte) []byte {
 	switch a.Hash {

@@ -23,7 +23,7 @@ const (
 // Claim is a claim that a template can name. S holds the values of claims.
 type Claim[S any] struct {
 	Name   string
-	Entity string          // what the claim belongs to, such as "Organization"
+	Entity string          // the owner of the claim, such as "Organization"
 	Value  func(*S) string // returns "" if the claim is unknown
 
 	// Check returns why a value cannot be rendered, or "". It is called for values
