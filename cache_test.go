@@ -319,8 +319,8 @@ func TestCacheClose(t *testing.T) {
 		synctest.Wait()
 		cache.Close()
 		cache.Close()
-		_, held := cache.Mint(t.Context(), inAccount("acme"))
-		for name, err := range map[string]error{"waiting": <-got, "held": held} {
+		_, cached := cache.Mint(t.Context(), inAccount("acme"))
+		for name, err := range map[string]error{"waiting": <-got, "cached": cached} {
 			if err == nil || err.Error() != "oidctoken: the cache is closed" {
 				t.Errorf("Mint of a %s token = %v, want an error: the cache is closed", name, err)
 			}

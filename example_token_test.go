@@ -122,5 +122,5 @@ func ExampleConfigError_Error() {
 	}
 	// Output:
 	// URL
-	// oidctoken: URL is not https, nor http for a loopback host
+	// oidctoken: URL is neither https nor http for a loopback host
 }

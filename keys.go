@@ -51,7 +51,7 @@ func newKeySet(source []Key) (*keySet, error) {
 				return nil, fmt.Errorf("key %d: another key has the ID %s", i, key.ID)
 			}
 			if other.alg != key.alg && jws.SameKey(other.public, key.public) {
-				return nil, fmt.Errorf("key %d: it is the key %s, whose algorithm is %s", i, other.ID, other.Algorithm)
+				return nil, fmt.Errorf("key %d: it is the same key as %s, whose algorithm is %s", i, other.ID, other.Algorithm)
 			}
 		}
 		set.keys = append(set.keys, key)
@@ -79,7 +79,7 @@ func newSigningKey(k Key) (signingKey, error) {
 	if k.Algorithm != "" {
 		chosen := jws.Named(k.Algorithm)
 		if chosen == nil || !chosen.FitsKeyOf(alg) {
-			return signingKey{}, fmt.Errorf("the Algorithm %q is not one for a %T", k.Algorithm, public)
+			return signingKey{}, fmt.Errorf("the Algorithm %q does not fit a %T", k.Algorithm, public)
 		}
 		alg = chosen
 	}

@@ -138,7 +138,7 @@ func TestProfileWithoutKey(t *testing.T) {
 			issuer, err := oidctoken.NewIssuer(oidctoken.Config{URL: issuerURL, Keys: tt.keys, Profile: tt.profile, Now: clockAt(noon)})
 			var want *oidctoken.ConfigError
 			if tt.want != "" {
-				want = &oidctoken.ConfigError{Package: "oidctoken", Field: "Profile.Algorithms", Reason: "cannot be served by Keys: no key to sign with: " + tt.want}
+				want = &oidctoken.ConfigError{Package: "oidctoken", Field: "Profile.Algorithms", Reason: "cannot be used with Keys: no key to sign with: " + tt.want}
 			}
 			if diff := cmp.Diff(want, configError(err)); diff != "" {
 				t.Errorf("NewIssuer (-want +got):\n%s", diff)

@@ -65,7 +65,7 @@ func (iss *Issuer) mint(ctx context.Context, set *settings, b *mintBuffer, prefi
 	b.key, b.dates = key, iss.datesOf(set.lifetime, key, now)
 	expires := b.dates.expires
 	if expires <= b.dates.minted {
-		return nil, fmt.Errorf("oidctoken: mint: %w: key %s ends within the second", ErrNoKey, key.ID)
+		return nil, fmt.Errorf("oidctoken: mint: %w: key %s ends within this second", ErrNoKey, key.ID)
 	}
 	rand.Read(b.jti[:]) // never fails: the program ends without entropy
 
@@ -79,7 +79,7 @@ func (iss *Issuer) mint(ctx context.Context, set *settings, b *mintBuffer, prefi
 		return nil, fmt.Errorf("oidctoken: mint: key %s: %w", key.ID, err)
 	}
 	if iss.config.Now().Unix() >= expires {
-		return nil, fmt.Errorf("oidctoken: mint: key %s: %w: it took until the token had expired", key.ID, ErrSignerUnavailable)
+		return nil, fmt.Errorf("oidctoken: mint: key %s: %w: the signature took until the token had expired", key.ID, ErrSignerUnavailable)
 	}
 	return newToken(b.jws, &b.jti, key.ID, expires), nil
 }

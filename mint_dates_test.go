@@ -28,7 +28,7 @@ func TestBackdating(t *testing.T) {
 		{"a second", time.Second, time.Second, 0, -1, -1, 899},
 		{"nbf alone", 0, 5 * time.Second, 0, -5, -5, 895},
 		{"the most", 5 * time.Minute, 5 * time.Minute, 0, -300, -300, 600},
-		{"iat beyond the default of nbf", 2 * time.Minute, 0, 0, -120, -120, 780},
+		{"iat before the default of nbf", 2 * time.Minute, 0, 0, -120, -120, 780},
 		{"half of a short lifetime", 5 * time.Minute, 0, time.Minute, -30, -300, 30},
 		{"half of 10 s", 0, 0, 10 * time.Second, -5, -60, 5},
 		{"half of 9 s", 0, 0, 9 * time.Second, -4, -60, 5},

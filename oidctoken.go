@@ -114,7 +114,7 @@ func NewIssuer(c Config) (*Issuer, error) {
 		return nil, configError("MaxLifetime", "is not between 1 s and 24 h")
 	}
 	if c.MaxLifetime > longestKept {
-		return nil, configError("MaxLifetime", fmt.Sprintf("is longer than the %v that Keys keep a key published for", longestKept))
+		return nil, configError("MaxLifetime", fmt.Sprintf("is longer than the %v for which Keys publishes a key", longestKept))
 	}
 	if err := c.checkBackdating(); err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func NewIssuer(c Config) (*Issuer, error) {
 		return iss, nil
 	}
 	if err := set.checkHas(iss.settings.algorithms, c.Now(), iss.keys.rotate()); err != nil {
-		return nil, &configFailure{*configError("Profile.Algorithms", "cannot be served by Keys: "+err.Error()), err}
+		return nil, &configFailure{*configError("Profile.Algorithms", "cannot be used with Keys: "+err.Error()), err}
 	}
 	return iss, nil
 }

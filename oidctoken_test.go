@@ -15,13 +15,13 @@ import (
 // T09
 func TestIssuerURL(t *testing.T) {
 	const (
-		notHTTPS = "is not https, nor http for a loopback host"
+		notHTTPS = "is neither https nor http for a loopback host"
 		noHost   = "has no host, or more than one"
 		query    = "has a query or a fragment"
 		slash    = "has a trailing slash"
-		host     = "has a host that is not in its plain form, in lower-case ASCII"
-		path     = "has a path whose segments are not of A-Z a-z 0-9 - . _ ~, or {account_id}"
-		notPlain = "is not in its plain form"
+		host     = "has a host that is not lower-case ASCII in its canonical form"
+		path     = "has a path with a segment that is neither of A-Z a-z 0-9 - . _ ~ nor {account_id}"
+		notPlain = "is not in its canonical form"
 		notURL   = "is not a URL"
 	)
 	for url, want := range map[string]string{
@@ -221,7 +221,7 @@ func TestLimitedLifetime(t *testing.T) {
 		{"as long", 2 * time.Hour, 2 * time.Hour, nil},
 		{"the default", 2 * time.Hour, 0, nil},
 		{"the default is cut", time.Minute, 0, nil},
-		{"longer", time.Hour, time.Hour + time.Second, &oidctoken.ConfigError{Package: "oidctoken", Field: "MaxLifetime", Reason: "is longer than the 1h0m0s that Keys keep a key published for"}},
+		{"longer", time.Hour, time.Hour + time.Second, &oidctoken.ConfigError{Package: "oidctoken", Field: "MaxLifetime", Reason: "is longer than the 1h0m0s for which Keys publishes a key"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			keys := limitedKeys{oidctoken.StaticKeys{{Signer: memory(rsaKey())}}, time.Hour, tt.longest}

@@ -126,7 +126,7 @@ func (n addedNames) add(name string) (reason string) {
 	other, there := n[lower]
 	switch {
 	case there && other == name:
-		return "is a name of Extra, too"
+		return "is also a name in Extra"
 	case there:
 		return "differs from another name in letter case only"
 	}

@@ -233,7 +233,7 @@ func TestNamesDifferByCase(t *testing.T) {
 		{"of Extra", []string{"acme_team", "acme_Team"}, nil, &oidctoken.ScopeError{Field: `Extra["acme_team"]`, Reason: reason}},
 		{"of the profile", nil, claims("urn:x:Roles", "urn:x:roles"), &oidctoken.ScopeError{Field: `Profile.Claims["urn:x:roles"]`, Reason: reason}},
 		{"of both", []string{"acme_team"}, claims("ACME_team"), &oidctoken.ScopeError{Field: `Profile.Claims["ACME_team"]`, Reason: reason}},
-		{"the same", []string{"acme_team"}, claims("acme_team"), &oidctoken.ScopeError{Field: `Profile.Claims["acme_team"]`, Reason: "is a name of Extra, too"}},
+		{"the same", []string{"acme_team"}, claims("acme_team"), &oidctoken.ScopeError{Field: `Profile.Claims["acme_team"]`, Reason: "is also a name in Extra"}},
 		{"others", []string{"acme_team", "acme_teams"}, claims("acme", "urn:x"), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -30,7 +30,7 @@ func TestProfileClaimsRefused(t *testing.T) {
 		field, reason string
 	}{
 		{"a failing hook", nil, errors.New("no role"), "Profile.Claims", "failed: no role"},
-		{"a name of Extra", map[string]any{"acme_cell": 8}, nil, `Profile.Claims["acme_cell"]`, "is a name of Extra, too"},
+		{"a name of Extra", map[string]any{"acme_cell": 8}, nil, `Profile.Claims["acme_cell"]`, "is also a name in Extra"},
 		{"no name", map[string]any{"": 8}, nil, `Profile.Claims[""]`, "is not a claim's name: 1 to 256 bytes of printable ASCII"},
 		{"a function", map[string]any{"f": func() {}}, nil, `Profile.Claims["f"]`, "cannot be encoded: json: unsupported type: func()"},
 		{"no number", map[string]any{"f": math.NaN()}, nil, `Profile.Claims["f"]`, "cannot be encoded: json: unsupported value: NaN"},

@@ -31,7 +31,7 @@ func TestSubject(t *testing.T) {
 		{"the default, written out", full(), oidctoken.DefaultSubject, "account/acme:org/payments:project/ledger"},
 		{"a single claim", full(), "{account_uid}", "acc-0001"},
 		{"text that has delimiters", full(), "{account_id}:ref:{ref}", "acme:ref:refs%2Fpull%2F7%2Fmerge"},
-		{"text beyond ASCII", full(), "{account_id}:{head_ref}", "acme:fix%2F%C3%BCberlauf"},
+		{"text outside ASCII", full(), "{account_id}:{head_ref}", "acme:fix%2F%C3%BCberlauf"},
 		{"quotes, spaces and a backslash", full(), "{account_id}:{triggered_by_name}", "acme:Zo%C3%AB%20%22Z%22%20O%27Neil%20%5C%20team"},
 		{"unreserved characters", full(), "{account_id}:{template_version}:{execution_id}", "acme:v1.2:x-0005"},
 		{"a bool", full(), "{account_id}:fork/{is_fork}", "acme:fork/false"},
@@ -59,9 +59,9 @@ func TestSubject(t *testing.T) {
 
 const (
 	ambiguous   = "has a claim that is not followed by a label which begins with a delimiter, such as : or /"
-	alike       = "has brackets that cannot be told from what follows them"
-	noLabel     = "has brackets that do not hold a label and then a claim"
-	twoClaims   = "has brackets with claims of two entities: a scope that knows one of them would lose it"
+	alike       = "has brackets whose label is the beginning of the text that may follow them"
+	noLabel     = "has brackets that do not contain a label and then a claim"
+	twoClaims   = "has brackets with claims of two entities: give each entity brackets of its own"
 	noAccount   = "does not name {account_id} or {account_uid} outside brackets: accounts would share subjects"
 	outOfPlace  = "has a bracket out of place"
 	badInLabel  = "has a character that a label cannot have"
@@ -92,7 +92,7 @@ func TestSubjectTemplateRefused(t *testing.T) {
 		{"a stage beside its service", "{account_id}[:{stage_id}:{service_id}]", twoClaims},
 		{"two templates", "{account_id}[:{template_id}:{pipeline_template_id}]", twoClaims},
 		{"a step beside its database", "{account_id}[:{step_id}:{db_schema_id}]", twoClaims},
-		{"a host-defined claim without a prefix", "{account_id}:{acme_cell}", "names {acme_cell}, which is no claim of the table"},
+		{"a host-defined claim without a prefix", "{account_id}:{acme_cell}", "names {acme_cell}, which is not a claim"},
 		{"a pair without a delimiter", "{account_id}[:{organization_id}{organization_uid}]", ambiguous},
 		{"a pair with a letter between", "{account_id}[:{organization_id}x{organization_uid}]", ambiguous},
 		{"two claims in brackets", "{account_id}[:{organization_id}:{project_id}]", twoClaims},
@@ -100,10 +100,10 @@ func TestSubjectTemplateRefused(t *testing.T) {
 		{"an account in brackets alone", "{organization_id}[:{account_id}]", noAccount},
 		{"no claim outside brackets", "x[:{account_id}]", nothingSure},
 		{"no claim", "account", nothingSure},
-		{"an unknown claim", "{account_id}:{org_id}", "names {org_id}, which is no claim of the table"},
-		{"a registered claim", "{account_id}:{iss}", "names {iss}, which is no claim of the table"},
-		{"a claim in capitals", "{ACCOUNT_ID}", "names {ACCOUNT_ID}, which is no claim of the table"},
-		{"a claim that is anything", "{account_id}:{\x1b\a}", "names {...}, which is no claim of the table"},
+		{"an unknown claim", "{account_id}:{org_id}", "names {org_id}, which is not a claim"},
+		{"a registered claim", "{account_id}:{iss}", "names {iss}, which is not a claim"},
+		{"a claim in capitals", "{ACCOUNT_ID}", "names {ACCOUNT_ID}, which is not a claim"},
+		{"a claim that is anything", "{account_id}:{\x1b\a}", "names {...}, which is not a claim"},
 		{"a brace that is not closed", "{account_id", outOfPlace},
 		{"a brace that is not opened", "{account_id}:}", outOfPlace},
 		{"a bracket that is not closed", "{account_id}[:x{ref}", "has a [ without its ]"},
@@ -114,7 +114,7 @@ func TestSubjectTemplateRefused(t *testing.T) {
 		{"a backslash", `{account_id}\{ref}`, badInLabel},
 		{"a space", "{account_id}: {ref}", badInLabel},
 		{"a line end", "{account_id}:\n{ref}", badInLabel},
-		{"a letter beyond ASCII", "{account_id}:ü:{ref}", badInLabel},
+		{"a letter outside ASCII", "{account_id}:ü:{ref}", badInLabel},
 		{"bytes that are not UTF-8", "{account_id}:\xff:{ref}", badInLabel},
 		{"endless", "{account_id}" + strings.Repeat(":", 5000), "is a template of more than 4096 bytes"},
 	} {
@@ -157,7 +157,7 @@ func TestSubjectUnknownClaim(t *testing.T) {
 			s := minimal()
 			s.Profile = withSubject("{account_id}:{" + name + "}")
 			_, err := issuer.Mint(t.Context(), s)
-			want := &oidctoken.ScopeError{Field: field, Reason: "is unknown, and the profile's subject demands it"}
+			want := &oidctoken.ScopeError{Field: field, Reason: "is unknown, but the profile's subject requires it"}
 			if diff := cmp.Diff(want, scopeError(err)); diff != "" {
 				t.Errorf("Mint (-want +got):\n%s", diff)
 			}
@@ -211,7 +211,7 @@ func TestSubjectOfEntity(t *testing.T) {
 		return s
 	}
 	beside := func(field, claim string) *oidctoken.ScopeError {
-		return &oidctoken.ScopeError{Field: field, Reason: "is unknown, and the profile's subject names it beside {" + claim + "}, which is known"}
+		return &oidctoken.ScopeError{Field: field, Reason: "is unknown, but the profile's subject names it beside {" + claim + "}, which is known"}
 	}
 	for _, tt := range []struct {
 		name, template string
@@ -225,7 +225,7 @@ func TestSubjectOfEntity(t *testing.T) {
 		{"no uid", immutable, change(func(s *oidctoken.Scope) { s.Project.UID = "" }), "", beside("Project.UID", "project_id")},
 		{"no uid of the first", immutable, change(func(s *oidctoken.Scope) { s.Organization.UID = "" }), "", beside("Organization.UID", "organization_id")},
 		{"no uid outside brackets", immutable, change(func(s *oidctoken.Scope) { s.Account.UID = "" }), "",
-			&oidctoken.ScopeError{Field: "Account.UID", Reason: "is unknown, and the profile's subject demands it"}},
+			&oidctoken.ScopeError{Field: "Account.UID", Reason: "is unknown, but the profile's subject requires it"}},
 		{"the first of three is unknown", "{account_id}[:{ref_type}/{ref}@{sha}]", change(func(s *oidctoken.Scope) { s.Source.RefType = "" }), "", beside("Source.RefType", "sha")},
 		{"the last of three is unknown", "{account_id}[:{ref_type}/{ref}@{sha}]", change(func(s *oidctoken.Scope) { s.Source.SHA = "" }), "", beside("Source.SHA", "ref")},
 		{"an entity that is not there", "{account_id}[:{ref_type}/{ref}@{sha}]", change(func(s *oidctoken.Scope) { s.Source = nil }), "acme", nil},
@@ -237,7 +237,7 @@ func TestSubjectOfEntity(t *testing.T) {
 		{"left out beside a claim from outside", "{account_id}[/{organization_id}@{organization_uid}/{account_id}]",
 			change(func(s *oidctoken.Scope) { s.Organization = oidctoken.Entity{} }), "acme", nil},
 		{"a claim from outside that is unknown", "{account_id}[/{organization_id}/{account_uid}]:{account_uid}", change(func(s *oidctoken.Scope) { s.Account.UID = "" }), "",
-			&oidctoken.ScopeError{Field: "Account.UID", Reason: "is unknown, and the profile's subject demands it"}},
+			&oidctoken.ScopeError{Field: "Account.UID", Reason: "is unknown, but the profile's subject requires it"}},
 		{"a uid with the separator", immutable, change(func(s *oidctoken.Scope) { s.Account.UID = "x@y" }), "account/acme@x%40y:org/payments@org-0002:project/ledger@prj-0003", nil},
 		{"an identifier with a dollar", "{account_id}", change(func(s *oidctoken.Scope) { s.Account.ID = "$a.b-c" }), "%24a.b-c", nil},
 	} {
@@ -258,7 +258,7 @@ func TestSubjectOfEntity(t *testing.T) {
 func TestSubjectOfExtra(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{ExtraPrefix: "acme_", Profile: oidctoken.Profile{Algorithms: []string{"EdDSA"}, Subject: "{account_id}[:cell/{acme_cell}]"}})
 	const cell = `Extra["acme_cell"]`
-	const none = ", which is no claim of the table"
+	const notClaim = ", which is not a claim"
 	long := strings.Repeat("x", 1025)
 	for _, tt := range []struct {
 		name, template string
@@ -272,8 +272,8 @@ func TestSubjectOfExtra(t *testing.T) {
 		{"left out", "{account_id}[:cell/{acme_cell}][/{acme_zone}]", map[string]string{"acme_zone": "a"}, "acme/a", "", ""},
 		{"a name with dots", "{account_id}[/{acme_a.b}][:{acme_a.c}]", map[string]string{"acme_a.b": "1", "acme_a.c": "2"}, "acme/1:2", "", ""},
 		{"twice", "{account_id}:{acme_cell}[/{acme_cell}]", map[string]string{"acme_cell": "7"}, "acme:7/7", "", ""},
-		{"unknown", "{account_id}:{acme_cell}", nil, "", cell, "is unknown, and the profile's subject demands it"},
-		{"known in another letter case", "{account_id}:{acme_cell}", map[string]string{"acme_Cell": "7"}, "", cell, "is unknown, and the profile's subject demands it"},
+		{"unknown", "{account_id}:{acme_cell}", nil, "", cell, "is unknown, but the profile's subject requires it"},
+		{"known in another letter case", "{account_id}:{acme_cell}", map[string]string{"acme_Cell": "7"}, "", cell, "is unknown, but the profile's subject requires it"},
 		{"empty", "{account_id}[:{acme_cell}]", map[string]string{"acme_cell": ""}, "", cell, "is empty"},
 		{"long", "{account_id}[:{acme_cell}]", map[string]string{"acme_cell": long}, "", cell, "is longer than 1024 bytes"},
 		{"no UTF-8", "{account_id}:{acme_cell}", map[string]string{"acme_cell": "a\xff"}, "", cell, "is not valid UTF-8"},
@@ -282,11 +282,11 @@ func TestSubjectOfExtra(t *testing.T) {
 		{"two long ones in brackets", "{account_id}[:{acme_" + strings.Repeat("x", 100) + "a}/{acme_" + strings.Repeat("x", 100) + "b}]", nil, "", "Profile.Subject", twoClaims},
 		{"beside a claim of the table", "{account_id}[:{organization_id}/{acme_zone}]", nil, "", "Profile.Subject", twoClaims},
 		{"instead of an account", "{acme_cell}", nil, "", "Profile.Subject", noAccount},
-		{"another prefix", "{account_id}:{beta_cell}", nil, "", "Profile.Subject", "names {beta_cell}" + none},
-		{"the prefix in another letter case", "{account_id}:{Acme_cell}", nil, "", "Profile.Subject", "names {Acme_cell}" + none},
-		{"the prefix's beginning", "{account_id}:{acme}", nil, "", "Profile.Subject", "names {acme}" + none},
-		{"a name that is none", "{account_id}:{acme_é}", nil, "", "Profile.Subject", "names {...}" + none},
-		{"an empty name", "{account_id}:{}", nil, "", "Profile.Subject", "names {}" + none},
+		{"another prefix", "{account_id}:{beta_cell}", nil, "", "Profile.Subject", "names {beta_cell}" + notClaim},
+		{"the prefix in another letter case", "{account_id}:{Acme_cell}", nil, "", "Profile.Subject", "names {Acme_cell}" + notClaim},
+		{"the prefix's beginning", "{account_id}:{acme}", nil, "", "Profile.Subject", "names {acme}" + notClaim},
+		{"a name that is not ASCII", "{account_id}:{acme_é}", nil, "", "Profile.Subject", "names {...}" + notClaim},
+		{"an empty name", "{account_id}:{}", nil, "", "Profile.Subject", "names {}" + notClaim},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := minimal()
@@ -315,7 +315,7 @@ func TestSubjectOfShadow(t *testing.T) {
 		s := full()
 		s.Profile = withSubject("{account_id}:{" + tt.name + "}")
 		_, err := newIssuer(t, oidctoken.Config{ExtraPrefix: tt.prefix}).Mint(t.Context(), s)
-		want := &oidctoken.ScopeError{Field: "Profile.Subject", Reason: "names {" + tt.name + "}, which is no claim of the table"}
+		want := &oidctoken.ScopeError{Field: "Profile.Subject", Reason: "names {" + tt.name + "}, which is not a claim"}
 		if diff := cmp.Diff(want, scopeError(err)); diff != "" {
 			t.Errorf("prefix %s (-want +got):\n%s", tt.prefix, diff)
 		}

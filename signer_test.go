@@ -238,16 +238,16 @@ func TestKeyHasOneAlgorithm(t *testing.T) {
 		keys oidctoken.StaticKeys
 		want string
 	}{
-		{"RSA as ES256", oidctoken.StaticKeys{{Signer: memory(rsaKey()), Algorithm: "ES256"}}, `the Algorithm "ES256" is not one for a *rsa.PublicKey`},
-		{"P-256 as ES384", oidctoken.StaticKeys{{Signer: memory(p256Key()), Algorithm: "ES384"}}, `the Algorithm "ES384" is not one for a *ecdsa.PublicKey`},
-		{"P-256 as RS256", oidctoken.StaticKeys{{Signer: memory(p256Key()), Algorithm: "RS256"}}, `the Algorithm "RS256" is not one for a *ecdsa.PublicKey`},
-		{"Ed25519 as ES256", oidctoken.StaticKeys{{Signer: memory(edKey()), Algorithm: "ES256"}}, `the Algorithm "ES256" is not one for a ed25519.PublicKey`},
-		{"RSA as none", oidctoken.StaticKeys{{Signer: memory(rsaKey()), Algorithm: "none"}}, `the Algorithm "none" is not one for a *rsa.PublicKey`},
-		{"RSA as HS256", oidctoken.StaticKeys{{Signer: memory(rsaKey()), Algorithm: "HS256"}}, `the Algorithm "HS256" is not one for a *rsa.PublicKey`},
-		{"RSA as rs256", oidctoken.StaticKeys{{Signer: memory(rsaKey()), Algorithm: "rs256"}}, `the Algorithm "rs256" is not one for a *rsa.PublicKey`},
+		{"RSA as ES256", oidctoken.StaticKeys{{Signer: memory(rsaKey()), Algorithm: "ES256"}}, `the Algorithm "ES256" does not fit a *rsa.PublicKey`},
+		{"P-256 as ES384", oidctoken.StaticKeys{{Signer: memory(p256Key()), Algorithm: "ES384"}}, `the Algorithm "ES384" does not fit a *ecdsa.PublicKey`},
+		{"P-256 as RS256", oidctoken.StaticKeys{{Signer: memory(p256Key()), Algorithm: "RS256"}}, `the Algorithm "RS256" does not fit a *ecdsa.PublicKey`},
+		{"Ed25519 as ES256", oidctoken.StaticKeys{{Signer: memory(edKey()), Algorithm: "ES256"}}, `the Algorithm "ES256" does not fit a ed25519.PublicKey`},
+		{"RSA as none", oidctoken.StaticKeys{{Signer: memory(rsaKey()), Algorithm: "none"}}, `the Algorithm "none" does not fit a *rsa.PublicKey`},
+		{"RSA as HS256", oidctoken.StaticKeys{{Signer: memory(rsaKey()), Algorithm: "HS256"}}, `the Algorithm "HS256" does not fit a *rsa.PublicKey`},
+		{"RSA as rs256", oidctoken.StaticKeys{{Signer: memory(rsaKey()), Algorithm: "rs256"}}, `the Algorithm "rs256" does not fit a *rsa.PublicKey`},
 		{"one RSA key for two", oidctoken.StaticKeys{
 			{Signer: memory(rsaKey()), ID: "a"}, {Signer: memory(rsaKey()), ID: "b", Algorithm: "RS512"},
-		}, "key 1: it is the key a, whose algorithm is RS256"},
+		}, "key 1: it is the same key as a, whose algorithm is RS256"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := oidctoken.NewIssuer(oidctoken.Config{URL: issuerURL, Keys: tt.keys})

@@ -42,7 +42,7 @@ func Parse(s string) (_ URL, reason string) {
 	}
 	switch {
 	case u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())):
-		return URL{}, "is not https, nor http for a loopback host"
+		return URL{}, "is neither https nor http for a loopback host"
 	case u.Hostname() == "" || u.User != nil || u.Opaque != "":
 		return URL{}, "has no host, or more than one"
 	case strings.ContainsAny(s, "?#"):
@@ -50,7 +50,7 @@ func Parse(s string) (_ URL, reason string) {
 	case strings.HasSuffix(s, "/"):
 		return URL{}, "has a trailing slash"
 	case strings.Trim(u.Host, "abcdefghijklmnopqrstuvwxyz0123456789-.:[]") != "" || strings.HasSuffix(u.Hostname(), ".") || strings.HasSuffix(u.Host, ":"):
-		return URL{}, "has a host that is not in its plain form, in lower-case ASCII"
+		return URL{}, "has a host that is not lower-case ASCII in its canonical form"
 	}
 	var result URL
 	for _, segment := range strings.Split(u.Path, "/")[1:] {
@@ -58,11 +58,11 @@ func Parse(s string) (_ URL, reason string) {
 		case segment == Place && !result.perAccount:
 			result.perAccount = true
 		case segment == "" || segment == "." || segment == ".." || !text.All(segment, text.Unreserved):
-			return URL{}, "has a path whose segments are not of A-Z a-z 0-9 - . _ ~, or " + Place
+			return URL{}, "has a path with a segment that is neither of A-Z a-z 0-9 - . _ ~ nor " + Place
 		}
 	}
 	if s != u.Scheme+"://"+u.Host+u.Path {
-		return URL{}, "is not in its plain form"
+		return URL{}, "is not in its canonical form"
 	}
 	result.before, result.after, _ = strings.Cut(s, Place)
 	result.path, _, _ = strings.Cut(u.Path, Place)

@@ -15,8 +15,8 @@ import (
 	"math"
 )
 
-// DefaultAlgorithm is the algorithm of a profile that names none, and of an RSA
-// key that names none. Entra accepts no other.
+// DefaultAlgorithm is the default of a profile and of an RSA key. Entra accepts no other
+// algorithm.
 const DefaultAlgorithm = "RS256"
 
 // Algorithm is a signature algorithm of RFC 7518, section 3.1, or RFC 8037.

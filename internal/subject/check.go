@@ -14,7 +14,7 @@ func (p *Parser[S]) check(t *Template[S]) (reason string) {
 	}
 	t.markOnlyOptional()
 	if t.mixesEntities() {
-		return "has brackets with claims of two entities: a scope that knows one of them would lose it"
+		return "has brackets with claims of two entities: give each entity brackets of its own"
 	}
 	if !p.AccountInIssuer && !t.names(func(c *Claim[S]) bool { return c.Name == "account_id" || c.Name == "account_uid" }) {
 		return "does not name {account_id} or {account_uid} outside brackets: accounts would share subjects"
@@ -84,7 +84,7 @@ func (t *Template[S]) ambiguity() string {
 			if j == 0 && s.optional {
 				for _, next := range t.alternatives(i) {
 					if strings.HasPrefix(next, p.label) || strings.HasPrefix(p.label, next) {
-						return "has brackets that cannot be told from what follows them"
+						return "has brackets whose label is the beginning of the text that may follow them"
 					}
 				}
 			}

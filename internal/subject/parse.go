@@ -116,7 +116,7 @@ func (p *Parser[S]) parse(template string) (_ *Template[S], reason string) {
 			return nil, reason
 		}
 		if s.optional && (!s.hasClaim() || s.parts[0].label == "") {
-			return nil, "has brackets that do not hold a label and then a claim"
+			return nil, "has brackets that do not contain a label and then a claim"
 		}
 		t.segments = append(t.segments, s)
 	}
@@ -142,7 +142,7 @@ func (p *Parser[S]) parseSegment(s *segment[S], template string) (reason string)
 			}
 			name := template[1:end]
 			if next.claim = p.Claim(name); next.claim == nil {
-				return "names " + quoteName(name) + ", which is no claim of the table"
+				return "names " + quoteName(name) + ", which is not a claim"
 			}
 			template = template[end+1:]
 		}

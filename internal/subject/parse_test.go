@@ -31,9 +31,9 @@ func TestAppend(t *testing.T) {
 		{"account/{account_id}", scope{"account_id": "a:b"}, "account/a%3Ab", subject.Error{}},
 		{"{account_id}[:project/{project_id}]", scope{"account_id": "acme"}, "acme", subject.Error{}},
 		{"{account_id}[:project/{project_id}]", scope{"account_id": "acme", "project_id": "p"}, "acme:project/p", subject.Error{}},
-		{"{account_id}:{project_id}", scope{"account_id": "acme"}, "", subject.Error{Claim: "project_id", Reason: "is unknown, and the profile's subject demands it"}},
+		{"{account_id}:{project_id}", scope{"account_id": "acme"}, "", subject.Error{Claim: "project_id", Reason: "is unknown, but the profile's subject requires it"}},
 		{"{account_id}[:{project_id}@{project_uid}]", scope{"account_id": "acme", "project_id": "p"}, "",
-			subject.Error{Claim: "project_uid", Reason: "is unknown, and the profile's subject names it beside {project_id}, which is known"}},
+			subject.Error{Claim: "project_uid", Reason: "is unknown, but the profile's subject names it beside {project_id}, which is known"}},
 	} {
 		template, reason := newParser().Parse(tt.template)
 		if reason != "" {

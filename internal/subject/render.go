@@ -60,9 +60,9 @@ func (s *segment[S]) leftOut(from *S) (bool, *Error) {
 	case missing == nil:
 		return false, nil
 	case !missing.onlyOptional:
-		return false, &Error{missing.claim.Name, "is unknown, and the profile's subject demands it"}
+		return false, &Error{missing.claim.Name, "is unknown, but the profile's subject requires it"}
 	case known != nil:
-		return false, &Error{missing.claim.Name, "is unknown, and the profile's subject names it beside " + quoteName(known.Name) + ", which is known"}
+		return false, &Error{missing.claim.Name, "is unknown, but the profile's subject names it beside " + quoteName(known.Name) + ", which is known"}
 	}
 	return true, nil
 }

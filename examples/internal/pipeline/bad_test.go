@@ -253,7 +253,7 @@ func TestReadBadIssuer(t *testing.T) {
 	issuer := func(settings string) string { return head + "issuer: {" + settings + "}\n" + tail }
 	testBad(t, []bad{
 		{"text", head + "issuer: https://x\n" + tail, "f.yaml:5: issuer: is a scalar, where a mapping is wanted"},
-		{"url", issuer("url: http://issuer.example.com"), "f.yaml:5: issuer.url: is not https, nor http for a loopback host"},
+		{"url", issuer("url: http://issuer.example.com"), "f.yaml:5: issuer.url: is neither https nor http for a loopback host"},
 		{"slash", issuer("url: https://issuer.example.com/"), "f.yaml:5: issuer.url: has a trailing slash"},
 		{"lifetime", issuer("lifetime: 25h"), "f.yaml:5: issuer.lifetime: is longer than Config.MaxLifetime"},
 		{"algorithm", issuer("algorithms: [HS256]"), `f.yaml:5: issuer.algorithms: has "HS256", which is not one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA`},

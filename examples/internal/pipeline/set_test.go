@@ -150,7 +150,7 @@ func TestSetBad(t *testing.T) {
 		{"required", "connectors[account.gcp_prod].gcp.provider=", "-set connectors[account.gcp_prod].gcp.provider: is required"},
 		{"audience", "connectors[account.gcp_prod].gcp.audience=a b", "-set connectors[account.gcp_prod].gcp.audience: is not printable ASCII without spaces"},
 		{"half of tls", "issuer.tls.key=", "f.yaml:27: issuer.tls: has one of cert and key: it needs both, or neither"},
-		{"url", "issuer.url=http://x", "-set issuer.url: is not https, nor http for a loopback host"},
+		{"url", "issuer.url=http://x", "-set issuer.url: is neither https nor http for a loopback host"},
 		{"bool", "untrusted=no", "-set untrusted: is neither true nor false"},
 		{"duration", "connectors[org.aws_prod].aws.lifetime=1 h", "-set connectors[org.aws_prod].aws.lifetime: is not a duration, such as 1h or 30m"},
 		{"env name", "stages[build].steps[list].env[a.b]=x", "-set stages[build].steps[list].env[a.b]: is not a variable's name, ^[A-Za-z_][A-Za-z0-9_]*$"},
