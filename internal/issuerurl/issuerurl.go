@@ -74,11 +74,11 @@ func isLoopback(host string) bool {
 }
 
 // PerAccount reports whether each account has an issuer identifier of its own.
-func (u URL) PerAccount() bool { return u.perAccount }
+func (u *URL) PerAccount() bool { return u.perAccount }
 
 // CheckAccount returns why an account with that id cannot have an issuer
 // identifier, as words that follow the field's name, or "" if it can.
-func (u URL) CheckAccount(id string) (reason string) {
+func (u *URL) CheckAccount(id string) (reason string) {
 	if u.perAccount {
 		return ident.CheckInURL(id)
 	}
@@ -86,7 +86,7 @@ func (u URL) CheckAccount(id string) (reason string) {
 }
 
 // Append appends the issuer identifier of an account.
-func (u URL) Append(dst []byte, account string) []byte {
+func (u *URL) Append(dst []byte, account string) []byte {
 	dst = append(dst, u.before...)
 	if u.perAccount {
 		dst = append(append(dst, account...), u.after...)
@@ -97,7 +97,7 @@ func (u URL) Append(dst []byte, account string) []byte {
 // Cut splits the path of a request into the account and the path below the issuer
 // identifier. It returns false if the path lies elsewhere. The account is empty
 // if all accounts have one issuer identifier.
-func (u URL) Cut(path string) (account, rest string, ok bool) {
+func (u *URL) Cut(path string) (account, rest string, ok bool) {
 	rest, ok = strings.CutPrefix(path, u.path)
 	if !ok || !u.perAccount {
 		return "", rest, ok
