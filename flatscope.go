@@ -52,7 +52,7 @@ func (f *flatScope) read(s *Scope) error {
 	} else if f.context == "" {
 		f.context = PipelineExecution
 	} else if field != "" && f.context == ConnectorValidation {
-		return &ScopeError{"Context", "is CONNECTOR_VALIDATION, and the Scope has a " + field + ": connectors are validated outside pipelines"}
+		return &ScopeError{"Context", "is CONNECTOR_VALIDATION, but the Scope has a " + field + ": connectors are validated outside pipelines"}
 	}
 	if f.step != nil {
 		f.database = f.step.Database

@@ -92,9 +92,9 @@ type Issuer struct {
 // is wrong. Mint then never fails because of the configuration.
 //
 // NewIssuer calls Keys once and fails if Keys fails. If Profile is set, NewIssuer
-// also fails if no key will ever sign for its algorithms. Both errors wrap
-// [ErrNoKey] and the error of Keys beside the *ConfigError. [Issuer.CheckProfile]
-// checks the profiles that a Scope brings.
+// also fails if no key will ever sign with its algorithms. Both errors wrap [ErrNoKey]
+// beside the *ConfigError, and the first also wraps the error of Keys.
+// [Issuer.CheckProfile] checks the profiles that a Scope brings.
 func NewIssuer(c Config) (*Issuer, error) {
 	longestCached, longestKept := longestAge, longestLifetime
 	if limited, ok := c.Keys.(KeySourceLimits); ok {
@@ -110,21 +110,8 @@ func NewIssuer(c Config) (*Issuer, error) {
 	if reason != "" {
 		return nil, configError("URL", reason)
 	}
-	if c.MaxLifetime < time.Second || c.MaxLifetime > longestLifetime {
-		return nil, configError("MaxLifetime", "is not between 1 s and 24 h")
-	}
-	if c.MaxLifetime > longestKept {
-		return nil, configError("MaxLifetime", fmt.Sprintf("is longer than the %v for which Keys publishes a key", longestKept))
-	}
-	if err := c.checkBackdating(); err != nil {
+	if err := c.check(longestKept); err != nil {
 		return nil, err
-	}
-	if c.ExtraPrefix != "" {
-		// A name with this prefix can still be a name of the table. Such a name is
-		// refused when a Scope uses it.
-		if reason := checkClaimName(c.ExtraPrefix); reason != "" {
-			return nil, configError("ExtraPrefix", reason)
-		}
 	}
 	iss := &Issuer{
 		config:   c,
@@ -152,6 +139,28 @@ func NewIssuer(c Config) (*Issuer, error) {
 		return nil, &configFailure{*configError("Profile.Algorithms", "cannot be used with Keys: "+err.Error()), err}
 	}
 	return iss, nil
+}
+
+// check checks MaxLifetime, the backdating and ExtraPrefix, and fills in the defaults of
+// the backdating. longestKept is how long Keys publishes a key after its last signature.
+func (c *Config) check(longestKept time.Duration) error {
+	if c.MaxLifetime < time.Second || c.MaxLifetime > longestLifetime {
+		return configError("MaxLifetime", "is not between 1 s and 24 h")
+	}
+	if c.MaxLifetime > longestKept {
+		return configError("MaxLifetime", fmt.Sprintf("is longer than the %v for which Keys publishes a key", longestKept))
+	}
+	if err := c.checkBackdating(); err != nil {
+		return err
+	}
+	if c.ExtraPrefix != "" {
+		// A name with this prefix can still be a name of the table. Such a name is
+		// refused when a Scope uses it.
+		if reason := checkClaimName(c.ExtraPrefix); reason != "" {
+			return configError("ExtraPrefix", reason)
+		}
+	}
+	return nil
 }
 
 // checkBackdating checks the backdating and fills in its defaults.
@@ -222,8 +231,8 @@ func (iss *Issuer) Preview(ctx context.Context, s Scope) (*Claims, error) {
 }
 
 // Allow returns nil if policy permits a token for s now, and otherwise the error
-// with [ErrDenied] that Mint would return. Callers that return a token
-// or a credential from a cache call Allow again before they do. Allow does not call Config.Audit.
+// with [ErrDenied] that Mint would return. Callers that return a token or a credential
+// from a cache call Allow again before they do. Allow does not call Config.Audit.
 func (iss *Issuer) Allow(ctx context.Context, s Scope) error {
 	return authorize(ctx, iss.config.Allow, &s)
 }

@@ -12,9 +12,9 @@ func (s *Scope) IsUntrusted() bool {
 	return s.Untrusted || s.Source != nil && s.Source.IsFork != nil && *s.Source.IsFork
 }
 
-// authorize returns nil if the execution may have a token: if allow, which is
-// [Config].Allow, returns nil, or without one, if the execution is trusted. The
-// error wraps [ErrDenied].
+// authorize returns nil if the execution may have a token, and otherwise an error that
+// wraps [ErrDenied]. It calls allow, which is [Config].Allow. If allow is nil, it refuses
+// untrusted executions.
 func authorize(ctx context.Context, allow func(context.Context, Scope) error, s *Scope) error {
 	if allow == nil {
 		if s.IsUntrusted() {

@@ -19,8 +19,8 @@ type Profile struct {
 	//	account/{account_id}[:org/{organization_id}][:project/{project_id}]
 	//
 	// {claim} stands for the value of a claim of the table or of Scope.Extra. All
-	// bytes of the value except A-Z a-z 0-9 - . _ ~ are percent-encoded. An unknown
-	// claim is an error.
+	// bytes of the value except A-Z a-z 0-9 - . _ ~ are percent-encoded. Outside
+	// brackets, an unknown claim is an error.
 	//
 	// A part in [ ] is optional. It begins with a label and names claims of one
 	// entity, such as [:org/{organization_id}@{organization_uid}]. It is left out if
@@ -56,13 +56,13 @@ type Profile struct {
 	// relying party accepts, in order of preference. Optional, RS256 by default.
 	Algorithms []string
 
-	// NullUnknown gives a claim that the Scope does not know the value null, so
-	// that every claim of the table is always present. By default, the claim is
-	// left out, and a policy that requires it fails closed.
+	// NullUnknown sets unknown claims to null, so that every claim of the table is
+	// always present. By default, unknown claims are left out, and a policy that
+	// requires such a claim fails closed.
 	//
-	// Set it only for relying parties that need the fixed shape. In CEL, with
-	// NullUnknown, has(assertion.x) is always true and assertion.x != "prod"
-	// admits an unknown x.
+	// Set it only for relying parties that need a fixed set of claims. In CEL,
+	// has(assertion.x) is then always true, and assertion.x != "prod" is true for an
+	// unknown x.
 	NullUnknown bool
 
 	// Claims computes more claims from the claims of the table, for relying parties

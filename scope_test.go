@@ -114,7 +114,7 @@ func TestRequired(t *testing.T) {
 func TestContext(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	contradicts := func(part string) *oidctoken.ScopeError {
-		return &oidctoken.ScopeError{Field: "Context", Reason: "is CONNECTOR_VALIDATION, and the Scope has a " + part + ": connectors are validated outside pipelines"}
+		return &oidctoken.ScopeError{Field: "Context", Reason: "is CONNECTOR_VALIDATION, but the Scope has a " + part + ": connectors are validated outside pipelines"}
 	}
 	const validation, execution = "CONNECTOR_VALIDATION", "PIPELINE_EXECUTION"
 	for _, tt := range []struct {

@@ -116,7 +116,7 @@ func TestReadBadExecution(t *testing.T) {
 		{"long uid", "account:\n  id: acme\n  uid: " + strings.Repeat("é", 513) + "\n" + tail, "f.yaml:3: account.uid: is longer than 1024 bytes"},
 		{"pipeline without id", "account: acme\npipeline:\n  name: x\n" + tail, "f.yaml:2: pipeline.id: is required"},
 		{"context", head + "context: pipeline\n" + tail, `f.yaml:5: context: is not one of "CONNECTOR_VALIDATION", "PIPELINE_CONFIGURATION", "PIPELINE_EXECUTION", "PERPETUAL_TASK", nor another of the form ^[A-Z][A-Z0-9_]{0,63}$`},
-		{"context of no pipeline", "account: acme\ncontext: CONNECTOR_VALIDATION\n" + tail, "f.yaml:2: context: is CONNECTOR_VALIDATION, and the Scope has a Stage: connectors are validated outside pipelines"},
+		{"context of no pipeline", "account: acme\ncontext: CONNECTOR_VALIDATION\n" + tail, "f.yaml:2: context: is CONNECTOR_VALIDATION, but the Scope has a Stage: connectors are validated outside pipelines"},
 		{"trigger type", head + "trigger:\n  triggerType: Cron\n" + tail, `f.yaml:6: trigger.triggerType: is not one of "MANUAL", "WEBHOOK", "WEBHOOK_CUSTOM", "SCHEDULER_CRON", "ARTIFACT", "MANIFEST", nor another of the form ^[A-Z][A-Z0-9_]{0,63}$`},
 		{"untrusted", head + "untrusted: perhaps\n" + tail, "f.yaml:5: untrusted: is neither true nor false"},
 		{"fork", head + "source: {is_fork: [true]}\n" + tail, "f.yaml:5: source.is_fork: is neither true nor false"},
