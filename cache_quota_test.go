@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +92,58 @@ func TestQuotaBoundSigner(t *testing.T) {
 		}
 		if waits*1000 > tokens && !raceEnabled {
 			t.Errorf("%d of %d calls waited, want at most one in 1,000", waits, tokens)
+		}
+	})
+}
+
+// Nobody waits for a renewal that the signer could have made in time, also where
+// tokens live for seconds: of 1,000 callers at most one waits over 10 ms, with
+// the first token of each scope counted.
+func TestShortLifetime(t *testing.T) {
+	const (
+		scopes, callers = 40, 64
+		lifetime        = 20 * time.Second
+	)
+	span := 3 * time.Minute
+	if raceEnabled {
+		span = 30 * time.Second
+	}
+	synctest.Test(t, func(t *testing.T) {
+		signer := newCounting(edKey())
+		signer.before = func(context.Context, int) error {
+			time.Sleep(quotaLatency)
+			return nil
+		}
+		issuer := live(t, signer, oidctoken.Config{Profile: oidctoken.Profile{Lifetime: lifetime}})
+		cache := newCache(t, issuer, oidctoken.CacheConfig{})
+		mint := func(scope int) time.Duration {
+			begun := time.Now()
+			if _, err := cache.Mint(t.Context(), inAccount(fmt.Sprintf("account_%d", scope))); err != nil {
+				t.Error(err)
+			}
+			return time.Since(begun)
+		}
+		var (
+			all           sync.WaitGroup
+			tokens, waits atomic.Int64
+		)
+		start := time.Now()
+		for range callers {
+			all.Go(func() {
+				time.Sleep(rand.N(quotaLatency))
+				for time.Since(start) < span {
+					tokens.Add(1)
+					if mint(rand.IntN(scopes)) > 10*time.Millisecond {
+						waits.Add(1)
+					}
+					time.Sleep(quotaLatency)
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d tokens, %d signatures, %d waited over 10 ms", tokens.Load(), signer.signatures(), waits.Load())
+		if waits.Load()*1000 > tokens.Load() {
+			t.Errorf("%d of %d waited over 10 ms, want one in 1,000 at most", waits.Load(), tokens.Load())
 		}
 	})
 }

@@ -8,9 +8,13 @@ import (
 	"github.com/oidctoken/oidctoken/internal/slab"
 )
 
-// longestMargin is the last part of a token's lifetime, in seconds, in which the cache
-// does not return it. For a short lifetime, a quarter of it is the margin.
-const longestMargin = time.Minute / time.Second
+// longestMargin is the last part of a token's lifetime in which the cache does not
+// return it. For a short lifetime, a quarter of it is the margin.
+const longestMargin = time.Minute
+
+// tick is the unit of cachedToken.since. It is fine enough for tokens of some
+// seconds, and 32 bits of it last for 8 years of a process.
+const tick = time.Second / 16
 
 // tokenKey is the first half of a SHA-256 digest of everything that a caller chooses
 // and a token's signature covers. An attacker who finds two scopes with one key gets
@@ -43,7 +47,7 @@ type cachedToken struct {
 	jti    [16]byte
 	minted int64
 	life   uint32 // in seconds from minted to "exp"
-	since  uint32 // in seconds from the store's start to the minting
+	since  uint32 // in ticks from the store's start to the minting
 	back   uint16 // in seconds from "iat" to minted
 	key    uint16 // index of the signing key in tokenStore.keys
 }
@@ -88,33 +92,34 @@ func (t *tokenStore) find(ctx context.Context, key tokenKey, now time.Time, buf 
 	return signed{k, d, c.jti, append(buf, t.table.Bytes(place)...)}, state
 }
 
-// age returns the age of a token in seconds. It uses the clock that gives the greater
-// age: the wall clock can be set back, and the monotonic clock stands still while the
-// machine sleeps.
-func (t *tokenStore) age(c *cachedToken, now time.Time) int64 {
-	return max(now.Unix()-c.minted, t.since(now)-int64(c.since))
+// age returns the age of a token. It uses the clock that gives the greater age: the
+// wall clock can be set back, and the monotonic clock stands still while the machine
+// sleeps. The age may be up to a second too much, since minted is in whole seconds.
+func (t *tokenStore) age(c *cachedToken, now time.Time) time.Duration {
+	return max(now.Sub(time.Unix(c.minted, 0)), now.Sub(t.start)-time.Duration(c.since)*tick)
 }
 
-// since returns the seconds from the store's start to now, by the monotonic clock if the
+// since returns the ticks from the store's start to now, by the monotonic clock if the
 // issuer's clock has one.
-func (t *tokenStore) since(now time.Time) int64 { return int64(now.Sub(t.start) / time.Second) }
+func (t *tokenStore) since(now time.Time) int64 { return int64(now.Sub(t.start) / tick) }
 
 // dates returns the token's dates.
 func (c *cachedToken) dates() dates {
 	return dates{minted: c.minted, issued: c.minted - int64(c.back), expires: c.minted + int64(c.life)}
 }
 
-// state returns the state of a token at an age in seconds. The token is due for renewal
-// after two fifths to half of its lifetime. Its random "jti" decides when in between, so
-// that tokens that were minted together are not renewed together.
-func (c *cachedToken) state(age int64) lease.State {
-	life := int64(c.life)
+// state returns the state of a token of that age. The token is due for renewal after
+// 40 to 45 % of its lifetime. Its random "jti" decides when in between, so that tokens
+// that were minted together are not renewed together. After half of the lifetime,
+// callers wait for the renewal.
+func (c *cachedToken) state(age time.Duration) lease.State {
+	life := time.Duration(c.life) * time.Second
 	switch {
-	case age >= life-min(int64(longestMargin), life/4):
+	case age >= life-min(longestMargin, life/4):
 		return lease.None
 	case 2*age >= life:
 		return lease.Last
-	case age*10*256 >= life*(4*256+int64(c.jti[0])):
+	case age*20*256 >= life*(8*256+time.Duration(c.jti[0])):
 		return lease.Due
 	default:
 		return lease.Fresh
