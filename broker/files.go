@@ -37,6 +37,7 @@ type keptFile struct {
 	tried chan struct{}      // closed after the first try
 	wake  chan struct{}      // requests a check; has room for one request
 	ask   chan chan struct{} // requests a check, which closes the sent channel
+	done  chan struct{}      // closed when the file is no longer kept
 	mu    sync.Mutex
 	err   error // why the file does not exist; nil if it exists
 
@@ -61,7 +62,7 @@ func (s *Step) keepFixed(ctx context.Context, path, text string) error {
 // file is not kept. Callers with the same source share the first try, and each may stop
 // waiting. If a kept file has vanished, keep waits until it has been written again.
 func (s *Step) keep(ctx context.Context, f *keptFile) error {
-	f.tried, f.wake, f.ask = make(chan struct{}), make(chan struct{}, 1), make(chan chan struct{})
+	f.tried, f.wake, f.ask, f.done = make(chan struct{}), make(chan struct{}, 1), make(chan chan struct{}), make(chan struct{})
 	s.mu.Lock()
 	if err := s.whenClosed(); err != nil {
 		s.mu.Unlock()
@@ -86,12 +87,15 @@ func (s *Step) keep(ctx context.Context, f *keptFile) error {
 	case <-ctx.Done():
 		return s.ended(ctx.Err())
 	}
-	if err := f.failure(); err != nil || s.has(f.path) {
-		return err
+	if f.failure() == nil && s.has(f.path) {
+		return nil
 	}
+	// The last check may have missed the file although it can be restored.
 	checked := make(chan struct{})
 	select {
 	case f.ask <- checked:
+	case <-f.done: // the first try failed, or the step is closed
+		return s.ended(f.failure())
 	case <-ctx.Done():
 		return s.ended(ctx.Err())
 	}
@@ -112,6 +116,7 @@ func (f *keptFile) failure() error {
 
 // keepFresh writes f, and rewrites it when necessary, until ctx ends.
 func (s *Step) keepFresh(ctx context.Context, f *keptFile) {
+	defer close(f.done)
 	err := s.refresh(ctx, f)
 	if err != nil {
 		s.mu.Lock()
