@@ -24,7 +24,7 @@ func (e *Exchanger) Bundle(dir, tokenFile string) (*exchange.Bundle, error) {
 	return e.SessionBundle(dir, tokenFile, exchange.SessionName("oidctoken", filepath.Clean(dir)))
 }
 
-// SessionBundle returns the variables with which the AWS CLI and the SDKs trade
+// SessionBundle returns the variables with which the AWS CLI and the SDKs exchange
 // the JWT in tokenFile by themselves: AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN
 // and AWS_ROLE_SESSION_NAME, AWS_REGION and AWS_DEFAULT_REGION, and
 // AWS_ENDPOINT_URL_STS if there is a Config.Endpoint. Older SDKs ask the global

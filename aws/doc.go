@@ -1,4 +1,4 @@
-// Package aws trades a pipeline's JWT for temporary credentials of an IAM role,
+// Package aws exchanges a pipeline's JWT for temporary credentials of an IAM role,
 // with AssumeRoleWithWebIdentity of the AWS Security Token Service (STS).
 //
 // An [Exchanger] stands for one role in one Region. The role's account has an

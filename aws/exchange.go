@@ -20,7 +20,7 @@ const (
 	envDefaultRegion = "AWS_DEFAULT_REGION"
 )
 
-// Exchanger trades JWTs for sessions of one role. It implements
+// Exchanger exchanges JWTs for sessions of one role. It implements
 // [exchange.Exchanger] and [exchange.FileSourced], keeps no credential, and is
 // safe for concurrent use.
 type Exchanger struct {
@@ -105,7 +105,7 @@ func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (*exchange
 	}, envAccountID, envRegion, envDefaultRegion), nil
 }
 
-// assume gets a JWT and trades it, once.
+// assume gets a JWT and exchanges it, once.
 func (e *Exchanger) assume(ctx context.Context, call *tokenhttp.Call, r exchange.Request) (session, error) {
 	text, err := r.Subject(ctx, e.config.Audience)
 	if err != nil {

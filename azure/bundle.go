@@ -9,7 +9,7 @@ import (
 
 const configDir = "azure"
 
-// Bundle returns the variables with which tools trade the JWT in tokenFile by
+// Bundle returns the variables with which tools exchange the JWT in tokenFile by
 // themselves: AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_FEDERATED_TOKEN_FILE and
 // AZURE_AUTHORITY_HOST for the Azure SDKs (WorkloadIdentityCredential, which
 // DefaultAzureCredential tries, too); ARM_USE_OIDC, ARM_OIDC_TOKEN_FILE_PATH,

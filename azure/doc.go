@@ -1,4 +1,4 @@
-// Package azure trades a pipeline's JWT for an access token of Microsoft Entra,
+// Package azure exchanges a pipeline's JWT for an access token of Microsoft Entra,
 // through workload identity federation.
 //
 // An [Exchanger] stands for one application, or one user-assigned managed
@@ -9,7 +9,7 @@
 //
 // There are three ways to hand the result to a program. [Exchanger.Exchange]
 // gives an access token that ends when it ends. [Exchanger.Bundle] gives the
-// variables with which the Azure SDKs and Terraform trade JWTs by themselves.
+// variables with which the Azure SDKs and Terraform exchange JWTs by themselves.
 // The nested module azcred serves Go programs that use the Azure SDK.
 //
 // A setting or an argument that cannot work is refused before any request, with

@@ -33,7 +33,7 @@ const (
 	propagating = 5 * time.Second
 )
 
-// Exchanger trades JWTs for access tokens of one application in Microsoft
+// Exchanger exchanges JWTs for access tokens of one application in Microsoft
 // Entra. It implements [exchange.Exchanger] and [exchange.FileSourced], keeps no
 // token, and is safe for concurrent use.
 type Exchanger struct {
@@ -82,7 +82,7 @@ func (e *Exchanger) Audience() string { return e.config.Audience }
 // Cloud is "azure". A broker knows by it which functions a connector is for.
 func (e *Exchanger) Cloud() string { return "azure" }
 
-// Exchange trades a JWT for an access token: the client credentials grant with
+// Exchange exchanges a JWT for an access token: the client credentials grant with
 // the JWT as client assertion (RFC 6749, section 4.4; RFC 7523, section 2.2).
 // The credential's one variable is AZURE_ACCESS_TOKEN. Its expiry is what Entra
 // said.
@@ -131,7 +131,7 @@ type token struct {
 	expires time.Time
 }
 
-// token gets a JWT and trades it, once.
+// token gets a JWT and exchanges it, once.
 func (e *Exchanger) token(ctx context.Context, call *tokenhttp.Call, subject exchange.SubjectToken, scope string) (token, error) {
 	text, err := subject(ctx, e.config.Audience)
 	if err != nil {

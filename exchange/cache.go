@@ -99,7 +99,7 @@ var (
 // Policy (oidctoken.Config.Allow) is asked by Lease, and when a token is minted:
 // a renewal that it refuses ends the credential. Get does not ask it.
 type Cache struct {
-	keeper *lease.Keeper[cacheKey, loan]
+	keeper *lease.Keeper[cacheKey, result]
 	store  *store
 }
 
@@ -112,7 +112,7 @@ func NewCache(c CacheConfig) *Cache {
 		c.MaxBytes = defaultBytes
 	}
 	cache := &Cache{store: newStore(c)}
-	cache.keeper = lease.New(lease.Config[cacheKey, loan]{
+	cache.keeper = lease.New(lease.Config[cacheKey, result]{
 		Store:    cache.store,
 		Pause:    pause,
 		Ends:     func(err error) bool { return errors.Is(err, oidctoken.ErrDenied) },
@@ -173,8 +173,8 @@ func (c *Cache) Close() {
 type Lease struct {
 	// The fields that a hit reads come first, in one cache line of the processor:
 	// with many leases, loading that line is the cost of a hit.
-	held atomic.Pointer[held] // what Get found last; it serves until the store withdraws it
-	key  cacheKey             // with the issuer
+	cached atomic.Pointer[cached] // what Get found last; it serves until the store withdraws it
+	key    cacheKey               // with the issuer
 
 	cache  *Cache
 	mint   *oidctoken.Prepared
@@ -187,7 +187,7 @@ type Lease struct {
 func (l *Lease) Get(ctx context.Context) (*Credential, error) {
 	// The monotonic clock alone takes half the time of time.Now. The store
 	// looks at both when the next look is due.
-	if h := l.held.Load(); h != nil && int64(time.Since(h.since)) < h.look.Load() {
+	if h := l.cached.Load(); h != nil && int64(time.Since(h.since)) < h.look.Load() {
 		c := h.credential.Load()
 		ids, err := l.key.issuer.KeyIDs(ctx)
 		if c != nil && err == nil && &ids[0] == h.ids.Load() { // the keys of the last look
@@ -198,22 +198,22 @@ func (l *Lease) Get(ctx context.Context) (*Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.held.Store(got.held)
+	l.cached.Store(got.cached)
 	return got.credential, nil
 }
 
 // flight prepares an exchange. It is called with the store locked.
-func (l *Lease) flight() lease.Fetch[loan] {
+func (l *Lease) flight() lease.Fetch[result] {
 	observe, now := l.cache.store.config.Observe, l.cache.store.config.Now
 	if observe == nil {
-		return func(ctx context.Context) (loan, error) { return l.exchange(ctx, func(*oidctoken.Token) {}) }
+		return func(ctx context.Context) (result, error) { return l.exchange(ctx, func(*oidctoken.Token) {}) }
 	}
 	e := CacheEvent{Target: l.target}
 	begun := now()
 	if last := l.cache.store.last(l.key); last != nil {
 		e.Renewal, e.Expires, e.Late = true, last.expires, max(0, begun.Sub(last.renew))
 	}
-	return func(ctx context.Context) (loan, error) {
+	return func(ctx context.Context) (result, error) {
 		got, err := l.exchange(ctx, func(t *oidctoken.Token) { e.TokenID, e.KeyID = t.ID(), t.KeyID() })
 		if ctx.Err() == context.Canceled {
 			return got, err // by Purge or Close
@@ -229,7 +229,7 @@ func (l *Lease) flight() lease.Fetch[loan] {
 
 // exchange makes a new credential. It calls minted for each token, one at a time,
 // and no more once it has returned.
-func (l *Lease) exchange(ctx context.Context, minted func(*oidctoken.Token)) (loan, error) {
+func (l *Lease) exchange(ctx context.Context, minted func(*oidctoken.Token)) (result, error) {
 	begun := l.cache.store.config.Now()
 	var (
 		mu    sync.Mutex // two at a time may mint
@@ -264,25 +264,25 @@ func (l *Lease) exchange(ctx context.Context, minted func(*oidctoken.Token)) (lo
 		Scopes:      slices.Clone(l.target.Scopes),
 	})
 	if err != nil {
-		return loan{}, err
+		return result{}, err
 	}
 	if c == nil {
-		return loan{}, errNoCredential
+		return result{}, errNoCredential
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	return l.cache.store.loan(begun, c, slices.Clone(kids))
+	return l.cache.store.newResult(begun, c, slices.Clone(kids))
 }
 
-// loan is a credential on its way to callers, who get it whatever the store
-// does meanwhile.
-type loan struct {
-	*held
+// result is the credential of a flight with its entry. Callers get the credential
+// even if the store drops the entry meanwhile.
+type result struct {
+	*cached
 	credential *Credential
 }
 
-// held is a credential while the cache has it.
-type held struct {
+// cached is an entry of the cache.
+type cached struct {
 	// The fields that a hit reads come first, as in a Lease.
 	credential atomic.Pointer[Credential] // nil once it was withdrawn
 	look       atomic.Int64               // when the next full look is due, in ns after since
@@ -296,7 +296,7 @@ type held struct {
 }
 
 // withdraw ends the use of h.
-func (h *held) withdraw() {
+func (h *cached) withdraw() {
 	h.credential.Store(nil)
 	h.look.Store(math.MinInt64)
 }

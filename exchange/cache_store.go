@@ -23,8 +23,8 @@ type store struct {
 }
 
 type entry struct {
-	key  cacheKey
-	held *held
+	key    cacheKey
+	cached *cached
 }
 
 func newStore(c CacheConfig) *store {
@@ -35,13 +35,13 @@ func newStore(c CacheConfig) *store {
 	return s
 }
 
-// loan makes c ready to be kept.
-func (s *store) loan(begun time.Time, c *Credential, kids []string) (loan, error) {
+// newResult makes an entry for c.
+func (s *store) newResult(begun time.Time, c *Credential, kids []string) (result, error) {
 	now := s.config.Now()
 	if lease.Passed(now, c.expires) {
-		return loan{}, errExpired
+		return result{}, errExpired
 	}
-	h := &held{since: now, kids: kids, bytes: entryBytes}
+	h := &cached{since: now, kids: kids, bytes: entryBytes}
 	// The sum keeps both clocks of now, the wall clock and the monotonic clock.
 	h.expires = now.Add(c.expires.Sub(now))
 	h.renew = lease.Half(begun, h.expires)
@@ -49,20 +49,20 @@ func (s *store) loan(begun time.Time, c *Credential, kids []string) (loan, error
 		h.bytes += int64(len(name) + len(value))
 	}
 	h.credential.Store(c)
-	return loan{h, c}, nil
+	return result{h, c}, nil
 }
 
 // Find looks at the credential of key: at both clocks, and at the keys that its
 // tokens were signed with.
-func (s *store) Find(ctx context.Context, key cacheKey, now time.Time) (loan, lease.State) {
+func (s *store) Find(ctx context.Context, key cacheKey, now time.Time) (result, lease.State) {
 	element := s.entries[key]
 	if element == nil {
-		return loan{}, lease.None
+		return result{}, lease.None
 	}
-	h := element.Value.(*entry).held
+	h := element.Value.(*entry).cached
 	if lease.Passed(now, h.expires) || !s.admit(ctx, key, h) {
 		s.remove(element)
-		return loan{}, lease.None
+		return result{}, lease.None
 	}
 	s.order.MoveToFront(element)
 	state, next := lease.Due, h.expires
@@ -74,12 +74,12 @@ func (s *store) Find(ctx context.Context, key cacheKey, now time.Time) (loan, le
 	} else {
 		h.look.Store(int64(min(now.Sub(h.since)+lookInterval, next.Sub(h.since))))
 	}
-	return loan{h, h.credential.Load()}, state
+	return result{h, h.credential.Load()}, state
 }
 
 // admit reports whether the keys that signed h's tokens are published. When that
 // cannot be known, they are: a KeySource that fails takes no credential away.
-func (s *store) admit(ctx context.Context, key cacheKey, h *held) bool {
+func (s *store) admit(ctx context.Context, key cacheKey, h *cached) bool {
 	ids, err := key.issuer.KeyIDs(ctx)
 	if err != nil {
 		return true
@@ -102,8 +102,8 @@ func (s *store) Remove(key cacheKey) {
 
 // Keep takes a new credential, instead of the last one. It does not keep one
 // for which all others together would not make room.
-func (s *store) Keep(key cacheKey, l loan) bool {
-	if !s.admit(context.Background(), key, l.held) {
+func (s *store) Keep(key cacheKey, l result) bool {
+	if !s.admit(context.Background(), key, l.cached) {
 		return false
 	}
 	if last := s.entries[key]; last != nil {
@@ -113,7 +113,7 @@ func (s *store) Keep(key cacheKey, l loan) bool {
 		l.withdraw()
 		return true
 	}
-	s.entries[key] = s.order.PushFront(&entry{key, l.held})
+	s.entries[key] = s.order.PushFront(&entry{key, l.cached})
 	s.bytes += l.bytes
 	for len(s.entries) > s.config.MaxEntries || s.bytes > s.config.MaxBytes {
 		s.remove(s.order.Back())
@@ -124,8 +124,8 @@ func (s *store) Keep(key cacheKey, l loan) bool {
 func (s *store) remove(element *list.Element) {
 	e := s.order.Remove(element).(*entry)
 	delete(s.entries, e.key)
-	s.bytes -= e.held.bytes
-	e.held.withdraw()
+	s.bytes -= e.cached.bytes
+	e.cached.withdraw()
 }
 
 // drop removes what matches.
@@ -138,9 +138,9 @@ func (s *store) drop(match func(cacheKey) bool) {
 }
 
 // last is the credential of key, if there is one.
-func (s *store) last(key cacheKey) *held {
+func (s *store) last(key cacheKey) *cached {
 	if element := s.entries[key]; element != nil {
-		return element.Value.(*entry).held
+		return element.Value.(*entry).cached
 	}
 	return nil
 }

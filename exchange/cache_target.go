@@ -24,7 +24,7 @@ type Target struct {
 	// Profile is used. Account is required.
 	Scope oidctoken.Scope
 
-	// Exchanger trades the tokens. Its type is one that == compares, such as a
+	// Exchanger exchanges the tokens. Its type is one that == compares, such as a
 	// pointer: two Exchangers that are not equal share no credential. Required.
 	Exchanger Exchanger
 

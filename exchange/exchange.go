@@ -21,7 +21,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// Exchanger trades a JWT for a credential of one cloud, for one configured
+// Exchanger exchanges a JWT for a credential of one cloud, for one configured
 // identity there. It is safe for concurrent use.
 //
 // Abilities that not every cloud has are interfaces of their own, such as
@@ -35,7 +35,7 @@ type Exchanger interface {
 	// Audience is the "aud" that the cloud expects in the JWT. It does not
 	// change.
 	Audience() string
-	// Exchange gets a JWT from r.Subject and trades it. It fails with an
+	// Exchange gets a JWT from r.Subject and exchanges it. It fails with an
 	// [*Error] when the cloud refuses or cannot be reached, with the error of
 	// r.Subject, or with that of ctx; errors.Is and errors.As find each.
 	//
@@ -86,7 +86,7 @@ type Configured interface {
 	SameConfig(other Exchanger) bool
 }
 
-// FileSourced is an [Exchanger] whose cloud's own tools can trade the JWT
+// FileSourced is an [Exchanger] whose cloud's own tools can exchange the JWT
 // themselves, from a file that is kept fresh.
 type FileSourced interface {
 	// Bundle returns the files and variables that these tools need. dir is an

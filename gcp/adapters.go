@@ -35,7 +35,7 @@ type tokenSource func() (*oauth2.Token, error)
 func (f tokenSource) Token() (*oauth2.Token, error) { return f() }
 
 // SubjectTokenSupplier adapts the source of JWTs for an [externalaccount.Config],
-// whose user trades them without this package: golang.org/x/oauth2 then follows
+// whose user exchanges them without this package: golang.org/x/oauth2 then follows
 // redirects and repeats answers in its errors. It asks subject for a JWT with
 // [Exchanger.Audience], checks it as Exchange does, and refuses with a
 // [*oidctoken.ConfigError] if the configuration names another provider or another type

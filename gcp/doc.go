@@ -1,4 +1,4 @@
-// Package gcp trades a pipeline's JWT for a Google Cloud access token, through
+// Package gcp exchanges a pipeline's JWT for a Google Cloud access token, through
 // Workload Identity Federation.
 //
 // An [Exchanger] stands for one provider of one workload identity pool and,
@@ -14,7 +14,7 @@
 // There are three ways to hand the result to a program. [Exchanger.Exchange]
 // gives an access token that ends when it ends. [Exchanger.Bundle] and
 // [Exchanger.CredentialFile] give a file with which gcloud and Google's client
-// libraries trade JWTs by themselves. [Exchanger.TokenSource],
+// libraries exchange JWTs by themselves. [Exchanger.TokenSource],
 // [Exchanger.SubjectTokenSupplier] and the nested module gcpauth serve Go
 // programs.
 //

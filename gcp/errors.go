@@ -58,7 +58,7 @@ func retryable(op string, status int, code, description string) bool {
 const unreachable = "connecting to the given credential's issuer"
 
 // post makes one request and returns the body of an answer of status 200.
-func (t *trade) post(ctx context.Context, op string, r tokenhttp.Request) ([]byte, error) {
+func (t *exchangeCall) post(ctx context.Context, op string, r tokenhttp.Request) ([]byte, error) {
 	answer, err := t.call.Post(ctx, r)
 	if err != nil {
 		return nil, unanswered(op, err)
@@ -83,7 +83,7 @@ func unanswered(op string, err error) error {
 }
 
 // refusal is the error for an answer of another status than 200.
-func (t *trade) refusal(op string, answer *tokenhttp.Response) *exchange.Error {
+func (t *exchangeCall) refusal(op string, answer *tokenhttp.Response) *exchange.Error {
 	code, description := parseRefusal(answer.Body)
 	code = t.call.Code(code)
 	return &exchange.Error{
@@ -132,7 +132,7 @@ const propagation = " (a change takes up to 5 minutes)"
 // hint returns which setting to change, and where. Google has few codes, so
 // hint also searches its messages. An unknown message gets the hint of its
 // code.
-func (t *trade) hint(op string, status int, code, description string) string {
+func (t *exchangeCall) hint(op string, status int, code, description string) string {
 	says := func(words string) bool { return strings.Contains(description, words) }
 	if op != opToken {
 		return t.hintIAM(op, status, says)
@@ -161,7 +161,7 @@ func (t *trade) hint(op string, status int, code, description string) string {
 	return ""
 }
 
-func (t *trade) hintIAM(op string, status int, says func(string) bool) string {
+func (t *exchangeCall) hintIAM(op string, status int, says func(string) bool) string {
 	switch {
 	case says("has not been used"):
 		return "enable the IAM Service Account Credentials API, iamcredentials.googleapis.com, in the service account's project" + propagation
@@ -180,7 +180,7 @@ func (t *trade) hintIAM(op string, status int, says func(string) bool) string {
 }
 
 // principals names the pipeline as an IAM policy does.
-func (t *trade) principals() string {
+func (t *exchangeCall) principals() string {
 	pool := "//iam.googleapis.com/" + t.config.pool()
 	return "principal:" + pool + "/subject/SUBJECT (the JWT's sub is " + shown(t.sent.claims.Sub) + ") or principalSet:" + pool + "/attribute.NAME/VALUE"
 }

@@ -28,7 +28,7 @@ const (
 	opIDToken     = "iamcredentials:generateIdToken"
 )
 
-// Exchanger trades JWTs for access tokens of one identity in Google Cloud. It
+// Exchanger exchanges JWTs for access tokens of one identity in Google Cloud. It
 // implements [exchange.Exchanger] and [exchange.FileSourced], keeps no token,
 // and is safe for concurrent use.
 type Exchanger struct {
@@ -87,7 +87,7 @@ func (e *Exchanger) Cloud() string { return "gcp" }
 // resource names the provider as the STS and credential files want it.
 func (e *Exchanger) resource() string { return "//iam.googleapis.com/" + e.config.Provider }
 
-// Exchange trades a JWT for an access token, of the service account if there
+// Exchange exchanges a JWT for an access token, of the service account if there
 // is one (RFC 8693; projects.serviceAccounts.generateAccessToken of the IAM
 // Credentials API). The credential's variables are CLOUDSDK_AUTH_ACCESS_TOKEN,
 // which gcloud reads, and GOOGLE_OAUTH_ACCESS_TOKEN, which Terraform's google
@@ -118,8 +118,8 @@ const (
 	envTerraformAccessToken = "GOOGLE_OAUTH_ACCESS_TOKEN"
 )
 
-// trade is one call of an Exchanger.
-type trade struct {
+// exchangeCall is one call of an Exchanger.
+type exchangeCall struct {
 	*Exchanger
 	subject exchange.SubjectToken
 	call    *tokenhttp.Call
@@ -146,7 +146,7 @@ func (e *Exchanger) accessToken(ctx context.Context, r exchange.Request) (t toke
 	if err := checkScopes("Request.Scopes", scopes); err != nil {
 		return token{}, err
 	}
-	tr := &trade{Exchanger: e, subject: r.Subject, call: e.client.Call()}
+	tr := &exchangeCall{Exchanger: e, subject: r.Subject, call: e.client.Call()}
 	if e.config.ServiceAccount != "" {
 		return tr.impersonate(ctx, func(ctx context.Context, federated token) (token, error) {
 			return tr.generateAccessToken(ctx, federated, scopes)
@@ -159,8 +159,8 @@ func (e *Exchanger) accessToken(ctx context.Context, r exchange.Request) (t toke
 	return t, err
 }
 
-// federate gets a JWT and trades it, once.
-func (t *trade) federate(ctx context.Context, scopes []string) (token, error) {
+// federate gets a JWT and exchanges it, once.
+func (t *exchangeCall) federate(ctx context.Context, scopes []string) (token, error) {
 	jwt, j, err := t.subjectToken(ctx, t.subject)
 	if err != nil {
 		return token{}, err

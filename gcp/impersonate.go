@@ -24,7 +24,7 @@ type IDTokenRequest struct {
 	IncludeEmail bool
 }
 
-// IDToken trades a JWT for an ID token of the service account, which Google
+// IDToken exchanges a JWT for an ID token of the service account, which Google
 // signs (projects.serviceAccounts.generateIdToken of the IAM Credentials API).
 // The credential's one variable is GOOGLE_ID_TOKEN; no tool of Google reads
 // one of that name. Its expiry is the ID token's "exp". It retries and fails as
@@ -39,7 +39,7 @@ func (e *Exchanger) IDToken(ctx context.Context, r IDTokenRequest) (*exchange.Cr
 	case r.Audience == "" || !consists(r.Audience, visible):
 		return nil, configError("IDTokenRequest.Audience", "is required, in printable ASCII without spaces")
 	}
-	t := &trade{Exchanger: e, subject: r.Subject, call: e.client.Call()}
+	t := &exchangeCall{Exchanger: e, subject: r.Subject, call: e.client.Call()}
 	id, err := t.impersonate(ctx, func(ctx context.Context, federated token) (token, error) {
 		return t.generateIDToken(ctx, federated, r.Audience, r.IncludeEmail)
 	})
@@ -52,7 +52,7 @@ func (e *Exchanger) IDToken(ctx context.Context, r IDTokenRequest) (*exchange.Cr
 // impersonate gets a federated token and calls generate with it, both within
 // Config.Budget. A retry after generate's failure uses the same
 // federated token while it lives: no JWT was at fault.
-func (t *trade) impersonate(ctx context.Context, generate func(context.Context, token) (token, error)) (token, error) {
+func (t *exchangeCall) impersonate(ctx context.Context, generate func(context.Context, token) (token, error)) (token, error) {
 	var federated, result token
 	err := tokenhttp.Retry(ctx, t.config.Budget, func(ctx context.Context) (err error) {
 		if !t.config.Now().Before(federated.expires) {
@@ -67,7 +67,7 @@ func (t *trade) impersonate(ctx context.Context, generate func(context.Context, 
 	return result, err
 }
 
-func (t *trade) generateAccessToken(ctx context.Context, federated token, scopes []string) (token, error) {
+func (t *exchangeCall) generateAccessToken(ctx context.Context, federated token, scopes []string) (token, error) {
 	lifetime := t.config.Lifetime
 	if lifetime == 0 {
 		lifetime = time.Hour
@@ -83,7 +83,7 @@ func (t *trade) generateAccessToken(ctx context.Context, federated token, scopes
 	return parseAccessToken(answer, asked, lifetime)
 }
 
-func (t *trade) generateIDToken(ctx context.Context, federated token, audience string, includeEmail bool) (token, error) {
+func (t *exchangeCall) generateIDToken(ctx context.Context, federated token, audience string, includeEmail bool) (token, error) {
 	asked := t.config.Now()
 	answer, err := t.postIAM(ctx, opIDToken, federated, map[string]any{
 		"audience":     audience,
@@ -96,7 +96,7 @@ func (t *trade) generateIDToken(ctx context.Context, federated token, audience s
 }
 
 // postIAM calls a method of the service account; delegates are added.
-func (t *trade) postIAM(ctx context.Context, op string, federated token, request map[string]any) ([]byte, error) {
+func (t *exchangeCall) postIAM(ctx context.Context, op string, federated token, request map[string]any) ([]byte, error) {
 	if len(t.config.Delegates) > 0 {
 		names := make([]string, len(t.config.Delegates))
 		for i, d := range t.config.Delegates {

@@ -134,11 +134,11 @@ func TestNameIsAdopted(t *testing.T) {
 	}
 	before := parse(t, must(store.Load(t.Context())))
 
-	var heard recorder
+	var events recorder
 	named := c
-	named.Name, named.InsecureAdoptUnnamed, named.Audit = "tokens", true, heard.audit
+	named.Name, named.InsecureAdoptUnnamed, named.Audit = "tokens", true, events.audit
 	first := newRing(t, named)
-	if diff := cmp.Diff([]keyring.EventKind{keyring.Named, keyring.Activated}, heard.kinds()); diff != "" {
+	if diff := cmp.Diff([]keyring.EventKind{keyring.Named, keyring.Activated}, events.kinds()); diff != "" {
 		t.Errorf("Audit (-want +got):\n%s", diff)
 	}
 	after := parse(t, must(store.Load(t.Context())))

@@ -41,11 +41,11 @@ func TestOutage(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &flaky{Store: new(keyring.MemoryStore)}
-				var heard recorder
-				ring := newRing(t, keyring.Config{Store: store, Audit: heard.audit})
+				var events recorder
+				ring := newRing(t, keyring.Config{Store: store, Audit: events.audit})
 				defer ring.Close()
 				issuer := newIssuer(t, ring, nil)
-				heard.reset()
+				events.reset()
 				store.set(true)
 				time.Sleep(tt.length)
 				if err := ring.Err(); !errors.Is(err, keyring.ErrStore) || !errors.Is(err, errAway) {
@@ -64,7 +64,7 @@ func TestOutage(t *testing.T) {
 				if err := ring.Err(); err != nil {
 					t.Errorf("Err after the outage: %v", err)
 				}
-				if diff := cmp.Diff(tt.after, heard.kinds()); diff != "" {
+				if diff := cmp.Diff(tt.after, events.kinds()); diff != "" {
 					t.Errorf("Audit (-want +got):\n%s", diff)
 				}
 			})

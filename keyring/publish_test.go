@@ -26,8 +26,8 @@ import (
 func TestActivationWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var isBlocked atomic.Bool
-		var heard recorder
-		ring := newRing(t, keyring.Config{Audit: heard.audit, Published: func(context.Context, string) error {
+		var events recorder
+		ring := newRing(t, keyring.Config{Audit: events.audit, Published: func(context.Context, string) error {
 			if isBlocked.Load() {
 				return errors.New("not there")
 			}
@@ -49,8 +49,8 @@ func TestActivationWaits(t *testing.T) {
 		if kid := signing(t, ring, nil); kid != second {
 			t.Errorf("%s signs, which nobody has seen", kid)
 		}
-		if !slices.Contains(heard.kinds(), keyring.Extended) {
-			t.Errorf("Audit was told %v, and not that the second key signs on", heard.kinds())
+		if !slices.Contains(events.kinds(), keyring.Extended) {
+			t.Errorf("Audit was told %v, and not that the second key signs on", events.kinds())
 		}
 		isBlocked.Store(false)
 		time.Sleep(2 * time.Minute)

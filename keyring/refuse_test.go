@@ -148,11 +148,11 @@ func testRefused(t *testing.T, wrapper keyring.Wrapper, original, damaged []byte
 	}
 	// A running ring answers as before.
 	running := &fixed{document: original}
-	var heard recorder
-	ring = newRing(t, keyring.Config{Store: running, Wrapper: wrapper, Audit: heard.audit, PollInterval: time.Hour})
+	var events recorder
+	ring = newRing(t, keyring.Config{Store: running, Wrapper: wrapper, Audit: events.audit, PollInterval: time.Hour})
 	defer ring.Close()
 	keys := kids(ring)
-	heard.reset()
+	events.reset()
 	running.started()
 	running.put(damaged)
 	if err := ring.Refresh(t.Context()); !errors.Is(err, want) || !errors.Is(ring.Err(), want) {
@@ -166,7 +166,7 @@ func testRefused(t *testing.T, wrapper keyring.Wrapper, original, damaged []byte
 	if put.swaps+running.swaps > 0 {
 		t.Error("the document was overwritten")
 	}
-	if diff := cmp.Diff([]keyring.EventKind{keyring.Failed, keyring.Activated}, heard.kinds()); diff != "" {
+	if diff := cmp.Diff([]keyring.EventKind{keyring.Failed, keyring.Activated}, events.kinds()); diff != "" {
 		t.Errorf("Audit (-want +got):\n%s", diff)
 	}
 }

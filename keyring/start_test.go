@@ -76,8 +76,8 @@ func TestNewWrites(t *testing.T) {
 	if made != 4 { // the ring, a key, another key, and that it was published
 		t.Errorf("the first start stored %d documents, want 4", made)
 	}
-	var heard recorder
-	newRing(t, keyring.Config{Store: store, Wrapper: wrapper, Audit: heard.audit})
+	var events recorder
+	newRing(t, keyring.Config{Store: store, Wrapper: wrapper, Audit: events.audit})
 	all := store.all()
 	if len(all) != made+1 {
 		t.Fatalf("a second start stored %d documents, want 1", len(all)-made)
@@ -87,7 +87,7 @@ func TestNewWrites(t *testing.T) {
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("the document (-before +after):\n%s", diff)
 	}
-	if diff := cmp.Diff([]keyring.EventKind{keyring.Activated}, heard.kinds()); diff != "" {
+	if diff := cmp.Diff([]keyring.EventKind{keyring.Activated}, events.kinds()); diff != "" {
 		t.Errorf("Audit (-want +got):\n%s", diff)
 	}
 	keys := kids(first)

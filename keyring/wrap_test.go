@@ -164,9 +164,9 @@ func TestRewrap(t *testing.T) {
 	one, two := newWrappingKey(), newWrappingKey()
 	old := newRing(t, keyring.Config{Store: store, Wrapper: must(keyring.NewWrapper(one, two))})
 	before := parse(t, must(store.Load(t.Context())))
-	var heard recorder
-	ring := newRing(t, keyring.Config{Store: store, Wrapper: must(keyring.NewWrapper(two, one)), Audit: heard.audit})
-	if diff := cmp.Diff([]keyring.EventKind{keyring.Rewrapped, keyring.Activated}, heard.kinds()); diff != "" {
+	var events recorder
+	ring := newRing(t, keyring.Config{Store: store, Wrapper: must(keyring.NewWrapper(two, one)), Audit: events.audit})
+	if diff := cmp.Diff([]keyring.EventKind{keyring.Rewrapped, keyring.Activated}, events.kinds()); diff != "" {
 		t.Errorf("Audit (-want +got):\n%s", diff)
 	}
 	after := parse(t, must(store.Load(t.Context())))

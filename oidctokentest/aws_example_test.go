@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// A program that serves the stand-in, and trades a JWT as a client of AWS does.
+// A program that serves the stand-in, and exchanges a JWT as a client of AWS does.
 func ExampleNewAWS() {
 	issuer, server := serveIssuer()
 	defer server.Close()

@@ -71,7 +71,7 @@ type EntraGrant struct {
 	Expires time.Time
 }
 
-// Entra stands in for the part of Microsoft Entra that trades a JWT for an
+// Entra stands in for the part of Microsoft Entra that exchanges a JWT for an
 // access token: the token endpoint of version 2 (/TENANT/oauth2/v2.0/token), for
 // the client credentials grant, and the documents by which Microsoft's
 // authentication libraries find it (/common/discovery/instance and

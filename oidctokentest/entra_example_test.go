@@ -15,7 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest"
 )
 
-// A program that serves the stand-in, and trades a JWT as a client of Entra
+// A program that serves the stand-in, and exchanges a JWT as a client of Entra
 // does.
 func ExampleNewEntra() {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

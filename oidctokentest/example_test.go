@@ -44,7 +44,7 @@ func serveIssuer() (*oidctoken.Issuer, *httptest.Server) {
 	return issuer, server
 }
 
-// A program that serves the stand-in, and trades a JWT as a client of Google
+// A program that serves the stand-in, and exchanges a JWT as a client of Google
 // does.
 func ExampleNewGoogle() {
 	issuer, server := serveIssuer()

@@ -101,7 +101,7 @@ type GoogleGrant struct {
 	client string // that authenticated with the token request; may be empty
 }
 
-// Google stands in for the parts of Google Cloud that trade a JWT for an
+// Google stands in for the parts of Google Cloud that exchange a JWT for an
 // access token: the Security Token Service (/v1/token, /v1/introspect), the IAM
 // Service Account Credentials API (generateAccessToken, generateIdToken below
 // /v1/projects/-/serviceAccounts/), Google's own JWK Set (/oauth2/v3/certs) and,

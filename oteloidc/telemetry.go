@@ -98,7 +98,7 @@ func New(c Config) (*Telemetry, error) {
 	t.mints = m.counter("oidctoken.mints", "{request}", "Requests for a token, by how they ended.")
 	t.mintTime = m.histogram("oidctoken.mint.duration", "How long it took to mint or refuse a token.", signatureBounds)
 	t.refusals = m.counter("oidctoken.broker.refusals", "{refusal}", "What steps asked for and may not have.")
-	t.exchangeTime = m.histogram("oidctoken.exchange.duration", "How long it took to trade a token at a cloud, with all tries.", exchangeBounds)
+	t.exchangeTime = m.histogram("oidctoken.exchange.duration", "How long it took to exchange a token at a cloud, with all tries.", exchangeBounds)
 	t.refreshLag = m.histogram("oidctoken.refresh.lag", "How long after it was due the renewal of a credential began.", lagBounds)
 	t.deliveries = m.counter("oidctoken.deliveries", "{delivery}", "What steps were given.")
 	t.transitions = m.counter("oidctoken.keyring.transitions", "{transition}", "What happened to the keys of a ring.")
