@@ -17,7 +17,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
-	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/awstest"
 )
 
 // platform is a platform's issuer, and a stand-in of AWS with a role that trusts
@@ -44,11 +44,11 @@ func newPlatform() *platform {
 	}
 	p.server.Config.Handler = p.issuer
 	p.server.Start()
-	standIn, err := oidctokentest.NewAWS(oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", Issuer: url, ClientIDs: []string{"sts.amazonaws.com"}}},
-		Roles: []oidctokentest.AWSRole{{
+	standIn, err := awstest.New(awstest.Config{
+		Providers: []awstest.Provider{{Account: "123456789012", Issuer: url, ClientIDs: []string{"sts.amazonaws.com"}}},
+		Roles: []awstest.Role{{
 			ARN: "arn:aws:iam::123456789012:role/deployer",
-			Trust: []oidctokentest.AWSTrust{{
+			Trust: []awstest.Trust{{
 				Provider:   url,
 				StringLike: map[string][]string{"sub": {"account/acme:org/payments:*"}},
 			}},

@@ -15,17 +15,18 @@ import (
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/awstest"
 )
 
 // cloud is a stand-in of AWS with one role, which trusts an issuer.
 type cloud struct {
-	*oidctokentest.AWS
+	*awstest.Server
 	issuer *oidctoken.Issuer
 	url    string
 }
 
 // newCloud uses no network for the issuer, whose URL is URL.
-func newCloud(t *testing.T, change ...func(*oidctokentest.AWSConfig)) *cloud {
+func newCloud(t *testing.T, change ...func(*awstest.Config)) *cloud {
 	t.Helper()
 	c := &cloud{url: "https://ci.example.com/oidc"}
 	var err error
@@ -33,9 +34,9 @@ func newCloud(t *testing.T, change ...func(*oidctokentest.AWSConfig)) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", Issuer: c.url, ClientIDs: []string{"sts.amazonaws.com"}}},
-		Roles: []oidctokentest.AWSRole{{ARN: roleARN, Trust: []oidctokentest.AWSTrust{{
+	config := awstest.Config{
+		Providers: []awstest.Provider{{Account: "123456789012", Issuer: c.url, ClientIDs: []string{"sts.amazonaws.com"}}},
+		Roles: []awstest.Role{{ARN: roleARN, Trust: []awstest.Trust{{
 			Provider:     c.url,
 			StringEquals: map[string][]string{"aud": {"sts.amazonaws.com"}},
 			StringLike:   map[string][]string{"sub": {"account/acme:org/payments:*"}},
@@ -46,7 +47,7 @@ func newCloud(t *testing.T, change ...func(*oidctokentest.AWSConfig)) *cloud {
 	for _, f := range change {
 		f(&config)
 	}
-	if c.AWS, err = oidctokentest.NewAWS(config); err != nil {
+	if c.Server, err = awstest.New(config); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -84,7 +85,7 @@ func TestExchangeEndToEnd(t *testing.T) {
 	if !ok {
 		t.Fatal("the stand-in does not know the session")
 	}
-	want := oidctokentest.AWSSession{
+	want := awstest.Session{
 		RoleARN:  roleARN,
 		ARN:      "arn:aws:sts::123456789012:assumed-role/deployer/" + sessionName,
 		Account:  "123456789012",
@@ -95,7 +96,7 @@ func TestExchangeEndToEnd(t *testing.T) {
 		Policy:            `{"Version":"2012-10-17","Statement":[]}`,
 		PolicyARNs:        []string{"arn:aws:iam::aws:policy/ReadOnlyAccess"},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(oidctokentest.AWSSession{}, "UserID", "Expires")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(awstest.Session{}, "UserID", "Expires")); diff != "" {
 		t.Errorf("session (-want +got):\n%s", diff)
 	}
 	if life := credential.Expires().Sub(start); life < 29*time.Minute || life > 31*time.Minute || !credential.Expires().Equal(got.Expires) {
@@ -108,21 +109,21 @@ func TestExchangeRefusedByStandIn(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		config aws.Config
-		cloud  func(*oidctokentest.AWSConfig)
+		cloud  func(*awstest.Config)
 		want   string // code
 		status int
 	}{
-		{"no provider", aws.Config{RoleARN: "arn:aws:iam::999999999999:role/deployer"}, func(*oidctokentest.AWSConfig) {}, "InvalidIdentityToken", 400},
-		{"audience", aws.Config{Audience: "https://aws.example.com"}, func(*oidctokentest.AWSConfig) {}, "InvalidIdentityToken", 400},
-		{"other role", aws.Config{RoleARN: roleARN + "2"}, func(*oidctokentest.AWSConfig) {}, "AccessDenied", 403},
-		{"subject", aws.Config{Subject: "a/{account_id}"}, func(*oidctokentest.AWSConfig) {}, "AccessDenied", 403},
-		{"not authorized by the IdP", aws.Config{InsecureAnyRole: true}, func(*oidctokentest.AWSConfig) {}, "AccessDenied", 403},
+		{"no provider", aws.Config{RoleARN: "arn:aws:iam::999999999999:role/deployer"}, func(*awstest.Config) {}, "InvalidIdentityToken", 400},
+		{"audience", aws.Config{Audience: "https://aws.example.com"}, func(*awstest.Config) {}, "InvalidIdentityToken", 400},
+		{"other role", aws.Config{RoleARN: roleARN + "2"}, func(*awstest.Config) {}, "AccessDenied", 403},
+		{"subject", aws.Config{Subject: "a/{account_id}"}, func(*awstest.Config) {}, "AccessDenied", 403},
+		{"not authorized by the IdP", aws.Config{InsecureAnyRole: true}, func(*awstest.Config) {}, "AccessDenied", 403},
 		{"tags", aws.Config{SessionTags: []string{"project_id"}},
-			func(c *oidctokentest.AWSConfig) { c.Roles[0].Trust[0].TagSession = false }, "AccessDenied", 403},
+			func(c *awstest.Config) { c.Roles[0].Trust[0].TagSession = false }, "AccessDenied", 403},
 		{"source identity", aws.Config{SourceIdentity: "triggered_by_id"},
-			func(c *oidctokentest.AWSConfig) { c.Roles[0].Trust[0].SetSourceIdentity = false }, "AccessDenied", 403},
-		{"lifetime", aws.Config{Lifetime: 2 * time.Hour}, func(*oidctokentest.AWSConfig) {}, "ValidationError", 400},
-		{"policy", aws.Config{SessionPolicy: `{"Statement":[]}`}, func(*oidctokentest.AWSConfig) {}, "MalformedPolicyDocument", 400},
+			func(c *awstest.Config) { c.Roles[0].Trust[0].SetSourceIdentity = false }, "AccessDenied", 403},
+		{"lifetime", aws.Config{Lifetime: 2 * time.Hour}, func(*awstest.Config) {}, "ValidationError", 400},
+		{"policy", aws.Config{SessionPolicy: `{"Statement":[]}`}, func(*awstest.Config) {}, "MalformedPolicyDocument", 400},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -143,7 +144,7 @@ func TestExchangeRefusedByStandIn(t *testing.T) {
 func TestExchangeWaitsForKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		c := newCloud(t, func(config *oidctokentest.AWSConfig) {
+		c := newCloud(t, func(config *awstest.Config) {
 			issuer := config.Transport
 			config.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 				if tries++; tries <= 2 {

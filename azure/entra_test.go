@@ -17,20 +17,21 @@ import (
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/entratest"
 )
 
 const ledger = "account/acme:org/payments:project/ledger"
 
 // standIn is an Entra that admits the project ledger of an issuer.
-func standIn(t *testing.T) (*oidctokentest.Entra, *oidctokentest.Issuer, string) {
+func standIn(t *testing.T) (*entratest.Server, *oidctokentest.Issuer, string) {
 	t.Helper()
 	issuer := oidctokentest.NewIssuer(t)
-	entra, err := oidctokentest.NewEntra(oidctokentest.EntraConfig{
+	entra, err := entratest.New(entratest.Config{
 		TenantID: tenant,
 		Domain:   "acme.onmicrosoft.com",
-		Applications: []oidctokentest.EntraApplication{{
+		Applications: []entratest.Application{{
 			ClientID:             client,
-			FederatedCredentials: []oidctokentest.EntraFederatedCredential{{Issuer: issuer.URL, Subject: ledger}},
+			FederatedCredentials: []entratest.FederatedCredential{{Issuer: issuer.URL, Subject: ledger}},
 		}},
 	})
 	if err != nil {
@@ -78,7 +79,7 @@ func TestEntra(t *testing.T) {
 				t.Fatal(err)
 			}
 			grant, ok := entra.Lookup(credential.Value("AZURE_ACCESS_TOKEN"))
-			want := oidctokentest.EntraGrant{TenantID: tenant, ClientID: client, Issuer: issuer.URL, Subject: ledger, Resource: tt.resource}
+			want := entratest.Identity{TenantID: tenant, ClientID: client, Issuer: issuer.URL, Subject: ledger, Resource: tt.resource}
 			if diff := cmp.Diff(want, grant, cmpopts.IgnoreFields(grant, "Expires")); diff != "" || !ok {
 				t.Errorf("the grant %v (-want +got):\n%s", ok, diff)
 			}
@@ -163,9 +164,9 @@ func TestEntraPropagation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		entra, err := oidctokentest.NewEntra(oidctokentest.EntraConfig{
+		entra, err := entratest.New(entratest.Config{
 			TenantID: tenant,
-			Applications: []oidctokentest.EntraApplication{{ClientID: client, FederatedCredentials: []oidctokentest.EntraFederatedCredential{
+			Applications: []entratest.Application{{ClientID: client, FederatedCredentials: []entratest.FederatedCredential{
 				{Issuer: "https://ci.example.com", Subject: ledger, VisibleAfter: 3},
 			}}},
 			Transport: inProcess{issuer},

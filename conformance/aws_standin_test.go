@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/awstest"
 )
 
 const (
@@ -29,12 +29,12 @@ const (
 
 // amazon is a stand-in of AWS that records the callers of GetCallerIdentity.
 type amazon struct {
-	*oidctokentest.AWS
+	*awstest.Server
 	url     string
 	issuers []string // addresses of the runners that it trusts
 
 	mu       sync.Mutex
-	sessions []oidctokentest.AWSSession
+	sessions []awstest.Session
 }
 
 // newAmazon trusts the issuers of that many runners, which are yet to be started.
@@ -53,13 +53,13 @@ func newAmazon(t *testing.T, runners int) *amazon {
 func newAmazonFor(t *testing.T, issuers ...string) *amazon {
 	t.Helper()
 	a := new(amazon)
-	config := oidctokentest.AWSConfig{Roles: []oidctokentest.AWSRole{{ARN: deployer}, {ARN: reader}}}
+	config := awstest.Config{Roles: []awstest.Role{{ARN: deployer}, {ARN: reader}}}
 	for _, issuer := range issuers {
-		config.Providers = append(config.Providers, oidctokentest.AWSProvider{
+		config.Providers = append(config.Providers, awstest.Provider{
 			Account: awsAccount, Issuer: issuer, ClientIDs: []string{"sts.amazonaws.com"},
 		})
 		for i, subject := range []string{ledger, "account/acme:*"} {
-			config.Roles[i].Trust = append(config.Roles[i].Trust, oidctokentest.AWSTrust{
+			config.Roles[i].Trust = append(config.Roles[i].Trust, awstest.Trust{
 				Provider:     issuer,
 				StringEquals: map[string][]string{"aud": {"sts.amazonaws.com"}},
 				StringLike:   map[string][]string{"sub": {subject}},
@@ -68,7 +68,7 @@ func newAmazonFor(t *testing.T, issuers ...string) *amazon {
 		}
 	}
 	var err error
-	if a.AWS, err = oidctokentest.NewAWS(config); err != nil {
+	if a.Server, err = awstest.New(config); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(a)
@@ -82,7 +82,7 @@ var accessKeyID = regexp.MustCompile(`Credential=(\w+)/`)
 // ServeHTTP remembers the session of a signature that the stand-in found good.
 func (a *amazon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := httptest.NewRecorder()
-	a.AWS.ServeHTTP(answer, r)
+	a.Server.ServeHTTP(answer, r)
 	key := accessKeyID.FindStringSubmatch(r.Header.Get("Authorization"))
 	if key != nil && answer.Code == http.StatusOK {
 		a.remember(key[1])
@@ -105,15 +105,15 @@ func pass(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
 }
 
 // everyone returns the sessions of the callers, in order.
-func (a *amazon) everyone() []oidctokentest.AWSSession {
+func (a *amazon) everyone() []awstest.Session {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.sessions)
 }
 
 // callers are everyone, each once for calls in a row.
-func (a *amazon) callers() []oidctokentest.AWSSession {
-	return slices.CompactFunc(a.everyone(), func(a, b oidctokentest.AWSSession) bool { return a.ARN == b.ARN })
+func (a *amazon) callers() []awstest.Session {
+	return slices.CompactFunc(a.everyone(), func(a, b awstest.Session) bool { return a.ARN == b.ARN })
 }
 
 // awsCaller is what of a caller's session is known before it.
@@ -129,7 +129,7 @@ func awsSession(role, project, step string) awsCaller {
 	}}
 }
 
-func awsCallers(sessions []oidctokentest.AWSSession) []awsCaller {
+func awsCallers(sessions []awstest.Session) []awsCaller {
 	var callers []awsCaller
 	for _, s := range sessions {
 		callers = append(callers, awsCaller{s.RoleARN, s.Subject, s.Tags})
@@ -138,7 +138,7 @@ func awsCallers(sessions []oidctokentest.AWSSession) []awsCaller {
 }
 
 // arns are the callers' names, of which no two are the same.
-func arns(t *testing.T, sessions []oidctokentest.AWSSession) []string {
+func arns(t *testing.T, sessions []awstest.Session) []string {
 	t.Helper()
 	var names []string
 	for _, s := range sessions {

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/entratest"
 )
 
 const (
@@ -33,7 +33,7 @@ const (
 // entra is a stand-in that trusts one issuer, with an Azure Resource Manager
 // behind it, on loopback and, through a proxy, under Microsoft's own names.
 type entra struct {
-	*oidctokentest.Entra
+	*entratest.Server
 	apis   *http.ServeMux
 	url    string // of all of it, on loopback: https
 	issuer string // address of the runner's
@@ -59,9 +59,9 @@ func newEntra(t *testing.T) *entra {
 	t.Helper()
 	e := &entra{apis: http.NewServeMux(), issuer: freeAddress(t), steps: make(map[string]string)}
 	var err error
-	e.Entra, err = oidctokentest.NewEntra(oidctokentest.EntraConfig{
+	e.Server, err = entratest.New(entratest.Config{
 		TenantID: azureTenant,
-		Applications: []oidctokentest.EntraApplication{{ClientID: azureClientID, FederatedCredentials: []oidctokentest.EntraFederatedCredential{
+		Applications: []entratest.Application{{ClientID: azureClientID, FederatedCredentials: []entratest.FederatedCredential{
 			{Issuer: "http://" + e.issuer, Subject: ledger},
 		}}},
 	})
@@ -70,8 +70,8 @@ func newEntra(t *testing.T) *entra {
 	}
 	for _, host := range []string{loginHost, loopback} {
 		e.apis.HandleFunc("POST "+host+"/"+azureTenant+"/oauth2/v2.0/token", e.serveToken)
-		e.apis.Handle("GET "+host+"/"+azureTenant+"/v2.0/.well-known/openid-configuration", e.Entra)
-		e.apis.Handle("GET "+host+"/common/discovery/instance", e.Entra)
+		e.apis.Handle("GET "+host+"/"+azureTenant+"/v2.0/.well-known/openid-configuration", e.Server)
+		e.apis.Handle("GET "+host+"/common/discovery/instance", e.Server)
 	}
 	for _, host := range []string{managerHost, loopback} {
 		e.apis.Handle("GET "+host+"/subscriptions", e.admit(subscriptionsAPI, "https://"+managerHost, answer(
@@ -105,7 +105,7 @@ func (e *entra) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	answer := httptest.NewRecorder()
-	e.Entra.ServeHTTP(answer, r)
+	e.Server.ServeHTTP(answer, r)
 	if answer.Code == http.StatusOK {
 		var given struct {
 			AccessToken string `json:"access_token"`
@@ -148,7 +148,7 @@ func stepOf(form []byte) string {
 // admit passes on who carries a live access token for the resource, and
 // remembers whose it is.
 func (e *entra) admit(api, resource string, next http.Handler) http.Handler {
-	return e.Require(resource, func(w http.ResponseWriter, r *http.Request, grant oidctokentest.EntraGrant) {
+	return e.Require(resource, func(w http.ResponseWriter, r *http.Request, grant entratest.Identity) {
 		_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		e.mu.Lock()
 		e.calls = append(e.calls, azureCall{api, azureCaller{e.steps[token], grant.Subject}})

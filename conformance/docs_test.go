@@ -22,6 +22,7 @@ import (
 	"github.com/oidctoken/oidctoken/gcp"
 	"github.com/oidctoken/oidctoken/internal/needs"
 	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/googletest"
 )
 
 var setUpPages = []string{"gcp.md", "aws.md", "azure.md"}
@@ -246,14 +247,14 @@ func TestPageGoogleTrust(t *testing.T) {
 			members = append(members, strings.TrimSuffix(rest, `"`))
 		}
 	}
-	google, err := oidctokentest.NewGoogle(oidctokentest.GoogleConfig{
-		Providers: []oidctokentest.GoogleProvider{{
+	google, err := googletest.New(googletest.Config{
+		Providers: []googletest.Provider{{
 			Name:               provider,
 			Issuer:             issuer.URL,
 			AttributeMapping:   mapping,
 			AttributeCondition: flag(t, "gcp.md", "attribute-condition"),
 		}},
-		ServiceAccounts: []oidctokentest.GoogleServiceAccount{{Email: account, Members: members}},
+		ServiceAccounts: []googletest.ServiceAccount{{Email: account, Members: members}},
 	})
 	if err != nil {
 		t.Fatal(err)

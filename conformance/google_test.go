@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/googletest"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 // google is a stand-in that trusts one issuer, with further APIs which admit
 // only those who carry a live access token of it.
 type google struct {
-	*oidctokentest.Google
+	*googletest.Server
 	apis   *http.ServeMux
 	url    string // of the stand-in alone, without a proxy
 	issuer string // address of the runner's
@@ -40,7 +40,7 @@ type google struct {
 // apiCall is an authenticated call of an API.
 type apiCall struct {
 	API   string // the pattern that it is served under
-	Grant oidctokentest.GoogleGrant
+	Grant googletest.Identity
 }
 
 // newGoogle trusts the runner's issuer, which is yet to be started.
@@ -60,21 +60,21 @@ func newGoogleFor(t *testing.T, issuer string) *google {
 		mapping["attribute."+claim] = "assertion." + claim
 	}
 	var err error
-	g.Google, err = oidctokentest.NewGoogle(oidctokentest.GoogleConfig{
-		Providers: []oidctokentest.GoogleProvider{{
+	g.Server, err = googletest.New(googletest.Config{
+		Providers: []googletest.Provider{{
 			Name: provider, Issuer: issuer, AttributeMapping: mapping,
 			AttributeCondition: "assertion.account_id == 'acme'",
 		}},
-		ServiceAccounts: []oidctokentest.GoogleServiceAccount{{
+		ServiceAccounts: []googletest.ServiceAccount{{
 			Email:   account,
 			Members: []string{"principalSet://iam.googleapis.com/" + pool + "/attribute.account_id/acme"},
 		}},
-		Projects: []oidctokentest.GoogleProject{{ID: project, Number: number}},
+		Projects: []googletest.Project{{ID: project, Number: number}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(g.Google)
+	server := httptest.NewServer(g.Server)
 	t.Cleanup(server.Close)
 	g.url = server.URL
 	g.serve()
@@ -98,9 +98,9 @@ func (g *google) serve() {
 		"POST sts.googleapis.com/v1/introspect",
 		"POST iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/",
 	} {
-		g.apis.Handle(path, g.Google)
+		g.apis.Handle(path, g.Server)
 	}
-	g.api("GET cloudresourcemanager.googleapis.com/v1/projects", g.Google)
+	g.api("GET cloudresourcemanager.googleapis.com/v1/projects", g.Server)
 	g.api("GET cloudresourcemanager.googleapis.com/v1/projects/"+number, answer(
 		`{"projectId":%q,"projectNumber":%q,"name":%q,"lifecycleState":"ACTIVE"}`, project, number, project))
 	// Where a credential may be used. Google's newer libraries ask this of all
@@ -139,13 +139,13 @@ func (g *google) api(pattern string, next http.Handler) {
 
 // admit passes on who carries a live access token, and remembers who that was.
 func (g *google) admit(api string, next http.Handler) http.Handler {
-	return g.Require(func(w http.ResponseWriter, r *http.Request, grant oidctokentest.GoogleGrant) {
+	return g.Require(func(w http.ResponseWriter, r *http.Request, grant googletest.Identity) {
 		g.admitted(api, grant)
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (g *google) admitted(api string, grant oidctokentest.GoogleGrant) {
+func (g *google) admitted(api string, grant googletest.Identity) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.calls = append(g.calls, apiCall{api, grant})

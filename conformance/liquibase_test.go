@@ -15,7 +15,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/gcp"
 	"github.com/oidctoken/oidctoken/internal/needs"
-	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/googletest"
 )
 
 const (
@@ -150,7 +150,7 @@ func newDeployments(t *testing.T) *google {
 		mapping[to] = from
 	}
 	var err error
-	g.Google, err = oidctokentest.NewGoogle(oidctokentest.GoogleConfig{Providers: []oidctokentest.GoogleProvider{{
+	g.Server, err = googletest.New(googletest.Config{Providers: []googletest.Provider{{
 		Name: liquibaseProvider, Issuer: g.issuerURL(),
 		AttributeMapping:   mapping,
 		AttributeCondition: flag(t, liquibasePage, "attribute-condition"),

@@ -27,7 +27,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/oidctoken/oidctoken/internal/needs"
-	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/googletest"
 )
 
 const (
@@ -50,9 +50,9 @@ type spannerAPI struct {
 
 // spannerCall is a call with its caller.
 type spannerCall struct {
-	Method string                    // such as /google.spanner.v1.Spanner/ExecuteSql
-	Grant  oidctokentest.GoogleGrant // zero without a live access token
-	Code   codes.Code                // of the refusal; OK for what reached the emulator
+	Method string              // such as /google.spanner.v1.Spanner/ExecuteSql
+	Grant  googletest.Identity // zero without a live access token
+	Code   codes.Code          // of the refusal; OK for what reached the emulator
 }
 
 // newSpanner makes an empty database, which members may use through g.
@@ -99,7 +99,7 @@ func (s *spannerAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // isMember reports whether a member of an IAM policy is who a grant was made to.
-func isMember(grant oidctokentest.GoogleGrant, member string) bool {
+func isMember(grant googletest.Identity, member string) bool {
 	if grant.ServiceAccount != "" {
 		return member == "serviceAccount:"+grant.ServiceAccount
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/oidctoken/oidctoken/gcp"
 	"github.com/oidctoken/oidctoken/internal/needs"
 	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/googletest"
 )
 
 const (
@@ -32,20 +33,20 @@ const (
 
 // standIn is a Google that trusts an issuer, whose production pipelines may
 // use the deployer, which may use the robot.
-func standIn(t *testing.T) (*oidctokentest.Google, *oidctokentest.Issuer, string) {
+func standIn(t *testing.T) (*googletest.Server, *oidctokentest.Issuer, string) {
 	t.Helper()
 	issuer := oidctokentest.NewIssuer(t)
-	google, err := oidctokentest.NewGoogle(oidctokentest.GoogleConfig{
-		Providers: []oidctokentest.GoogleProvider{{
+	google, err := googletest.New(googletest.Config{
+		Providers: []googletest.Provider{{
 			Name: ciProvider, Issuer: issuer.URL,
 			AttributeMapping:   map[string]string{"attribute.project": "assertion.project_id"},
 			AttributeCondition: "assertion.account_id == 'acme'",
 		}},
-		ServiceAccounts: []oidctokentest.GoogleServiceAccount{
+		ServiceAccounts: []googletest.ServiceAccount{
 			{Email: ciDeployer, Members: []string{"principalSet://iam.googleapis.com/" + ciPool + "/attribute.project/ledger"}},
 			{Email: ciRobot, Members: []string{"serviceAccount:" + ciDeployer}, MaxLifetime: 2 * time.Hour},
 		},
-		Projects: []oidctokentest.GoogleProject{{ID: "acme-prod", Number: "123"}},
+		Projects: []googletest.Project{{ID: "acme-prod", Number: "123"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +75,7 @@ func mints(issuer *oidctokentest.Issuer, profile oidctoken.Profile, account, pro
 // X01
 func TestGoogle(t *testing.T) {
 	google, issuer, url := standIn(t)
-	federated := func(g oidctokentest.GoogleGrant) oidctokentest.GoogleGrant {
+	federated := func(g googletest.Identity) googletest.Identity {
 		sub := "account/acme:org/payments:project/ledger"
 		g.Principal = "principal://iam.googleapis.com/" + ciPool + "/subject/" + sub
 		g.Attributes = map[string]string{"google.subject": sub, "attribute.project": "ledger"}
@@ -85,16 +86,16 @@ func TestGoogle(t *testing.T) {
 		name     string
 		config   gcp.Config
 		scopes   []string
-		want     oidctokentest.GoogleGrant
+		want     googletest.Identity
 		lifetime time.Duration
 	}{
-		{"direct", gcp.Config{}, nil, federated(oidctokentest.GoogleGrant{Scopes: []string{cloudPlatform}}), 15 * time.Minute},
+		{"direct", gcp.Config{}, nil, federated(googletest.Identity{Scopes: []string{cloudPlatform}}), 15 * time.Minute},
 		{"direct with scopes", gcp.Config{}, []string{"openid", cloudPlatform + ".read-only"},
-			federated(oidctokentest.GoogleGrant{Scopes: []string{"openid", cloudPlatform + ".read-only"}}), 15 * time.Minute},
+			federated(googletest.Identity{Scopes: []string{"openid", cloudPlatform + ".read-only"}}), 15 * time.Minute},
 		{"impersonation", gcp.Config{ServiceAccount: ciDeployer}, nil,
-			federated(oidctokentest.GoogleGrant{ServiceAccount: ciDeployer, Scopes: []string{cloudPlatform}}), time.Hour},
+			federated(googletest.Identity{ServiceAccount: ciDeployer, Scopes: []string{cloudPlatform}}), time.Hour},
 		{"delegation", gcp.Config{ServiceAccount: ciRobot, Delegates: []string{ciDeployer}, Lifetime: 2 * time.Hour}, nil,
-			federated(oidctokentest.GoogleGrant{ServiceAccount: ciRobot, Scopes: []string{cloudPlatform}}), 2 * time.Hour},
+			federated(googletest.Identity{ServiceAccount: ciRobot, Scopes: []string{cloudPlatform}}), 2 * time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := exchangerFor(t, tt.config, url)

@@ -21,6 +21,7 @@ import (
 	"github.com/oidctoken/oidctoken/aws/awscreds"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/awstest"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 
 // cloud is a stand-in of AWS, served on loopback, and the Exchanger for it.
 type cloud struct {
-	*oidctokentest.AWS
+	*awstest.Server
 	url       string
 	exchanger *aws.Exchanger
 	request   exchange.Request
@@ -42,16 +43,16 @@ func newCloud(t *testing.T) *cloud {
 	issuer := oidctokentest.NewIssuer(t)
 	c := &cloud{}
 	var err error
-	c.AWS, err = oidctokentest.NewAWS(oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{{Account: "123456789012", Issuer: issuer.URL, ClientIDs: []string{"sts.amazonaws.com"}}},
-		Roles: []oidctokentest.AWSRole{{ARN: roleARN, Trust: []oidctokentest.AWSTrust{{
+	c.Server, err = awstest.New(awstest.Config{
+		Providers: []awstest.Provider{{Account: "123456789012", Issuer: issuer.URL, ClientIDs: []string{"sts.amazonaws.com"}}},
+		Roles: []awstest.Role{{ARN: roleARN, Trust: []awstest.Trust{{
 			Provider: issuer.URL, StringEquals: map[string][]string{"aud": {"sts.amazonaws.com"}, "sub": {"account/acme"}},
 		}}}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(c.AWS)
+	server := httptest.NewServer(c.Server)
 	t.Cleanup(server.Close)
 	c.url = server.URL
 	c.exchanger, err = aws.New(aws.Config{RoleARN: roleARN, Region: "eu-west-1", Endpoint: server.URL})

@@ -22,6 +22,7 @@ import (
 	"github.com/oidctoken/oidctoken/azure/azcred"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/entratest"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 // standIn is an Entra and an API, behind TLS, that admit the project ledger of an
 // issuer.
 type standIn struct {
-	entra  *oidctokentest.Entra
+	entra  *entratest.Server
 	issuer *oidctokentest.Issuer
 	server *httptest.Server
 }
@@ -44,16 +45,16 @@ func newStandIn(t *testing.T) *standIn {
 	t.Helper()
 	c := &standIn{issuer: oidctokentest.NewIssuer(t)}
 	var err error
-	if c.entra, err = oidctokentest.NewEntra(oidctokentest.EntraConfig{
+	if c.entra, err = entratest.New(entratest.Config{
 		TenantID: tenant,
-		Applications: []oidctokentest.EntraApplication{{
+		Applications: []entratest.Application{{
 			ClientID:             client,
-			FederatedCredentials: []oidctokentest.EntraFederatedCredential{{Issuer: c.issuer.URL, Subject: ledger}},
+			FederatedCredentials: []entratest.FederatedCredential{{Issuer: c.issuer.URL, Subject: ledger}},
 		}},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	api := c.entra.Require(arm, func(w http.ResponseWriter, _ *http.Request, grant oidctokentest.EntraGrant) {
+	api := c.entra.Require(arm, func(w http.ResponseWriter, _ *http.Request, grant entratest.Identity) {
 		fmt.Fprint(w, grant.Subject)
 	})
 	c.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +99,7 @@ func (c *standIn) mints(t *testing.T, project string) exchange.SubjectToken {
 func (c *standIn) checkToken(t *testing.T, token string) {
 	t.Helper()
 	grant, ok := c.entra.Lookup(token)
-	want := oidctokentest.EntraGrant{
+	want := entratest.Identity{
 		TenantID: tenant, ClientID: client, Issuer: c.issuer.URL, Subject: ledger, Resource: arm, Expires: grant.Expires,
 	}
 	if diff := cmp.Diff(want, grant); diff != "" || !ok {

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/googletest"
 
 	runner "github.com/oidctoken/oidctoken/examples/runner"
 )
@@ -205,11 +205,11 @@ func freeAddress(t *testing.T) string {
 
 // google is a stand-in that trusts an issuer, with the flags that lead
 // account.gcp_prod of a file to it.
-func google(t *testing.T, issuer string) (g *oidctokentest.Google, flags []string) {
+func google(t *testing.T, issuer string) (g *googletest.Server, flags []string) {
 	t.Helper()
-	g, err := oidctokentest.NewGoogle(oidctokentest.GoogleConfig{
-		Providers:       []oidctokentest.GoogleProvider{{Name: provider, Issuer: issuer}},
-		ServiceAccounts: []oidctokentest.GoogleServiceAccount{{Email: account, Members: []string{"principalSet://iam.googleapis.com/" + pool + "/*"}}},
+	g, err := googletest.New(googletest.Config{
+		Providers:       []googletest.Provider{{Name: provider, Issuer: issuer}},
+		ServiceAccounts: []googletest.ServiceAccount{{Email: account, Members: []string{"principalSet://iam.googleapis.com/" + pool + "/*"}}},
 	})
 	if err != nil {
 		t.Fatal(err)

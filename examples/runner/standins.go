@@ -15,7 +15,9 @@ import (
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 	"github.com/oidctoken/oidctoken/gcp"
-	"github.com/oidctoken/oidctoken/oidctokentest"
+	"github.com/oidctoken/oidctoken/oidctokentest/awstest"
+	"github.com/oidctoken/oidctoken/oidctokentest/entratest"
+	"github.com/oidctoken/oidctoken/oidctokentest/googletest"
 )
 
 // standIns are the clouds for connectors that name no endpoint: set up as the
@@ -25,16 +27,16 @@ type standIns struct {
 	issuerURL string
 
 	google       endpoint
-	googleConfig oidctokentest.GoogleConfig
+	googleConfig googletest.Config
 	aws          endpoint
-	awsConfig    oidctokentest.AWSConfig
+	awsConfig    awstest.Config
 	entra        []*entra // one for each tenant
 }
 
 // entra is the stand-in for a tenant.
 type entra struct {
 	endpoint
-	config oidctokentest.EntraConfig
+	config entratest.Config
 }
 
 // endpoint is where a stand-in is served. It has an address before the
@@ -78,11 +80,11 @@ func (e *endpoint) serve(h *host, cloud string, newStandIn func() (http.Handler,
 // serve starts the stand-ins.
 func (s *standIns) serve() error {
 	errs := []error{
-		s.google.serve(s.host, "Google", func() (http.Handler, error) { return oidctokentest.NewGoogle(s.googleConfig) }),
-		s.aws.serve(s.host, "AWS", func() (http.Handler, error) { return oidctokentest.NewAWS(s.awsConfig) }),
+		s.google.serve(s.host, "Google", func() (http.Handler, error) { return googletest.New(s.googleConfig) }),
+		s.aws.serve(s.host, "AWS", func() (http.Handler, error) { return awstest.New(s.awsConfig) }),
 	}
 	for _, e := range s.entra {
-		errs = append(errs, e.serve(s.host, "Entra", func() (http.Handler, error) { return oidctokentest.NewEntra(e.config) }))
+		errs = append(errs, e.serve(s.host, "Entra", func() (http.Handler, error) { return entratest.New(e.config) }))
 	}
 	for _, err := range errs {
 		if err != nil {
@@ -141,15 +143,15 @@ func checkTrust(err error, keys map[string]string) error {
 // issuer as trust states, and every principal of its pool may use its service
 // account. Connectors may share either.
 func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust) error {
-	fresh := oidctokentest.GoogleProvider{
+	fresh := googletest.Provider{
 		Name: c.Provider, Issuer: s.issuerURL,
 		AttributeMapping: trust.Mapping, AttributeCondition: trust.Condition,
 	}
-	_, err := oidctokentest.NewGoogle(oidctokentest.GoogleConfig{Providers: []oidctokentest.GoogleProvider{fresh}})
+	_, err := googletest.New(googletest.Config{Providers: []googletest.Provider{fresh}})
 	if err := checkTrust(err, map[string]string{"AttributeMapping": "mapping", "AttributeCondition": "condition"}); err != nil {
 		return err
 	}
-	provider := find(&s.googleConfig.Providers, func(p oidctokentest.GoogleProvider) bool { return p.Name == c.Provider }, fresh)
+	provider := find(&s.googleConfig.Providers, func(p googletest.Provider) bool { return p.Name == c.Provider }, fresh)
 	switch {
 	case !maps.Equal(provider.AttributeMapping, trust.Mapping):
 		return &trustError{"mapping", "differs from that of another connector to the same provider"}
@@ -161,8 +163,8 @@ func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust
 		return nil
 	}
 	account := find(&s.googleConfig.ServiceAccounts,
-		func(a oidctokentest.GoogleServiceAccount) bool { return a.Email == c.ServiceAccount },
-		oidctokentest.GoogleServiceAccount{Email: c.ServiceAccount})
+		func(a googletest.ServiceAccount) bool { return a.Email == c.ServiceAccount },
+		googletest.ServiceAccount{Email: c.ServiceAccount})
 	pool, _, _ := strings.Cut(c.Provider, "/providers/")
 	addOnce(&account.Members, "principalSet://iam.googleapis.com/"+pool+"/*")
 	account.MaxLifetime = max(account.MaxLifetime, c.Lifetime, time.Hour)
@@ -174,9 +176,9 @@ func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust
 // the file's account.
 func (s *standIns) admitAWS(c aws.Config, audience string, trust *pipeline.Trust) error {
 	account := strings.Split(c.RoleARN, ":")[4]
-	fresh := oidctokentest.AWSProvider{Account: account, Issuer: s.issuerURL, ClientIDs: []string{audience}}
+	fresh := awstest.Provider{Account: account, Issuer: s.issuerURL, ClientIDs: []string{audience}}
 	id := strings.ReplaceAll(s.host.file.Account.ID, "$", "%24") // as a subject has it
-	statement := oidctokentest.AWSTrust{
+	statement := awstest.Trust{
 		Provider:            s.issuerURL,
 		StringEquals:        map[string][]string{"aud": {audience}},
 		StringLike:          map[string][]string{"sub": {"account/" + id, "account/" + id + ":*"}},
@@ -186,18 +188,18 @@ func (s *standIns) admitAWS(c aws.Config, audience string, trust *pipeline.Trust
 	if len(trust.StringEquals)+len(trust.StringLike) > 0 {
 		statement.StringEquals, statement.StringLike = trust.StringEquals, trust.StringLike
 	}
-	_, err := oidctokentest.NewAWS(oidctokentest.AWSConfig{
-		Providers: []oidctokentest.AWSProvider{fresh},
-		Roles:     []oidctokentest.AWSRole{{ARN: c.RoleARN, Trust: []oidctokentest.AWSTrust{statement}}},
+	_, err := awstest.New(awstest.Config{
+		Providers: []awstest.Provider{fresh},
+		Roles:     []awstest.Role{{ARN: c.RoleARN, Trust: []awstest.Trust{statement}}},
 	})
 	if err := checkTrust(err, map[string]string{"StringEquals": "stringEquals", "StringLike": "stringLike"}); err != nil {
 		return err
 	}
-	provider := find(&s.awsConfig.Providers, func(p oidctokentest.AWSProvider) bool { return p.Account == account }, fresh)
+	provider := find(&s.awsConfig.Providers, func(p awstest.Provider) bool { return p.Account == account }, fresh)
 	addOnce(&provider.ClientIDs, audience)
 	role := find(&s.awsConfig.Roles,
-		func(r oidctokentest.AWSRole) bool { return r.ARN == c.RoleARN },
-		oidctokentest.AWSRole{ARN: c.RoleARN})
+		func(r awstest.Role) bool { return r.ARN == c.RoleARN },
+		awstest.Role{ARN: c.RoleARN})
 	role.Trust = append(role.Trust, statement)
 	role.MaxSessionDuration = max(role.MaxSessionDuration, c.Lifetime, time.Hour)
 	return nil
@@ -206,7 +208,7 @@ func (s *standIns) admitAWS(c aws.Config, audience string, trust *pipeline.Trust
 // entraOf returns the stand-in for a tenant.
 func (s *standIns) entraOf(tenant string) *entra {
 	return *find(&s.entra, func(e *entra) bool { return e.config.TenantID == tenant },
-		&entra{config: oidctokentest.EntraConfig{TenantID: tenant}})
+		&entra{config: entratest.Config{TenantID: tenant}})
 }
 
 // admitAzure sets Entra up for a connector: its application trusts the subject
@@ -222,17 +224,17 @@ func (s *standIns) admitAzure(c azure.Config, ex *azure.Exchanger, trust *pipeli
 		}
 		subject, _ = claims.Get("sub")
 	}
-	credential := oidctokentest.EntraFederatedCredential{Issuer: s.issuerURL, Subject: subject, Audience: ex.Audience()}
-	_, err := oidctokentest.NewEntra(oidctokentest.EntraConfig{TenantID: c.TenantID, Applications: []oidctokentest.EntraApplication{
-		{ClientID: c.ClientID, FederatedCredentials: []oidctokentest.EntraFederatedCredential{credential}},
+	credential := entratest.FederatedCredential{Issuer: s.issuerURL, Subject: subject, Audience: ex.Audience()}
+	_, err := entratest.New(entratest.Config{TenantID: c.TenantID, Applications: []entratest.Application{
+		{ClientID: c.ClientID, FederatedCredentials: []entratest.FederatedCredential{credential}},
 	}})
 	if err := checkTrust(err, map[string]string{"Subject": "subject"}); err != nil {
 		return err
 	}
 	application := find(&s.entraOf(c.TenantID).config.Applications,
-		func(a oidctokentest.EntraApplication) bool { return a.ClientID == c.ClientID },
-		oidctokentest.EntraApplication{ClientID: c.ClientID})
+		func(a entratest.Application) bool { return a.ClientID == c.ClientID },
+		entratest.Application{ClientID: c.ClientID})
 	find(&application.FederatedCredentials,
-		func(f oidctokentest.EntraFederatedCredential) bool { return f == credential }, credential)
+		func(f entratest.FederatedCredential) bool { return f == credential }, credential)
 	return nil
 }
