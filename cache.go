@@ -43,8 +43,9 @@ type CacheConfig struct {
 //     for a token once, when the token is minted.
 //   - Callers that wait for the same token share one signature, which may take a
 //     minute. Each caller can leave when its ctx ends, without ending the signature.
-//   - A token in use is renewed in the background after 40 to 45 % of its lifetime.
-//     After half of it, callers wait for the renewal. If the signer fails, the cache tries again after 10 s and returns
+//   - A token in use is renewed in the background after two fifths to half of its
+//     lifetime, and at least a second before half of it (a twentieth of a lifetime
+//     below 20 s). From half of it on, callers wait for the renewal. If the signer fails, the cache tries again after 10 s and returns
 //     the last token, except in its last minute, or its last quarter if that is
 //     less. If there is no token to return, the error is remembered for a second.
 //   - A token is dropped as soon as the KeySource no longer has its key, so the next

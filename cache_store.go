@@ -12,6 +12,10 @@ import (
 // return it. For a short lifetime, a quarter of it is the margin.
 const longestMargin = time.Minute
 
+// renewalTime is how long a renewal in the background may take before a caller waits
+// for it. For a lifetime of less than 20 s it is a twentieth of the lifetime.
+const renewalTime = time.Second
+
 // tick is the unit of cachedToken.since. It is fine enough for tokens of some
 // seconds, and 32 bits of it last for 8 years of a process.
 const tick = time.Second / 16
@@ -109,17 +113,18 @@ func (c *cachedToken) dates() dates {
 }
 
 // state returns the state of a token of that age. The token is due for renewal after
-// 40 to 45 % of its lifetime. Its random "jti" decides when in between, so that tokens
-// that were minted together are not renewed together. After half of the lifetime,
-// callers wait for the renewal.
+// two fifths to half of its lifetime. Its random "jti" decides when in between, so that
+// tokens that were minted together are not renewed together. After half of the lifetime,
+// callers wait for the renewal, so each token is due at least renewalTime before that.
 func (c *cachedToken) state(age time.Duration) lease.State {
 	life := time.Duration(c.life) * time.Second
+	spread := life/10 - min(renewalTime, life/20)
 	switch {
 	case age >= life-min(longestMargin, life/4):
 		return lease.None
 	case 2*age >= life:
 		return lease.Last
-	case age*20*256 >= life*(8*256+time.Duration(c.jti[0])):
+	case age >= life*2/5+spread*time.Duration(c.jti[0])/256:
 		return lease.Due
 	default:
 		return lease.Fresh

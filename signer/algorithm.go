@@ -13,7 +13,7 @@ import (
 	"fmt"
 	"math/big"
 
-	"github.com/oidctoken/oidctoken"
+	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
 // Algorithm is the JWS "alg" (RFC 7518, section 3.1; RFC 8037) that a key signs
@@ -22,7 +22,7 @@ import (
 // with (P-256 goes with SHA-256 alone), another scheme than the "alg" has (such
 // as PSS), and a digest that is not of the hash's length.
 func Algorithm(public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) (string, error) {
-	if err := check(public); err != nil {
+	if err := jws.CheckPublic(public); err != nil {
 		return "", fmt.Errorf("signer: algorithm: %w", err)
 	}
 	var hash crypto.Hash
@@ -129,26 +129,10 @@ func PublicKey(spki []byte) (crypto.PublicKey, error) {
 	}
 	public, err := x509.ParsePKIXPublicKey(spki)
 	if err == nil {
-		err = check(public)
+		err = jws.CheckPublic(public)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("signer: public key: %w", err)
 	}
 	return public, nil
 }
-
-// check refuses what no issuer takes.
-func check(public crypto.PublicKey) error {
-	if _, err := oidctoken.NewSigner(publicHalf{Signer: nil, public: public}); err != nil {
-		return errors.Unwrap(err) // without the prefix of the other package
-	}
-	return nil
-}
-
-// publicHalf is a key that is asked for nothing but its public half.
-type publicHalf struct {
-	crypto.Signer
-	public crypto.PublicKey
-}
-
-func (h publicHalf) Public() crypto.PublicKey { return h.public }
