@@ -2,9 +2,8 @@
 // old content or the whole new one. Only the owner of the process can open the
 // file. A failure leaves the old file and nothing else.
 //
-// The package is own code because os.WriteFile and the common libraries follow links,
-// trust the directory's name, or leave temporary files after a crash. Its tests kill
-// or fail every system call of a replacement.
+// The package is own code because os.WriteFile follows links and is not atomic, and a
+// secret needs both. Its tests kill or fail every system call of a replacement.
 //
 // A file is written under a temporary name in its own directory, flushed to the
 // disk and renamed over its target. All steps go through one open directory, so

@@ -112,7 +112,7 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 		// just looking for the body's end. Its Read does not.
 		r.Body = struct{ io.ReadCloser }{r.Body}
 	}
-	response, err := w.client.Do(r)
+	response, err := tokenhttp.Resend(r, w.client.Do)
 	if response != nil && response.Body != nil {
 		response.Body = &body{ReadCloser: response.Body}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 	"github.com/oidctoken/oidctoken/signer"
 )
 
@@ -45,7 +46,7 @@ func HTTPClient(rt http.RoundTripper) *http.Client {
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := b.RoundTripper.RoundTrip(r)
+	response, err := tokenhttp.Resend(r, b.RoundTripper.RoundTrip)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/api/cloudkms/v1"
 	"google.golang.org/api/option"
+
+	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
 // NewService returns a client of the service that sends with client, which must
@@ -51,7 +53,7 @@ const maxAnswer = 1 << 20
 type boundedTransport struct{ base http.RoundTripper }
 
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := t.base.RoundTrip(r)
+	answer, err := tokenhttp.Resend(r, t.base.RoundTrip)
 	if err == nil && answer.Body != nil {
 		answer.Body = &boundedBody{answer.Body, maxAnswer}
 	}

@@ -73,7 +73,7 @@ func (c *Client) send(ctx context.Context, r *request, body []byte, data any) er
 		return err
 	}
 	secrets := []string{req.Header.Get("X-Vault-Token"), r.secret}
-	resp, err := c.transport.RoundTrip(req)
+	resp, err := tokenhttp.Resend(req, c.transport.RoundTrip)
 	if err != nil {
 		return r.broken(err, secrets)
 	}
@@ -135,9 +135,8 @@ func (c *Client) newRequest(ctx context.Context, r *request, body []byte) (*http
 }
 
 // broken returns the error of a call without an answer. It is the network's
-// failure, unless another cause is known. net/http does not repeat a POST, even
-// if the idle connection was being closed. The texts of its errors repeat bytes
-// of the wire.
+// failure, unless another cause is known. The texts of net/http's errors repeat
+// bytes of the wire.
 func (r *request) broken(err error, secrets []string) error {
 	var (
 		certificate *tls.CertificateVerificationError
