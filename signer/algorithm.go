@@ -16,11 +16,11 @@ import (
 	"github.com/oidctoken/oidctoken/internal/jws"
 )
 
-// Algorithm is the JWS "alg" (RFC 7518, section 3.1; RFC 8037) that a key signs
-// a digest with for opts, as [oidctoken.Signer] has it; nil opts mean no hash.
-// It refuses a key that no issuer takes, a hash that the key's kind does not go
-// with (P-256 goes with SHA-256 alone), another scheme than the "alg" has (such
-// as PSS), and a digest that is not of the hash's length.
+// Algorithm returns the JWS "alg" (RFC 7518, section 3.1; RFC 8037) with which
+// a key signs a digest for opts, which are those of [oidctoken.Signer]; nil
+// opts mean no hash. It refuses a key that an issuer would refuse, a hash that
+// does not fit the key (P-256 fits SHA-256 only), another scheme than that of
+// the "alg" (such as PSS), and a digest of another length than the hash's.
 func Algorithm(public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) (string, error) {
 	if err := jws.CheckPublic(public); err != nil {
 		return "", fmt.Errorf("signer: algorithm: %w", err)

@@ -39,7 +39,7 @@ func edKey() ed25519.PrivateKey {
 	return must(key, err)
 }
 
-// weakKey is one that the standard library no longer makes.
+// weakKey returns a key that the standard library no longer makes.
 func weakKey() *rsa.PublicKey {
 	n := new(big.Int).SetBit(big.NewInt(1), 1023, 1)
 	return &rsa.PublicKey{N: n, E: 65537}
@@ -135,8 +135,8 @@ func fromDER(der []byte, width int) ([]byte, error) {
 	return append(sig.R.FillBytes(make([]byte, width)), sig.S.FillBytes(make([]byte, width))...), nil
 }
 
-// drawRS draws r || s whose integers begin with zeros, or with a bit that DER
-// pads, more often than chance has it.
+// drawRS draws r || s. More often than by chance, an integer begins with zeros
+// or with a bit for which DER adds a byte.
 func drawRS(t *rapid.T) []byte {
 	width := rapid.SampledFrom([]int{32, 48, 66}).Draw(t, "width")
 	rs := rapid.SliceOfN(rapid.Byte(), 2*width, 2*width).Draw(t, "r || s")
@@ -226,7 +226,7 @@ func newIssuer(keys oidctoken.KeySource) *oidctoken.Issuer {
 	return must(oidctoken.NewIssuer(oidctoken.Config{URL: "https://issuer.example.com", Keys: keys}))
 }
 
-// scopeOf is one whose token the signer's key signs.
+// scopeOf returns a scope whose token the signer's key signs.
 func scopeOf(s oidctoken.Signer) oidctoken.Scope {
 	alg := "RS256"
 	if k, ok := s.Public().(*ecdsa.PublicKey); ok {

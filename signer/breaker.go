@@ -19,10 +19,10 @@ type breaker struct {
 	failures int // in a row
 	open     bool
 	next     time.Time // when an open one lets the next call through
-	hold     time.Time // until then the service wants none
+	hold     time.Time // the service asked for a pause until then
 }
 
-// state says whether it is open, and for how long no call will be let through.
+// state reports whether the breaker is open, and for how long no call passes.
 func (b *breaker) state(now time.Time) (open bool, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,7 +61,7 @@ func (b *breaker) heard(now time.Time, err error) {
 	}
 }
 
-// failed counts a failure, after which the service wants none for a time.
+// failed counts a failure. retryAfter is a pause that the service asked for.
 func (b *breaker) failed(now time.Time, retryAfter time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

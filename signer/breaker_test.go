@@ -84,8 +84,8 @@ func TestGuardOpen(t *testing.T) {
 	}
 }
 
-// The first call within a second after the service is back is let through, and
-// then all are: at whatever moment that is.
+// The first call passes within a second after the service is back, and then all
+// calls pass, for any length of the outage.
 func TestGuardRecovery(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		outage := time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(rt, "outage"))
@@ -175,7 +175,7 @@ func TestGuardRetryAfter(t *testing.T) {
 	}
 }
 
-// What counts for the breaker, and what does not.
+// Which errors count for the breaker.
 func TestGuardCounts(t *testing.T) {
 	of := func(k signer.Kind) func(context.Context) error {
 		return func(context.Context) error { return &signer.Error{Service: "kms", Op: "Sign", Kind: k} }

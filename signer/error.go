@@ -91,7 +91,7 @@ var throttled = []string{
 	"RESOURCE_EXHAUSTED",
 }
 
-// maxText is how many bytes of a service's text an error shows.
+// maxText is the limit for a service's text in an error, in bytes.
 const maxText = 512
 
 // oneLine makes a text that a service chose fit for a line of a log.

@@ -12,7 +12,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// An error says on one line who failed at what, whatever the service wrote.
+// An error names on one line the service, the call and the reason, for any text
+// of the service.
 func TestError(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -52,7 +52,7 @@ func newHouseSigner(ctx context.Context, service *houseService, version int, gua
 // Public answers from memory.
 func (s *houseSigner) Public() crypto.PublicKey { return s.public }
 
-// Sign asks for the version that Public is of, and for no other.
+// Sign requests the version that belongs to Public, and no other.
 func (s *houseSigner) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if _, err := signer.Algorithm(s.public, digest, opts); err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func newHouse() *houseService {
 	}
 }
 
-// A Signer for a service of one's own.
+// A Signer for a host's own service.
 func Example() {
 	ctx := context.Background()
 	guard := signer.NewGuard(signer.Limits{Rate: 100})
@@ -134,8 +134,8 @@ func Example() {
 	// Output: true <nil>
 }
 
-// The service takes 1000 operations per second, of which this host may have a
-// tenth, and answers within 2 seconds or not at all.
+// The service allows 1000 operations per second. This host may use a tenth of
+// them, and gives up a call after 2 seconds.
 func ExampleNewGuard() {
 	guard := signer.NewGuard(signer.Limits{Rate: 100, Timeout: 2 * time.Second})
 	err := guard.Do(context.Background(), "house", "Sign", func(ctx context.Context) error {
@@ -223,7 +223,8 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 	// Output: ed25519.PublicKey <nil>
 }
 
-// One quota, two keys: a service that refuses one is still asked for the other.
+// One quota, two keys: if the service refuses one key, calls for the other
+// still pass.
 func ExampleGuard_ForKey() {
 	quota := signer.NewGuard(signer.Limits{Rate: 100})
 	first, second := quota.ForKey(), quota.ForKey()

@@ -12,14 +12,14 @@ import (
 // Limits are the limits of a [Guard]. A field that is zero or negative has its
 // default.
 type Limits struct {
-	// Rate is the operations per second that the service may be asked for, and
-	// Burst how many of them at once. Optional; Rate 0 means no limit, and Burst
-	// 0 means 1: the calls are spaced evenly, and no second has more than Rate of
-	// them. A larger Burst comes on top: the first second, and the one after an
-	// idle time, can have Burst + Rate calls, so the quota must have room for both.
+	// Rate is the limit of operations per second, Burst how many of them may begin
+	// at once. Optional; Rate 0 means no limit, and Burst 0 means 1: the calls are
+	// spaced evenly, and no second has more than Rate of them. A larger Burst is
+	// added: the first second, and the one after an idle time, can have Burst +
+	// Rate calls, so the quota must have room for both.
 	Rate  float64
 	Burst int
-	// InFlight is how many calls may be under way. Optional, 32 by default.
+	// InFlight is how many calls may run at once. Optional, 32 by default.
 	InFlight int
 	// Timeout ends a call, and the wait for its turn, beside the caller's ctx.
 	// Optional, 5 seconds by default.
@@ -30,8 +30,8 @@ const (
 	defaultInFlight = 32
 	defaultTimeout  = 5 * time.Second
 
-	// patience is how long a call must have had before it says something of
-	// the service that it was not back in time: a caller who gives a
+	// patience is the least time that a call must have had before its timeout
+	// counts as a failure of the service: a caller with a deadline of a
 	// millisecond must not stop the others.
 	patience = time.Second
 )
@@ -79,9 +79,9 @@ func NewGuard(l Limits) *Guard {
 	return &Guard{shared: &shared{timeout: l.Timeout, slots: make(chan struct{}, l.InFlight), pacer: newPacer(l)}}
 }
 
-// ForKey returns a Guard that shares everything with g but the refusals that it
-// remembers. An adapter calls ForKey once for each key, so that a service that
-// refuses one key is asked for the others.
+// ForKey returns a Guard that shares everything with g except the remembered
+// refusals. An adapter calls ForKey once for each key, so that a refusal of one
+// key does not stop calls for the others.
 func (g *Guard) ForKey() *Guard { return &Guard{shared: g.shared} }
 
 // Do calls f with a ctx that ends with the caller's ctx or after
@@ -215,7 +215,7 @@ func (g *Guard) run(ctx context.Context, c call, f func(context.Context) error) 
 // call names the service and the operation of a Do.
 type call struct{ service, op string }
 
-// unavailable is why a call has failed, unless the caller left it.
+// unavailable returns the error of a failed call, unless its caller has left.
 func (c call) unavailable(ctx context.Context, why string, values ...any) error {
 	err := fmt.Errorf(why, values...)
 	switch ctx.Err() {
@@ -231,8 +231,8 @@ func (c call) notNow(ctx context.Context, wait time.Duration) error {
 	return c.unavailable(ctx, "not called: it failed before, and is tried again in %v", wait.Round(time.Millisecond))
 }
 
-// panicked says where f panicked. The value may be anything, and is shown only
-// if the runtime made it.
+// panicked returns an error with the place where f panicked. It shows the value
+// only if the runtime made it.
 func panicked(value any) error {
 	what := fmt.Sprintf("panic of type %T", value)
 	if err, ok := value.(runtime.Error); ok {

@@ -38,7 +38,7 @@ func es256Scope() oidctoken.Scope {
 	}
 }
 
-// mints wants a token that the published keys verify.
+// mints requires a token that the published keys verify.
 func mints(t *testing.T, issuer *oidctoken.Issuer) {
 	t.Helper()
 	token, err := issuer.Mint(t.Context(), es256Scope())
@@ -177,7 +177,8 @@ func TestOutageOfSigner(t *testing.T) {
 	}
 }
 
-// failsInTime wants a mint that fails because the service is not there.
+// failsInTime requires a mint that fails before its deadline, because the
+// service is unavailable.
 func failsInTime(t *testing.T, issuer *oidctoken.Issuer, deadline time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()

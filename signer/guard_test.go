@@ -93,7 +93,7 @@ func TestGuardRate(t *testing.T) {
 	}
 }
 
-// checkRate wants no more calls in any window than the limit has for it.
+// checkRate requires that no window has more calls than the limit allows.
 func checkRate(t *testing.T, l signer.Limits, at []time.Duration) {
 	t.Helper()
 	if !(l.Rate > 0) || l.Rate > 1e9 { // a call takes no time
@@ -194,7 +194,7 @@ func TestGuardStuck(t *testing.T) {
 			cancel()
 			wantUnavailable(t, err, "not called")
 		}
-		if n := runtime.NumGoroutine(); n > before+10 { // the runtime has some of its own
+		if n := runtime.NumGoroutine(); n > before+10 { // the runtime has some goroutines, too
 			t.Errorf("%d goroutines after 100 calls, want some %d as before", n, before)
 		}
 		if n := stuck.Load(); n != 3 {
@@ -337,7 +337,7 @@ func TestGuardPanic(t *testing.T) {
 			}
 		})
 	}
-	// What ends a goroutine ends no caller, and gives its slot back.
+	// The end of a goroutine ends no caller, and returns its slot.
 	if _, err := do(t.Context(), g, func(context.Context) error { runtime.Goexit(); return nil }); err == nil {
 		t.Error("a call that ended its goroutine brought no error")
 	}

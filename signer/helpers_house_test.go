@@ -54,7 +54,7 @@ func (h *faultyHouse) sign(_ context.Context, version int, digest []byte) ([]byt
 	h.mu.Unlock()
 	if hang != nil {
 		h.taken <- struct{}{}
-		<-hang // whatever ctx says
+		<-hang // also after ctx has ended
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

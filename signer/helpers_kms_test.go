@@ -20,7 +20,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// outage is how a key management service can be away.
+// outage is the way in which a key management service is unavailable.
 type outage int
 
 const (
@@ -65,7 +65,7 @@ func (k *kms) set(o outage) {
 	k.outage = o
 }
 
-// count is how often the service was asked, in all and for one operation.
+// count returns the number of all operations and of one operation.
 func (k *kms) count(op string) (all, ofOp int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -75,7 +75,7 @@ func (k *kms) count(op string) (all, ofOp int) {
 	return all, k.ops[op]
 }
 
-// ask is what every operation begins with.
+// ask is the beginning of every operation.
 func (k *kms) ask(ctx context.Context, op string) error {
 	k.mu.Lock()
 	k.ops[op]++
@@ -129,7 +129,7 @@ func (s *kmsSigner) Sign(ctx context.Context, digest []byte, opts crypto.SignerO
 	if _, err := signer.Algorithm(s.public, digest, opts); err != nil {
 		return nil, err
 	}
-	digest = bytes.Clone(digest) // a call that is left behind goes on
+	digest = bytes.Clone(digest) // a call that its caller has left goes on
 	var sig []byte
 	err := s.guard.Do(ctx, "kms", "Sign", func(ctx context.Context) error {
 		if err := s.kms.ask(ctx, "Sign"); err != nil {
@@ -225,7 +225,8 @@ func (w *kmsWrapper) Unwrap(ctx context.Context, wrapped, context []byte) ([]byt
 	return w.kms.wrapping.Open(nil, wrapped[1:13], slices.Clone(wrapped[13:]), context)
 }
 
-// Current says which version of the wrapping key it was: it needs no call.
+// Current returns whether the current version of the wrapping key made wrapped.
+// It makes no call.
 func (w *kmsWrapper) Current(wrapped []byte) bool {
 	w.kms.mu.Lock()
 	defer w.kms.mu.Unlock()

@@ -24,12 +24,12 @@ type pacer struct {
 	rate   float64
 	normal float64   // while slowed: where the rate goes back to; else 0
 	next   time.Time // when the next call may begin, without the burst
-	hold   time.Time // until then the service wants no call
+	hold   time.Time // the service asked for a pause until then
 	cut    time.Time // when the rate was halved last
 	step   time.Time // when the rate changed last
 
-	// Of the calls in the second that began at window, and in the one before: what
-	// a pacer without a limit halves.
+	// The number of calls in the second that began at window, and in the one
+	// before. A pacer without a limit halves it.
 	window        time.Time
 	calls, before int
 }
@@ -81,7 +81,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// turn is when a call may begin, unless the service throttles before that.
+// turn is the time at which a call may begin, unless the service throttles
+// before that.
 type turn struct {
 	at         time.Time
 	last, next time.Time // of the pacer, before and after
@@ -162,8 +163,9 @@ func (p *pacer) recover(now time.Time) {
 	}
 }
 
-// heard slows down if a call that began then was throttled. What began sooner than
-// a second after the rate was halved says nothing about the new rate.
+// heard slows down if a call that began at began was throttled. A call that
+// began less than a second after the rate was halved says nothing about the new
+// rate.
 func (p *pacer) heard(began, now time.Time, err error) {
 	var failure *Error
 	if !errors.As(err, &failure) || !failure.Throttled() {

@@ -226,7 +226,7 @@ func TestGuardThrottlingIsNoFailure(t *testing.T) {
 	})
 }
 
-// Calls wait while the service asks for it, 30 s at most, or fail at once.
+// While the service asks for a pause, 30 s at most, calls wait or fail at once.
 func TestGuardThrottledRetryAfter(t *testing.T) {
 	for _, tt := range []struct{ asked, want time.Duration }{
 		{time.Second / 2, time.Second / 2},

@@ -85,7 +85,8 @@ func TestGuardRemembersRefusals(t *testing.T) {
 	}
 }
 
-// Of callers that come together, few more ask than may be under way, and then one.
+// Of callers that come at once, hardly more than InFlight reach the service,
+// and then one.
 func TestGuardRefusalOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := signer.NewGuard(signer.Limits{InFlight: 8})

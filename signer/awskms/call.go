@@ -59,9 +59,9 @@ func checkClient(client *kms.Client) error {
 	return nil
 }
 
-// call makes one call. The secrets are those parts of the request that no error
-// may repeat, besides its credentials; in may be read for longer than the call
-// takes.
+// call makes one call. secrets are the parts of the request that no error may
+// repeat; the credentials are added. in may be read until the SDK returns,
+// which may be after call has returned.
 func call[In, Out any](
 	ctx context.Context, guard *signer.Guard, op string,
 	method func(context.Context, *In, ...func(*kms.Options)) (*Out, error), in *In, secrets ...string,
@@ -77,7 +77,7 @@ func call[In, Out any](
 		return nil
 	})
 	if err != nil {
-		return nil, err // and out is not looked at: the call may still be under way
+		return nil, err // out is not read: the SDK may still write to it
 	}
 	return out, nil
 }
@@ -107,9 +107,9 @@ func (w *wire) options(o *kms.Options) {
 func (w *wire) Do(r *http.Request) (*http.Response, error) {
 	w.secrets = append(slices.Clip(w.secrets), r.Header.Get("X-Amz-Security-Token"), r.Header.Get("Authorization"))
 	if r.Body != nil {
-		// The SDK closes the body when the answer's header is there, and its
-		// WriteTo fails from then on, which ends the connection if net/http is
-		// just looking for the body's end. Its Read does not.
+		// The SDK closes the body when it has the answer's header. The body's WriteTo
+		// then fails, which ends the connection if net/http is just looking for the
+		// end of the body. Its Read does not.
 		r.Body = struct{ io.ReadCloser }{r.Body}
 	}
 	response, err := tokenhttp.Resend(r, w.client.Do)
@@ -145,7 +145,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// failure is what an error of the SDK means.
+// failure converts an error of the SDK.
 func (w *wire) failure(op string, err error) *signer.Error {
 	e := &signer.Error{Service: service, Op: op, Kind: signer.Unavailable}
 	var status int

@@ -38,7 +38,7 @@ func errorBody(code string) string {
 	return `{"__type":"` + code + `","message":"what KMS says"}`
 }
 
-// T07 X07: whatever KMS answers is an error of a kind, after one request.
+// T07 X07: every answer of KMS leads to an error of a kind, after one request.
 func TestSignFails(t *testing.T) {
 	s := newStandin(t)
 	k := s.signingKey("ECC_NIST_P256")
@@ -124,7 +124,7 @@ func TestSignFails(t *testing.T) {
 	}
 }
 
-// patient is a client whose owner wants many retries.
+// patient configures a client with many retries.
 func patient(o *kms.Options) {
 	o.RetryMaxAttempts = 10
 	o.RetryMode = aws.RetryModeAdaptive
@@ -196,8 +196,8 @@ func TestNetworkFails(t *testing.T) {
 	})
 }
 
-// X05: neither the digest nor the session token goes to a second host, whatever
-// the host's HTTP client does.
+// X05: neither the digest nor the session token goes to a second host, with any
+// HTTP client of the host.
 func TestRedirect(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {

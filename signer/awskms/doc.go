@@ -1,5 +1,5 @@
-// Package awskms signs tokens with keys of AWS KMS, has such keys made and
-// ended for a keyring, and encrypts a keyring's data key under one.
+// Package awskms signs tokens with keys of AWS KMS, lets a keyring create and
+// retire such keys, and encrypts a keyring's data key under a KMS key.
 //
 // # What KMS calls a version
 //

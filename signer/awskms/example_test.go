@@ -14,8 +14,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/awskms"
 )
 
-// exampleKMS stands for KMS, and for kms.NewFromConfig with the configuration
-// that config.LoadDefaultConfig finds.
+// exampleKMS returns a stand-in of KMS, and the client that kms.NewFromConfig
+// would make with the configuration of config.LoadDefaultConfig.
 func exampleKMS() (s *standin, client *kms.Client, done func()) {
 	s = &standin{calls: make(map[string]int)}
 	s.start()

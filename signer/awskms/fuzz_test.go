@@ -84,8 +84,8 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// What stands in a store and is unwrapped reaches KMS only if it begins with the
-// ARN of one of the Wrapper's keys, and under that name.
+// A stored value reaches KMS only if it begins with the ARN of one of the
+// Wrapper's keys, and with that ARN as the key.
 func FuzzUnwrap(f *testing.F) {
 	const arn, other = "arn:aws:kms:eu-west-1:111122223333:key/one", "arn:aws:kms:eu-west-1:111122223333:key/other"
 	f.Add([]byte(arn + "\nciphertext"))

@@ -186,7 +186,7 @@ func (s *standin) listKeys(body []byte) (map[string]any, *apiError) {
 			return nil, refuse("InvalidMarkerException", "%s", in.Marker)
 		}
 	}
-	end := min(start+min(in.Limit, 3), len(s.keys)) // KMS may list fewer than it was asked for
+	end := min(start+min(in.Limit, 3), len(s.keys)) // KMS may list fewer than the limit
 	entries := []map[string]string{}
 	for _, k := range s.keys[start:end] {
 		if k.visible("ListKeys") {

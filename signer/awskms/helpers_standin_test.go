@@ -45,7 +45,7 @@ type standin struct {
 	mu    sync.Mutex
 	keys  []*key
 	calls map[string]int
-	// lag is how many requests of an operation do not see a key that is new.
+	// lag is how many requests of an operation do not see a new key.
 	lag map[string]int
 	// deny refuses an operation, on a key if it has one.
 	deny func(op string, k *key) bool
@@ -120,7 +120,7 @@ func (s *standin) enabled() []string {
 	return slices.Sorted(slices.Values(arns))
 }
 
-// apiError is one of KMS's.
+// apiError is an error of KMS.
 type apiError struct {
 	status        int
 	code, message string
@@ -212,8 +212,8 @@ func authenticate(r *http.Request, body []byte) *apiError {
 	return nil
 }
 
-// read decodes a request. A member that it does not know is one that KMS may
-// give a meaning to, so it is an error.
+// read decodes a request. An unknown member is an error, because KMS may give
+// it a meaning.
 func read(body []byte, in any) *apiError {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()

@@ -19,8 +19,8 @@ const (
 	lookers  = 8    // keys that are described at once
 )
 
-// list returns the ARNs of all keys that KMS lists, and of what this process has
-// made besides.
+// list returns the ARNs of all keys that KMS lists, and of those that this
+// process has made.
 func (p *provisioner) list(ctx context.Context) ([]string, error) {
 	const op = "ListKeys"
 	arns := make(map[string]bool)

@@ -22,28 +22,28 @@ import (
 const ringTag = "oidctoken:ring"
 
 const (
-	firstWait = 100 * time.Millisecond // for a new key to be known everywhere
+	firstWait = 100 * time.Millisecond // until a new key is known everywhere
 	lastWait  = 5 * time.Second        // doubled until then
 	maxWaits  = 15                     // a minute all together
 )
 
 // ProvisionerConfig is the configuration of a Provisioner.
 type ProvisionerConfig struct {
-	// Ring names the ring that the keys are for, among all that have keys in
-	// the account and Region: 1 to 128 of A-Z a-z 0-9 . _ -. Required.
+	// Ring names the ring of the keys, among all rings with keys in the account
+	// and Region: 1 to 128 of A-Z a-z 0-9 . _ -. Required.
 	Ring string
 
 	// RSABits is the size of RSA keys: 2048, 3072 or 4096. Optional, 2048 by
 	// default.
 	RSABits int
 
-	// PendingWindowInDays is how long a retired key can be brought back before
-	// KMS destroys it, 7 to 30. Optional, 30 by default.
+	// PendingWindowInDays is for how many days a retired key can be restored
+	// before KMS destroys it, 7 to 30. Optional, 30 by default.
 	PendingWindowInDays int
 
-	// CreateKey changes what KMS is asked to create: it may give the key a
-	// policy, or more tags. What makes it a key of the ring is set after that.
-	// Optional; nil leaves the key with KMS's default policy, which lets the
+	// CreateKey changes the request that creates a key: it may add a policy or
+	// more tags. The members that make it a key of the ring are set after that.
+	// Optional; nil leaves the key with KMS's default policy, with which the
 	// account's IAM policies decide.
 	CreateKey func(*kms.CreateKeyInput)
 
@@ -189,8 +189,8 @@ func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Ver
 	p.mu.Unlock()
 	s, err := p.newSigner(ctx, arn)
 	if isHidden(err) && ctx.Err() == nil {
-		// The next process would not find it, and make another. This one goes on
-		// to miss it, and makes none.
+		// The next process would not find the key and would make another one. This
+		// process remembers it, and makes no other.
 		if failed := p.schedule(ctx, arn); failed != nil {
 			return keyring.Version{}, fmt.Errorf("%w; the key stays: %w", err, failed)
 		}
@@ -259,8 +259,8 @@ func (p *provisioner) schedule(ctx context.Context, arn string) error {
 	return err
 }
 
-// ended reports whether a key is gone, or will be. It fails for a key that is
-// not the ring's: an ID comes from a store, which others may have written to.
+// ended reports whether a key is gone or scheduled for deletion. It fails for a
+// foreign key: the ID comes from a store, which others may have written to.
 func (p *provisioner) ended(ctx context.Context, arn string) (bool, error) {
 	key, err := p.describe(ctx, arn)
 	switch {

@@ -30,7 +30,7 @@ func TestCreateHidden(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		denied []string
-		state  string // of the key, after all that
+		state  string // of the key in the end
 		words  string
 	}{
 		{"described", []string{"DescribeKey"}, "PendingDeletion", "the deletion of the key is scheduled"},

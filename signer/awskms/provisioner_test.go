@@ -152,8 +152,8 @@ func TestEventualConsistency(t *testing.T) {
 	}
 }
 
-// Create does not return before the key can be used: a tag counts for rights
-// later than the key is there.
+// Create returns only when the key can be used: a new tag affects rights later
+// than the key exists.
 func TestCreateWaitsForRights(t *testing.T) {
 	s := newStandin(t)
 	var asked atomic.Int32
@@ -211,7 +211,7 @@ func TestDescribeDenied(t *testing.T) {
 		t.Errorf("%d keys were made", n)
 	}
 
-	// Of others' keys, some may not be described.
+	// Some foreign keys may not be described.
 	s.deny = func(op string, k *key) bool {
 		return op == "DescribeKey" && k.description == "" && k.spec == "RSA_2048"
 	}

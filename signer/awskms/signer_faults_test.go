@@ -33,7 +33,7 @@ func TestSignerFaults(t *testing.T) {
 	}
 }
 
-// faults are what s can be made to do with k.
+// faults returns the faults of s with k.
 func (s *standin) faults(t *testing.T, k *key) oidctokentest.SignerFaults {
 	set := func(change func()) func() { return func() { s.with(change) } }
 	answering := func(answer func(string, http.ResponseWriter, *http.Request) bool) func() {

@@ -166,7 +166,7 @@ func wantError(t *testing.T, err error, op string, kind signer.Kind, code string
 	}
 }
 
-// What KMS would hash itself, and cannot.
+// Messages that KMS would have to hash itself, and cannot.
 func TestSignRaw(t *testing.T) {
 	s := newStandin(t)
 	signing := must(awskms.New(t.Context(), s.client(t), s.signingKey("ECC_NIST_EDWARDS25519").arn, nil))

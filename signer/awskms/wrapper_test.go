@@ -25,8 +25,8 @@ func sdkClient(testing.TB) kms.HTTPClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DisableKeepAlives = true })
 }
 
-// verified mints a token, at the time that now says, and verifies it with the
-// JWK Set. It returns the kid.
+// verified mints a token at the time of now, and verifies it with the JWK Set.
+// It returns the kid.
 func verified(t *testing.T, ring *keyring.Ring, alg string, now func() time.Time) string {
 	t.Helper()
 	issuer := must(oidctoken.NewIssuer(oidctoken.Config{URL: "https://ci.example.com", Keys: ring, Now: now}))

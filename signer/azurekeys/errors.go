@@ -77,8 +77,8 @@ func classify(err error) *signer.Error {
 		return answer.classify()
 	case errors.As(err, &untrusted):
 		return &signer.Error{Kind: signer.Refused, Err: untrusted}
-	// The SDK marks what fails before the vault is asked as final: a credential
-	// may well have had a 404 from a service of its own.
+	// The SDK marks failures before the request as final: the credential's own
+	// service may have answered 404.
 	case errors.As(err, &final):
 		return classifyCredential(err)
 	case errors.As(err, &response):
@@ -86,7 +86,7 @@ func classify(err error) *signer.Error {
 	case isNetwork(err):
 		return &signer.Error{Kind: signer.Unavailable, Err: err}
 	}
-	// What does not decode may be anything: its text is not shown.
+	// A malformed answer may hold any text, which is not shown.
 	return &signer.Error{Kind: signer.Malformed, Err: errors.New("the answer is not JSON of the form that it should have")}
 }
 
@@ -161,8 +161,7 @@ func (e *credentialError) Error() string {
 
 func (e *credentialError) Unwrap() error { return e.err }
 
-// classifyCredential is Refused, unless something says that it was only not
-// possible now.
+// classifyCredential returns Refused, unless the error is temporary.
 func classifyCredential(err error) *signer.Error {
 	e := &signer.Error{Kind: signer.Refused, Err: &credentialError{err}}
 	e.Code = regexp.MustCompile(`AADSTS[0-9]{1,9}`).FindString(err.Error())

@@ -17,7 +17,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/azurekeys"
 )
 
-// entra stands for Entra's discovery, and answers a token request with token.
+// entra serves Entra's discovery documents, and answers token requests with
+// token.
 func entra(token http.HandlerFunc) http.HandlerFunc {
 	base := "https://" + loginHost + "/" + tenant
 	return func(w http.ResponseWriter, r *http.Request) {

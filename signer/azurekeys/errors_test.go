@@ -44,8 +44,8 @@ func failing(status int, code, inner string) func(string, http.ResponseWriter, *
 	}
 }
 
-// Each failure of the service says who must act, and is asked for once: the SDK
-// does not retry. T07
+// Each failure of the service has a kind and causes one request: the SDK does
+// not retry. T07
 func TestErrors(t *testing.T) {
 	throttled := func(_ string, w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Retry-After", "7")
@@ -193,7 +193,7 @@ func TestGuardTimeout(t *testing.T) {
 	}
 }
 
-// hostile is a credential that fails with an error of its own.
+// hostile is a credential that fails with a given error.
 type hostile struct{ err error }
 
 func (h hostile) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -230,7 +230,7 @@ func TestCredential(t *testing.T) {
 	}
 }
 
-// Whatever fails, no access token, digest or answer is in an error. D08
+// No error holds an access token, a digest or an answer, whatever fails. D08
 func TestErrorsHoldNoSecret(t *testing.T) {
 	s := start(t)
 	remote := newSigner(t, s, s.add(vaultURL, "tokens", "EC", "P-256", "sign"))

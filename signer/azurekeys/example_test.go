@@ -48,7 +48,8 @@ func Example() {
 	// Output: 2 dots
 }
 
-// The latest version is another one after a rotation: it is not asked for.
+// After a rotation, the latest version is another one. New uses the given
+// version.
 func ExampleNew() {
 	_, client, end := exampleVault("https://ci.vault.azure.net")
 	defer end()

@@ -52,7 +52,7 @@ type standIn struct {
 	hidden     map[string]bool       // versions that are not listed yet
 	unknown    map[string]bool       // versions that are not found yet, either
 
-	// What tests put in place before they call.
+	// Set by tests before the call.
 	login func(w http.ResponseWriter, r *http.Request)
 	fault func(op string, w http.ResponseWriter, r *http.Request) bool // true: it has answered
 	edit  func(op string, answer map[string]any)
@@ -119,14 +119,14 @@ func (s *standIn) transport() *http.Transport {
 	}
 }
 
-// client is one of a host that has left everything else at its default.
+// client returns a client with default options.
 func (s *standIn) client(url string, credential azcore.TokenCredential) *azkeys.Client {
 	return must(azkeys.NewClient(url, credential, &azkeys.ClientOptions{
 		ClientOptions: azcore.ClientOptions{Transport: azurekeys.HTTPClient(s.transport())},
 	}))
 }
 
-// GetToken is what Entra does for a host that may use the vault.
+// GetToken answers as Entra does for a host with access to the vault.
 func (s *standIn) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	if o.TenantID != tenant || len(o.Scopes) != 1 {
 		return azcore.AccessToken{}, fmt.Errorf("tenant %q and scopes %q", o.TenantID, o.Scopes)

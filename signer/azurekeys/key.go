@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// remote is one version of a key in the service.
+// remote is a version of a key in the service.
 type remote struct {
 	id     keyID
 	client func() *azkeys.Client // in a func, so that no print verb reaches it

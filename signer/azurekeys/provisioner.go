@@ -19,7 +19,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// ProvisionerConfig says where a ring's keys are.
+// ProvisionerConfig is the place of a ring's keys.
 type ProvisionerConfig struct {
 	// Client is the client of the vault or Managed HSM. Required.
 	Client *azkeys.Client
@@ -38,8 +38,8 @@ type ProvisionerConfig struct {
 	// default.
 	RSABits int
 
-	// Guard is shared by all that use the vault's quota. Optional, one of its own
-	// with the default limits.
+	// Guard is shared by all clients of the vault's quota. Optional; nil means a
+	// new one with the default limits.
 	Guard *signer.Guard
 }
 
@@ -85,7 +85,7 @@ func NewProvisioner(c ProvisionerConfig) (keyring.Provisioner, error) {
 }
 
 type provisioner struct {
-	remote // its id has no version, and the name is not that of a key
+	remote // its id has no version, and its name is not that of a key
 	hsm    bool
 	bits   int32
 
@@ -320,8 +320,8 @@ func isGone(err error) bool {
 	return errors.As(err, &e) && e.Kind == signer.Gone
 }
 
-// isMissing reports whether the service knows no such version. One that it does
-// not let sign is gone, too, and not missing.
+// isMissing reports whether the service does not know the version. A version
+// that must not sign is gone, but not missing.
 func isMissing(err error) bool {
 	var e *signer.Error
 	return errors.As(err, &e) && e.Kind == signer.Gone && e.Code != "" && e.Code != codeDisabled

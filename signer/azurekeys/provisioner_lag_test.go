@@ -20,8 +20,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/azurekeys"
 )
 
-// K03: a version that was made is not lost, however little the service knows of
-// it yet, and whatever fails meanwhile.
+// K03: a new version is not lost while the service does not list it yet,
+// whatever fails meanwhile.
 func TestVersionsOfALaggingService(t *testing.T) {
 	s := start(t)
 	p := newProvisioner(t, s, vaultURL, false)
@@ -56,8 +56,8 @@ func TestVersionsOfALaggingService(t *testing.T) {
 	}
 }
 
-// A new version that another replica has disabled is no new one that is not
-// there yet.
+// A new version that another replica has disabled is not taken for an unlisted
+// one.
 func TestVersionsOfARetiredOne(t *testing.T) {
 	s := start(t)
 	p := newProvisioner(t, s, vaultURL, false)

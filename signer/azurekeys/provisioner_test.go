@@ -44,7 +44,7 @@ func listed(t *testing.T, p keyring.Provisioner) []string {
 	return labels(versions)
 }
 
-// What Create returns signs, is listed at once, by other replicas too, until
+// The version of Create signs, and every replica lists it at once, until
 // Retire. T06
 func TestProvisioner(t *testing.T) {
 	for _, tt := range []struct {
@@ -101,8 +101,9 @@ func TestProvisioner(t *testing.T) {
 	}
 }
 
-// A version that the service does not list yet is there all the same, and one
-// that another replica retired is not, nor is one that must not sign now.
+// Versions contains a new version that the service does not list yet. It does
+// not contain a version that another replica retired, or one that must not sign
+// now.
 func TestVersionsFollowTheService(t *testing.T) {
 	s := start(t)
 	p := newProvisioner(t, s, vaultURL, false)
@@ -125,8 +126,8 @@ func TestVersionsFollowTheService(t *testing.T) {
 	if diff := cmp.Diff(labels(created[1:]), listed(t, p)); diff != "" {
 		t.Errorf("Versions after that (-want +got):\n%s", diff)
 	}
-	// The one that was not listed is asked for twice, and the two that could not
-	// sign for a time once more: nothing is remembered of a version that is over.
+	// Two calls for the unlisted version, and one more for each of the two that
+	// could not sign for a time: nothing is remembered of a version that is gone.
 	if n := s.count("GetKey"); n != 4 {
 		t.Errorf("%d public keys were fetched, want 4", n)
 	}
@@ -240,8 +241,8 @@ func TestProvisionerChecksAnswers(t *testing.T) {
 	}
 }
 
-// A failure of the service is one of the Provisioner, except that a version that
-// is gone is retired.
+// A failure of the service is a failure of the Provisioner, except that a
+// missing version is retired.
 func TestProvisionerErrors(t *testing.T) {
 	s := start(t)
 	p := newProvisioner(t, s, vaultURL, false)

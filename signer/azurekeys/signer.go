@@ -64,9 +64,10 @@ func fetch(ctx context.Context, r remote) (*Signer, error) {
 // Public is the version's public key, an *rsa.PublicKey or *ecdsa.PublicKey.
 func (s *Signer) Public() crypto.PublicKey { return s.public }
 
-// Sign has the service sign a digest, by the contract of [oidctoken.Signer]:
-// RS256, RS384 or RS512 with an RSA key, as opts.HashFunc() says, and ES256,
-// ES384 or ES512 with an EC key. It fails with an [*signer.Error].
+// Sign signs a digest with the key in the service, by the contract of
+// [oidctoken.Signer]: RS256, RS384 or RS512 with an RSA key, by
+// opts.HashFunc(), and ES256, ES384 or ES512 with an EC key. It fails with an
+// [*signer.Error].
 func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	name, err := signer.Algorithm(s.public, digest, opts)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/azurekeys"
 )
 
-// A host without the right to sign asks three times and not for every token, and
-// goes on with the other keys of the same quota.
+// A host without the right to sign calls the service three times and not for
+// every token. Other keys of the same quota are not affected.
 func TestSignIsDenied(t *testing.T) {
 	s, guard := start(t), signer.NewGuard(signer.Limits{})
 	client := s.client(vaultURL, s)

@@ -135,7 +135,7 @@ func TestNewRefusesIdentifiers(t *testing.T) {
 	}
 }
 
-// What GetKey answers is checked before it is a key. T08
+// The answer of GetKey is checked. T08
 func TestNewChecksTheKey(t *testing.T) {
 	jwk := func(edit func(jwk map[string]any)) func(map[string]any) {
 		return func(answer map[string]any) { edit(answer["key"].(map[string]any)) }
@@ -210,7 +210,7 @@ func TestNewOtherVault(t *testing.T) {
 	}
 }
 
-// What Sign answers is checked. T07
+// The answer of Sign is checked. T07
 func TestSignChecksTheAnswer(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -18,11 +18,12 @@ const maxAnswer = 1 << 20
 
 var errTooLong = fmt.Errorf("the answer has more than %d bytes", maxAnswer)
 
-// HTTPClient returns a client for azcore's ClientOptions.Transport that follows
-// no redirect, with the digest in its request, and takes no answer of more than 1
-// MiB, which the SDK's own would read to its end. It sends through rt; nil means
-// an [http.Transport] of its own, with the proxy of the environment, and as many
-// kept connections as a [signer.Guard] has calls under way.
+// HTTPClient returns a client for azcore's ClientOptions.Transport. It follows
+// no redirect, which would carry the digest, and it refuses an answer of more
+// than 1 MiB, which the SDK's own client would read to its end. It sends
+// through rt; nil means a new [http.Transport] with the proxy of the
+// environment, which keeps as many connections as a [signer.Guard] allows
+// calls.
 func HTTPClient(rt http.RoundTripper) *http.Client {
 	if rt == nil {
 		rt = &http.Transport{
@@ -54,7 +55,7 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// CloseIdleConnections is what [http.Client.CloseIdleConnections] calls.
+// CloseIdleConnections is called by [http.Client.CloseIdleConnections].
 func (b bounded) CloseIdleConnections() {
 	if c, ok := b.RoundTripper.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

@@ -11,8 +11,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/azurekeys"
 )
 
-// The client of its own takes an answer of the greatest length and none that is
-// longer, and follows no redirect. X05
+// The client accepts an answer of the greatest length, refuses a longer one,
+// and follows no redirect. X05
 func TestHTTPClient(t *testing.T) {
 	followed := false
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

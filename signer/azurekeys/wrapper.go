@@ -66,7 +66,7 @@ func (w *wrapper) Wrap(ctx context.Context, plaintext, aad []byte) ([]byte, erro
 		AdditionalAuthenticatedData: bytes.Clone(aad),
 	}
 	return call(ctx, w.guard.ForKey(), "Encrypt", func(ctx context.Context) ([]byte, error) {
-		// The service chooses the iv, and refuses one that is given.
+		// The service chooses the iv, and refuses a given one.
 		answer, err := w.client().Encrypt(ctx, w.id.name, w.id.version, parameters, nil)
 		if err != nil {
 			return nil, err

@@ -8,8 +8,8 @@ import (
 	"fmt"
 )
 
-// algorithm is one of the service's CryptoKeyVersionAlgorithm that a JWS "alg"
-// (RFC 7518, section 3.1; RFC 8037) is the same as. A version has one, and so
+// algorithm is a CryptoKeyVersionAlgorithm of the service that equals a JWS
+// "alg" (RFC 7518, section 3.1; RFC 8037). A version has one algorithm, and so
 // one hash.
 type algorithm struct {
 	jws  string

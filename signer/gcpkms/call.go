@@ -51,7 +51,7 @@ func call[T any](ctx context.Context, c caller, op string, f func(context.Contex
 		return nil
 	})
 	if err != nil {
-		return nil, err // and answer is not looked at: the call may still be under way
+		return nil, err // answer is not read: the client may still write to it
 	}
 	return answer, nil
 }

@@ -80,8 +80,8 @@ func (p *Provisioner) ensureKey(ctx context.Context, want algorithm) error {
 	return nil
 }
 
-// pending is a version that no other Create returns, and that may have to be
-// waited for.
+// pending returns a version that no other Create returns, and that may not be
+// ENABLED yet.
 func (p *Provisioner) pending(ctx context.Context, want algorithm) (*cloudkms.CryptoKeyVersion, error) {
 	left, err := p.list(ctx, want.jws, "PENDING_GENERATION")
 	if err != nil {
@@ -118,8 +118,8 @@ func (p *Provisioner) pending(ctx context.Context, want algorithm) (*cloudkms.Cr
 // not make one each time.
 const afterFailure = time.Hour
 
-// failedLately is an error if a version could not be generated that was asked
-// for less than afterFailure ago, by whichever replica.
+// failedLately returns an error if a version that any replica requested less
+// than afterFailure ago could not be generated.
 func (p *Provisioner) failedLately(ctx context.Context, want algorithm) error {
 	failed, err := p.list(ctx, want.jws, generationFailed)
 	if err != nil {
@@ -156,8 +156,8 @@ const (
 	lastPoll  = 5 * time.Second // doubled up to it
 )
 
-// generated waits until a version is ENABLED. A failure that is temporary is
-// waited for as well: the version is there.
+// generated waits until a version is ENABLED. It also waits after a temporary
+// failure, because the version exists.
 func (p *Provisioner) generated(ctx context.Context, v *cloudkms.CryptoKeyVersion) error {
 	const op = "GetCryptoKeyVersion"
 	name, state := v.Name, v

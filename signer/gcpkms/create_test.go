@@ -41,7 +41,7 @@ func TestCreateWaits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// 0.1 + 0.2 + 7 (asked for) + 0.8 + 1.6 + 3.2 + 5
+		// 0.1 + 0.2 + 7 (Retry-After) + 0.8 + 1.6 + 3.2 + 5
 		if took := time.Since(began); took != 17900*time.Millisecond || polls != 7 {
 			t.Errorf("Create took %v and %d polls, want 17.9s and 7", took, polls)
 		}
@@ -73,7 +73,7 @@ func TestCreateAdopts(t *testing.T) {
 		made := make([]keyring.Version, 3)
 		for i := range made {
 			wg.Go(func() {
-				// Both this process's next attempt and another replica's take it up.
+				// The next attempt of this process and that of another replica use it.
 				var err error
 				if made[i], err = p.Create(t.Context(), "ES256"); err != nil {
 					t.Error(err)
@@ -120,7 +120,7 @@ func TestCreateFails(t *testing.T) {
 				t.Errorf("%d versions were made, want %d", n, tt.made)
 			}
 		}
-		// Keys for another algorithm are not concerned, nor is one that works again.
+		// Keys of another algorithm are not affected, and neither is a working one.
 		s.set(func() { s.pending, s.fails = 0, false })
 		if _, err := p.Create(t.Context(), "ES384"); err != nil {
 			t.Error(err)

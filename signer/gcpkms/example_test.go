@@ -18,7 +18,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/gcpkms"
 )
 
-// staticToken stands for the credentials of the host.
+// staticToken replaces the credentials of the host.
 type staticToken struct{}
 
 func (staticToken) Token(context.Context) (*auth.Token, error) {

@@ -68,7 +68,7 @@ func kindOf(code int, s status) signer.Kind {
 	return signer.Malformed
 }
 
-// unanswered says why a request got no answer.
+// unanswered returns why a request got no answer.
 func unanswered(err error) (signer.Kind, error) {
 	var token *auth.Error
 	var retrieve *oauth2.RetrieveError
@@ -84,12 +84,13 @@ func unanswered(err error) (signer.Kind, error) {
 	case errors.As(err, &network):
 		return signer.Unavailable, network
 	}
-	// Whatever else it is may have been written by what authorizes the requests.
+	// Other errors may have been written by the code that authorizes the requests,
+	// so their text is not shown.
 	return signer.Unavailable, fmt.Errorf("the request was not answered: %T", err)
 }
 
-// uncredited says why the client has no credentials to send with, without what
-// the token endpoint said: that may repeat an assertion.
+// uncredited returns why the client has no credentials. It leaves out the token
+// endpoint's text, which may repeat an assertion.
 func uncredited(answer *http.Response) (signer.Kind, error) {
 	if answer == nil {
 		return signer.Unavailable, errors.New("the client got no access token")
@@ -129,7 +130,7 @@ func parseStatus(body []byte) status {
 	return s
 }
 
-// add takes the useful parts of one of the details, of whatever type.
+// add reads the useful parts of one of the details.
 func (s *status) add(detail json.RawMessage) {
 	var d struct {
 		Reason     string `json:"reason"`
@@ -155,8 +156,8 @@ func (s *status) add(detail json.RawMessage) {
 	}
 }
 
-// constant is s if it looks like one of the service's constants, and "" for
-// whatever else an answer has in the place of one, which no error may show.
+// constant returns s if it has the form of the service's constants, and ""
+// otherwise: no error may show another text.
 func constant(s string) string {
 	for i := range len(s) {
 		if c := s[i]; c != '_' && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
@@ -169,7 +170,7 @@ func constant(s string) string {
 	return s
 }
 
-// cause is what identifies the failure, beside the status.
+// cause returns the code that identifies the failure beside the status.
 func (s status) cause(code int) error {
 	text := fmt.Sprintf("HTTP status %d", code)
 	if len(s.reasons) > 0 {

@@ -120,8 +120,8 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// What an answer has in the place of a name or of a constant is shown if it is
-// one.
+// A text of an answer in the place of a name or of a constant is shown only if
+// it has that form.
 //
 // D08
 func TestAnswerNames(t *testing.T) {

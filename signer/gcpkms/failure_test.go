@@ -25,7 +25,7 @@ import (
 
 const versionOf = ringOf + "/cryptoKeys/k/cryptoKeyVersions/1"
 
-// says answers with a status and a body, whatever they are.
+// says returns a handler that answers with this status and body.
 func says(code int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		for i := 0; i < len(header); i += 2 {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// crc is a CRC-32C as the service wants it: an int64, which in JSON is a
-// string. It is nil if it was not sent.
+// crc is a CRC-32C in the service's form: an int64, which is a string in JSON.
+// It is nil if it was not sent.
 type crc uint32
 
 func (c *crc) UnmarshalJSON(b []byte) error {
@@ -113,7 +113,7 @@ func (s *standin) onKey(op string, k *key, r *http.Request, body []byte) (map[st
 	return v.json(), nil
 }
 
-// list has pages of two, however many are asked for: the service may.
+// list returns pages of two versions, as the service may for any page size.
 func (k *key) list(r *http.Request) (map[string]any, *fault) {
 	state, ok := strings.CutPrefix(r.URL.Query().Get("filter"), "state=")
 	if !ok {

@@ -34,7 +34,7 @@ type standin struct {
 	keys    map[string]*key
 	calls   map[string]int
 	pending int               // polls until a new version is generated
-	fails   bool              // new versions are not generated at all
+	fails   bool              // new versions cannot be generated
 	bodies  map[string][]byte // the last, by call
 
 	// fault answers instead of the service, if it is set and returns true.
@@ -59,7 +59,7 @@ type version struct {
 	pending int
 	created time.Time
 	private crypto.Signer // of a key that signs
-	aead    cipher.AEAD   // of one that encrypts
+	aead    cipher.AEAD   // of a key that encrypts
 }
 
 func newStandin() *standin {
@@ -205,14 +205,14 @@ func (s *standin) version(keyName, name string) *version {
 	return nil
 }
 
-// count is how often a call was made.
+// count returns the number of calls of an operation.
 func (s *standin) count(op string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[op]
 }
 
-// total is how often a call of any kind was made.
+// total returns the number of all calls.
 func (s *standin) total() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

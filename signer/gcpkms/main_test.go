@@ -51,7 +51,7 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	if r.Body == nil {
-		r.Body = http.NoBody // as a server has it
+		r.Body = http.NoBody // as in a server
 	}
 	w := httptest.NewRecorder()
 	p.ServeHTTP(w, r)
@@ -67,7 +67,7 @@ func newSigner(t testing.TB, service *cloudkms.Service, version string, guard *s
 	return s
 }
 
-// digest is of a message of its own.
+// digest returns the digest of message.
 func digest(hash crypto.Hash, message string) []byte {
 	if hash == 0 {
 		return []byte(message)

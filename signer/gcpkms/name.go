@@ -43,8 +43,8 @@ func isNamed(name, form string) bool {
 	return true
 }
 
-// shown is the name that an answer has, for an error: one that is not of the
-// form may be anything that the service was sent.
+// shown returns the name of an answer for an error. Another text could be an
+// echo of the request and is not shown.
 func shown(name, form string) string {
 	if checkName(name, form) != nil {
 		return "another key"
@@ -52,7 +52,7 @@ func shown(name, form string) string {
 	return name
 }
 
-// isID takes what ids are made of: also those of projects of a domain, as in
+// isID accepts the characters of ids, also those of projects of a domain, as in
 // example.com:ci.
 func isID(s string) bool {
 	for i := range len(s) {

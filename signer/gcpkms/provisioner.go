@@ -19,19 +19,17 @@ type ProvisionerConfig struct {
 	// It must be there. Required.
 	KeyRing string
 
-	// Prefix starts the ids of the ring's keys, of which there is one for each
-	// algorithm, such as "ci-rs256" and "ci-es256" for "ci". No two
-	// keyring.Rings may have the same, and the keys serve nothing else: whatever
-	// version is ENABLED there becomes one of the ring's. 1 to 50 bytes of
-	// A-Z a-z 0-9 - _. Required.
+	// Prefix is the beginning of the ids of the ring's keys, one for each
+	// algorithm: "ci-rs256" and "ci-es256" for "ci". Two rings must not share a
+	// prefix, and the keys must serve nothing else: every ENABLED version of them
+	// becomes a key of the ring. 1 to 50 bytes of A-Z a-z 0-9 - _. Required.
 	Prefix string
 
 	// RSABits is the size of keys for RS256: 2048, 3072 or 4096. Optional, 2048
 	// by default. Those for RS512 have 4096, as the service has no others.
 	RSABits int
 
-	// ProtectionLevel is where the keys are: SOFTWARE or HSM. Optional, SOFTWARE
-	// by default.
+	// ProtectionLevel is SOFTWARE or HSM. Optional, SOFTWARE by default.
 	ProtectionLevel string
 }
 
@@ -47,8 +45,8 @@ type Provisioner struct {
 
 var _ keyring.Provisioner = (*Provisioner)(nil)
 
-// NewProvisioner returns a Provisioner; it makes no call. A nil guard means one
-// of its own, with the default limits; the Signers of its versions share it.
+// NewProvisioner returns a Provisioner. It makes no call. A nil guard means a
+// new one with the default limits; the Signers of its versions share it.
 //
 // A key that is missing is made when Create first needs it. One that is there,
 // as from a tool that describes the infrastructure, must have the purpose
@@ -87,7 +85,7 @@ func (c *ProvisionerConfig) complete() error {
 	return nil
 }
 
-// Format names the key ring and the prefix, whatever the verb.
+// Format prints the key ring and the prefix, with every verb.
 func (p *Provisioner) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "gcpkms.Provisioner(%s)", p.key("*"))
 }
@@ -229,7 +227,8 @@ func (p *Provisioner) forget(id string) error {
 	return nil
 }
 
-// isEnding takes the states that no version comes back from by itself.
+// isEnding reports whether a version in that state cannot come back without an
+// administrator.
 func isEnding(state string) bool { return state == "DESTROY_SCHEDULED" || state == "DESTROYED" }
 
 // version gets a version's state.
@@ -254,7 +253,7 @@ func codeIs(err error, code string) bool {
 	return errors.As(err, &e) && e.Code == code
 }
 
-// isMissing wants the service's own word, as kindOf does.
+// isMissing requires the service's own reason, as kindOf does.
 func isMissing(err error) bool { return codeIs(err, "NOT_FOUND") }
 
 func isPrecondition(err error) bool { return codeIs(err, "FAILED_PRECONDITION") }

@@ -115,8 +115,8 @@ func TestRingWrapper(t *testing.T) {
 	if e, d := s.count("Encrypt"), s.count("Decrypt"); e != 1 || d != 1 || s.total() != 2 {
 		t.Errorf("%d calls, of them %d Encrypt and %d Decrypt; want 1 of each", s.total(), e, d)
 	}
-	// With another primary version, the next replica has the data key encrypted
-	// anew, and the old version is not needed any more.
+	// With another primary version, the next replica encrypts the data key again,
+	// and the old version is no longer needed.
 	s.set(func() { key.add(0) })
 	rotated := ring()
 	if e := s.count("Encrypt"); e != 2 {

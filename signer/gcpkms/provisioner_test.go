@@ -37,7 +37,7 @@ func ids(versions []keyring.Version) []string {
 	return names
 }
 
-// What Create returns is listed, signs, and is not listed after Retire.
+// The version of Create is listed and signs. After Retire it is not listed.
 func TestProvisioner(t *testing.T) {
 	s := newStandin()
 	p := newProvisioner(t, s)
@@ -73,8 +73,8 @@ func TestProvisioner(t *testing.T) {
 	}
 }
 
-// Keys are made as the configuration says, and a key that is otherwise is
-// refused before a version of it is made.
+// Keys are made by the configuration. An existing key that differs is refused
+// before a version of it is made.
 func TestProvisionerConfig(t *testing.T) {
 	s := newStandin()
 	if _, err := provisioner(t, s, gcpkms.ProvisionerConfig{KeyRing: ringOf, Prefix: "ci", RSABits: 3072, ProtectionLevel: "HSM"}).Create(t.Context(), "RS256"); err != nil {
@@ -236,7 +236,7 @@ func TestVersionsLeavesOut(t *testing.T) {
 		"6": {"state": nil},
 	}
 	for range listed {
-		k.add(0) // which has a public key, whatever the listing says
+		k.add(0) // it has a public key, although the list has another state
 	}
 	s.tamper = func(op string, answer map[string]any) {
 		page, _ := answer["cryptoKeyVersions"].([]any)
@@ -294,7 +294,7 @@ func TestVersionsFails(t *testing.T) {
 	if got, err := newProvisioner(t, s).Versions(t.Context()); failureOf(err) != (failed{"GetPublicKey", signer.Malformed, ""}) || got != nil {
 		t.Errorf("Versions = %v, %v; want a malformed answer", ids(got), err)
 	}
-	// Nor is one gone because some other server has no page for it.
+	// A 404 of a foreign server does not end a version.
 	s = newStandin()
 	s.add("ci-es256", "EC_SIGN_P256_SHA256")
 	s.fault = func(op string, w http.ResponseWriter, r *http.Request) bool {

@@ -48,8 +48,8 @@ func NewService(ctx context.Context, client *http.Client) (*cloudkms.Service, er
 // maxAnswer is several times a full page of a listing.
 const maxAnswer = 1 << 20
 
-// boundedTransport bounds the answers that a client reads: the generated one
-// reads all that there is.
+// boundedTransport limits the answers, because the generated client reads them
+// to their end.
 type boundedTransport struct{ base http.RoundTripper }
 
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {

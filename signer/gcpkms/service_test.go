@@ -70,7 +70,7 @@ func TestServiceLogsNothing(t *testing.T) {
 	if log := stderr(t, func() { wrap(serve(t, s), s) }); log != "" {
 		t.Errorf("it logged %s", log)
 	}
-	// The other does, so that this is a test at all.
+	// The other client does: the test can see it.
 	log := stderr(t, func() {
 		server := httptest.NewServer(s)
 		t.Cleanup(server.Close)
@@ -85,7 +85,7 @@ func TestServiceLogsNothing(t *testing.T) {
 	}
 }
 
-// stderr is what f writes there.
+// stderr returns the output of f to standard error.
 func stderr(t *testing.T, f func()) string {
 	t.Helper()
 	r, w, err := os.Pipe()

@@ -85,19 +85,19 @@ func (c caller) signer(ctx context.Context, version string) (*Signer, error) {
 // version never changes it.
 func (s *Signer) Public() crypto.PublicKey { return s.public }
 
-// Algorithm is the JWS "alg" (RFC 7518, section 3.1; RFC 8037) that the
-// version's algorithm is the same as, and the only one that it signs for. An
+// Algorithm returns the JWS "alg" (RFC 7518, section 3.1; RFC 8037) that equals
+// the version's algorithm, and the only one that it signs for. An
 // [oidctoken.Key] with a version for RS512 has to name it.
 func (s *Signer) Algorithm() string { return s.algorithm.jws }
 
-// Format names the version, whatever the verb.
+// Format prints the version's name, with every verb.
 func (s *Signer) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "gcpkms.Signer(%s)", s.version) }
 
-// Sign makes one AsymmetricSign call. It checks that the service has received
-// the digest as it was sent, and used the version of New, and that the signature
-// has arrived as the service sent it; an issuer verifies it besides. Every error is a *[signer.Error], or
-// that of ctx; a digest of another algorithm than the version's is Refused
-// without a call.
+// Sign makes one AsymmetricSign call. It checks that the service received the
+// digest unchanged and used the version of New, and that the signature arrived
+// unchanged. An issuer also verifies the signature. Every error is a
+// *[signer.Error], or the error of ctx. A digest of another algorithm than the
+// version's is Refused without a call.
 func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	const op = "AsymmetricSign"
 	alg, err := signer.Algorithm(s.public, digest, opts)
@@ -121,8 +121,8 @@ func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	return signature, nil
 }
 
-// signRequest is what to send for a digest, which it copies. Ed25519 takes the
-// message itself.
+// signRequest returns the request for a copy of the digest. For Ed25519 the
+// digest is the message itself.
 func signRequest(alg string, digest []byte) *cloudkms.AsymmetricSignRequest {
 	sent := base64.StdEncoding.EncodeToString(digest)
 	if alg == "EdDSA" {

@@ -90,8 +90,8 @@ func TestNewRefusesName(t *testing.T) {
 	}
 }
 
-// A checksum of 0 is sent, and is not the same as none: the client leaves out
-// fields that are 0 unless told otherwise, and the service would verify nothing.
+// A checksum of 0 is sent, and differs from a missing one: by default the
+// client leaves out fields that are 0, and the service would verify nothing.
 func TestSignChecksumZero(t *testing.T) {
 	s := newStandin()
 	kms := newSigner(t, serve(t, s), s.add("k", "EC_SIGN_P256_SHA256").name, nil)

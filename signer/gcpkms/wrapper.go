@@ -15,8 +15,8 @@ import (
 )
 
 // Wrapper encrypts a ring's data key with a symmetric key of the service. It is
-// a [keyring.Wrapper], and tells the ring when the key has another primary
-// version, so that the data key is encrypted anew.
+// a [keyring.Wrapper]. It tells the ring when the key has another primary
+// version, so that the ring encrypts the data key again.
 type Wrapper struct {
 	caller caller
 	key    string
@@ -48,13 +48,13 @@ func NewWrapper(service *cloudkms.Service, key string, guard *signer.Guard) (*Wr
 	return &Wrapper{caller: c, key: key}, nil
 }
 
-// Format names the key, whatever the verb.
+// Format prints the key's name, with every verb.
 func (w *Wrapper) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "gcpkms.Wrapper(%s)", w.key) }
 
-// Wrap encrypts plaintext, and authenticates bound with it, as the service's
-// additional authenticated data. The result names the version that it was
-// encrypted with, in clear, before the ciphertext. Every error is a
-// *[signer.Error], or that of ctx.
+// Wrap encrypts plaintext, and authenticates bound as the service's additional
+// authenticated data. The result begins with the name of the version in clear,
+// followed by the ciphertext. Every error is a *[signer.Error], or the error of
+// ctx.
 func (w *Wrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, error) {
 	const op = "Encrypt"
 	request := &cloudkms.EncryptRequest{
@@ -145,8 +145,8 @@ func (w *Wrapper) heard(version string, isPrimary bool) {
 // separator ends the version's name in what Wrap returns.
 const separator = "\n"
 
-// split takes what Wrap has put together apart. The version's name is not
-// authenticated: it says which key is missing, and what to encrypt anew.
+// split splits the result of Wrap. The version's name is not authenticated: it
+// tells which key is missing, and when to encrypt again.
 func (w *Wrapper) split(wrapped []byte) (version string, ciphertext []byte, err error) {
 	name, ciphertext, ok := bytes.Cut(wrapped, []byte(separator))
 	switch version = string(name); {

@@ -91,7 +91,7 @@ func TestUnwrapSays(t *testing.T) {
 	}
 }
 
-// Checksums of 0 are sent: those of no context, and of no plaintext.
+// Checksums of 0 are sent: those of an empty context and an empty plaintext.
 func TestWrapperChecksumZero(t *testing.T) {
 	s := newStandin()
 	w := newWrapper(t, s, s.add("wrapping", "GOOGLE_SYMMETRIC_ENCRYPTION").key.name)
@@ -198,7 +198,8 @@ func TestWrapperChecksAnswer(t *testing.T) {
 	}
 }
 
-// A key of another purpose, and one whose version is gone, cannot wrap.
+// A key with another purpose cannot wrap, and neither can a key whose version
+// is gone.
 func TestWrapperState(t *testing.T) {
 	s := newStandin()
 	v := s.add("wrapping", "GOOGLE_SYMMETRIC_ENCRYPTION")

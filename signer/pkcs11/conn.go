@@ -23,7 +23,7 @@ func (c *conn) drop(ctx context.Context, err error) {
 	if sessionGone(err) {
 		c.session = nil
 	}
-	_ = c.close(ctx) // why it is dropped says more
+	_ = c.close(ctx) // the first error has the reason
 }
 
 // close closes the session if there is one, although ctx may have ended, since a
@@ -129,8 +129,9 @@ func (c *Config) find(lib library) (tokenInfo, error) {
 	return tokenInfo{}, lost{problem("C_GetTokenInfo", signer.Unavailable, "no slot has the token %s", c.name())}
 }
 
-// find finds objects. A library may find none, rather than fail, when the login
-// is over or the token away: then it was lost, and says nothing of the objects.
+// find finds objects. When the login is over or the token is missing, a library
+// may find nothing instead of failing. Then the session was lost, and the
+// result says nothing about the objects.
 func (c *conn) find(template []attribute) ([]uint, error) {
 	for attempt := 0; ; attempt++ {
 		objects, err := c.session.find(template)

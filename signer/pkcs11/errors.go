@@ -17,7 +17,7 @@ type returned uint
 
 func (r returned) Error() string { return fmt.Sprintf("CK_RV 0x%08X", uint(r)) }
 
-// name is the constant's, or the number of one that a vendor has defined.
+// name returns the name of the constant, or the number of a vendor's own code.
 func (r returned) name() string {
 	if name, ok := lasting[r]; ok {
 		return name
@@ -63,8 +63,8 @@ var lasting = map[returned]string{
 	cryptoki.CKR_CURVE_NOT_SUPPORTED:            "CKR_CURVE_NOT_SUPPORTED",
 }
 
-// passing are those after which a new session, or the token when it is back,
-// may do better. So may it after one that is not known here.
+// passing has the errors after which a new session may succeed, or the token
+// when it is back. An unknown error is treated the same.
 var passing = map[returned]string{
 	cryptoki.CKR_HOST_MEMORY:                  "CKR_HOST_MEMORY",
 	cryptoki.CKR_SLOT_ID_INVALID:              "CKR_SLOT_ID_INVALID",

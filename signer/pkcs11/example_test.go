@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/pkcs11"
 )
 
-// openModule stands for pkcs11.OpenModule, so that the examples run on machines
+// openModule replaces pkcs11.OpenModule, so that the examples run on machines
 // without the library.
 func openModule(ctx context.Context, _ string) (*pkcs11.Module, error) {
 	fake, on := pkcs11.NewFake()
@@ -116,7 +116,7 @@ func ExampleNewProvisioner() {
 	provisioner, err := pkcs11.NewProvisioner(pkcs11.ProvisionerConfig{Token: token, Prefix: "acme-prod"})
 	check(err)
 	ring, err := keyring.New(ctx, keyring.Config{
-		Store:       new(keyring.MemoryStore), // or one that the replicas share
+		Store:       new(keyring.MemoryStore), // or a store that the replicas share
 		Provisioner: provisioner,
 		Algorithms:  []string{"ES256"},
 	})

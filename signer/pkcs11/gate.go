@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// patience is how long a restart of the library waits for calls that are under
-// way. Meanwhile no others are let in, so it must not wait for one that hangs.
+// patience is how long a restart of the library waits for running calls. No
+// other call may begin meanwhile, so the restart must not wait for a hanging
+// call.
 const patience = time.Second
 
 var errBusy = errors.New("a call into the library has not returned")

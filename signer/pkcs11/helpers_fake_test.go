@@ -23,9 +23,9 @@ var (
 // Returned is a CK_RV.
 type Returned = returned
 
-// Fake is a library with tokens in memory, which is as forgetful and as
-// forgiving as a library may be: handles begin anew with each initialization,
-// a search without a login finds nothing, and its answers can be changed.
+// Fake is a library with tokens in memory. It forgets as much as a library may:
+// handles begin anew with each initialization, a search without a login finds
+// nothing, and its answers can be changed.
 type Fake struct {
 	mu          sync.Mutex
 	initialized bool
@@ -49,7 +49,7 @@ type Fake struct {
 type FakeToken struct {
 	Label, Serial, PIN string
 	Away               bool
-	Extractable        bool // whatever a template says
+	Extractable        bool // for every template
 
 	fake     *Fake
 	loggedIn bool
@@ -88,7 +88,7 @@ func (f *Fake) Do(change func()) {
 	change()
 }
 
-// Sessions is how many sessions are open.
+// Sessions returns the number of open sessions.
 func (f *Fake) Sessions() (n int) {
 	f.Do(func() { n = len(f.sessions) })
 	return n
@@ -189,7 +189,7 @@ func (t *FakeToken) Set(class, kind uint, value any) {
 	})
 }
 
-// Objects is how many there are.
+// Objects returns the number of objects.
 func (t *FakeToken) Objects() (n int) {
 	t.fake.Do(func() { n = len(t.objects) })
 	return n
@@ -273,7 +273,7 @@ func (f *Fake) finalize() error {
 }
 
 // Finalize finalizes, as another part of the process may.
-func (f *Fake) Finalize() { _ = f.finalize() } // again does no harm
+func (f *Fake) Finalize() { _ = f.finalize() } // may be called more than once
 
 // Restart finalizes and initializes, as another part of the process may.
 func (f *Fake) Restart() error {

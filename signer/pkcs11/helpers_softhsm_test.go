@@ -165,7 +165,7 @@ func TestSoftHSMUnderLoad(t *testing.T) {
 	t.Logf("%d tokens", minted.Load())
 }
 
-// logout ends the login of the process with a session of its own.
+// logout ends the login of the process with another session.
 func logout(t *testing.T, ctx *cryptoki.Ctx, slot uint) {
 	session, err := ctx.OpenSession(slot, cryptoki.CKF_SERIAL_SESSION)
 	if err != nil {
@@ -182,8 +182,8 @@ func logout(t *testing.T, ctx *cryptoki.Ctx, slot uint) {
 	}
 }
 
-// A token that is taken away fails, whatever was done to it, and makes the same
-// tokens as before soon after it was brought back. Nothing is restarted.
+// A token that is removed fails in every operation, and makes the same tokens
+// as before soon after it was inserted again. Nothing is restarted.
 func TestSoftHSMAway(t *testing.T) {
 	for _, test := range []struct {
 		name       string

@@ -31,7 +31,7 @@ func parseID(text string) (string, error) {
 	return string(id), nil
 }
 
-// publicKey is the public half of the key pair, as the token's object has it.
+// publicKey returns the public key of the key pair from the token's object.
 func (c *conn) publicKey(id string) (crypto.PublicKey, error) {
 	object, err := c.only(fmt.Sprintf("public key of CKA_ID %x", id), withID(cryptoki.CKO_PUBLIC_KEY, id))
 	if err != nil {
@@ -90,7 +90,7 @@ func (c *conn) privateKey(id string, public crypto.PublicKey) (uint, error) {
 	if !public.(interface{ Equal(crypto.PublicKey) bool }).Equal(now) { // as every key that was parsed has
 		return 0, problem("C_GetAttributeValue", signer.Gone, "the CKA_ID %x has another key now", id)
 	}
-	if len(c.keys) >= maxFound { // those of a ring that has turned for years
+	if len(c.keys) >= maxFound { // keys of a ring that has rotated for years
 		clear(c.keys)
 	}
 	c.keys[id] = object
@@ -166,8 +166,8 @@ func parseEdwards(params, point []byte) (crypto.PublicKey, error) {
 	return ed25519.PublicKey(bytes.Clone(point)), nil
 }
 
-// octets is what an OCTET STRING has in it. Some modules return the point of a
-// key bare.
+// octets returns the content of an OCTET STRING. Some modules return the point
+// of a key without it.
 func octets(point []byte, size int) []byte {
 	var content []byte
 	if rest, err := asn1.Unmarshal(point, &content); len(point) != size && err == nil && len(rest) == 0 {

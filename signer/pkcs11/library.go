@@ -43,8 +43,8 @@ type tokenInfo struct {
 	err           error
 }
 
-// attribute is one of an object. Its value is a bool, a uint (CK_ULONG), a
-// string or []byte.
+// attribute is an attribute of an object. Its value is a bool, a uint
+// (CK_ULONG), a string or []byte.
 type attribute struct {
 	kind  uint
 	value any

@@ -94,8 +94,8 @@ func TestRestartSparesOthers(t *testing.T) {
 	synced(t, func() error { return away.sign(t.Context()) })
 }
 
-// The library is not restarted while a call is under way, and others are not
-// kept waiting for one that hangs.
+// The library is not restarted during a call, and a hanging call does not delay
+// other calls.
 func TestRestartWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, p256())

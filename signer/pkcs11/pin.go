@@ -52,8 +52,8 @@ func (r *refusedPINs) sum(serial string, pin []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// turn is what one who tries a PIN with that token fills meanwhile: two Tokens
-// with the same wrong PIN would else both try it.
+// turn returns the channel that a login with that token fills while it runs:
+// otherwise two Tokens with the same wrong PIN would both try it.
 func (r *refusedPINs) turn(serial string) chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,10 +63,10 @@ func (r *refusedPINs) turn(serial string) chan struct{} {
 	return r.turns[serial]
 }
 
-// untried are the errors of C_Login that say that the PIN was not looked at: the
+// untried has the errors of C_Login after which the PIN was not checked: the
 // session, the token or the device is gone, or the token has no login for the
-// user now. After any other, also one that a vendor has defined, it may have
-// cost one of the tries after which a token locks itself.
+// user now. After any other error, also a vendor's own, the login may have cost
+// one of the tries after which a token locks itself.
 var untried = map[returned]bool{
 	cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED:       true,
 	cryptoki.CKR_SESSION_CLOSED:                 true,

@@ -11,9 +11,9 @@ import (
 	"github.com/oidctoken/oidctoken/signer/pkcs11"
 )
 
-// A login that may have cost a try is made once in the life of a Module, however
-// it failed and however often a Token is opened; one that has cost none is made
-// again.
+// A login that may have cost a try is made once in the life of a Module,
+// whatever its error and however often a Token is opened. A login that has cost
+// none is repeated.
 func TestLoginTries(t *testing.T) {
 	for _, test := range []struct {
 		code        uint

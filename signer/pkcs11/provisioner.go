@@ -17,10 +17,10 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// ProvisionerConfig says where a ring's keys are made, and how.
+// ProvisionerConfig is the place and the kind of a ring's keys.
 type ProvisionerConfig struct {
-	// Token is where the keys are. Its user must be one who may make and destroy
-	// keys. Required.
+	// Token holds the keys. Its user must have the right to make and destroy keys.
+	// Required.
 	Token *Token
 
 	// Prefix tells the keys of one ring from all others of the token: their
@@ -61,10 +61,11 @@ type provisioner struct {
 }
 
 // NewProvisioner returns a Provisioner whose versions are key pairs in the
-// token. They are persistent, their private keys sensitive and not extractable,
-// which is checked whenever they are listed or made. The ID of a version is its
-// CKA_ID, 16 random bytes, in hexadecimal: [New] takes it. Retire destroys both
-// keys of a pair, for good, and refuses one whose label is not the ring's.
+// token. They are persistent, and their private keys are sensitive and not
+// extractable, which is checked whenever they are listed or made. The ID of a
+// version is its CKA_ID, 16 random bytes, in hexadecimal, as [New] takes it.
+// Retire destroys both keys of a pair permanently, and refuses a pair whose
+// label does not belong to the ring.
 //
 // Versions leaves out a pair whose private key can be read out of the token, or
 // whose public key is missing. It does not destroy it: that is the operator's.
@@ -214,9 +215,9 @@ func (p *provisioner) Create(ctx context.Context, alg string) (keyring.Version, 
 	return v, nil
 }
 
-// generate makes a key pair, with an ID of its own for each attempt: one that
-// failed may have made a key all the same. The ring finds that as a version it
-// does not know.
+// generate makes a key pair with a new ID for each attempt, because a failed
+// attempt may have made a key all the same. The ring finds such a key as an
+// unknown version.
 func (p *provisioner) generate(c *conn, g generator) (id string, err error) {
 	random := make([]byte, 16)
 	rand.Read(random) // it never fails

@@ -170,8 +170,8 @@ func TestProvisionerHeals(t *testing.T) {
 	}
 }
 
-// A token that makes keys that can be read out of it, or others than it was
-// asked for, makes none for a ring.
+// A key of a token that makes extractable keys, or other keys than requested,
+// is not used by a ring.
 func TestProvisionerChecksKeys(t *testing.T) {
 	f := newFixture(t, nil)
 	p := newProvisioner(t, f.token, "ring")

@@ -27,9 +27,9 @@ type Signer struct {
 }
 
 // New returns the Signer of the key pair whose private and public key objects
-// have id, in hexadecimal, as CKA_ID (section 4.6); the token must have one of
-// each. The public key is read once. A key pair that has that CKA_ID later, and
-// another public key, does not sign: that the key is there is all that heals.
+// have id, in hexadecimal, as CKA_ID (section 4.6). The token must have one of
+// each. The public key is read once. A key pair that later has the same CKA_ID
+// and another public key does not sign.
 //
 // guard may be shared by the keys of a token; nil means one of its own with the
 // default limits.

@@ -17,7 +17,7 @@ const (
 	openTimeout = 10 * time.Second
 )
 
-// Config says which token of a library is used, and how to log in to it.
+// Config is the token of a library that is used, with its login.
 type Config struct {
 	// Module is the library. Required.
 	Module *Module
@@ -105,10 +105,10 @@ func Open(ctx context.Context, c Config) (*Token, error) {
 	return t, nil
 }
 
-// Close closes the Token's sessions; one that is in use, when its call has
-// returned. Its signers then fail with an error of kind Refused. Other Tokens
-// are not concerned, and neither is a login that another part of the process
-// still has sessions for.
+// Close closes the Token's sessions, and a session in use when its call
+// returns. Its signers then fail with an error of kind Refused. Other Tokens
+// are not affected, and neither is a login for which another part of the
+// process still has sessions.
 func (t *Token) Close() error {
 	t.mu.Lock()
 	if t.closed {
@@ -187,7 +187,7 @@ func (t *Token) do(ctx context.Context, f func(*conn) error) error {
 
 func (t *Token) acquire(ctx context.Context) (*conn, error) {
 	select {
-	case <-t.done: // whatever else there is
+	case <-t.done: // even if a session is idle
 		return nil, problem("C_OpenSession", signer.Refused, "%w", errClosed)
 	default:
 	}
@@ -210,6 +210,6 @@ func (t *Token) release(c *conn) {
 	}
 	t.mu.Unlock()
 	if closed {
-		_ = c.close(context.Background()) // the Token's user is gone
+		_ = c.close(context.Background()) // the Token is closed
 	}
 }

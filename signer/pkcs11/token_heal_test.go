@@ -79,7 +79,7 @@ func TestHeals(t *testing.T) {
 }
 
 // Another part of the process may close sessions or log out. The package
-// recovers, and foreign use of the handles does no harm.
+// recovers, and foreign use of the handles has no effect.
 func TestHealsWhatOthersDo(t *testing.T) {
 	key := p256()
 	f := newFixture(t, key)
@@ -128,8 +128,9 @@ func TestHealsWhatOthersDo(t *testing.T) {
 	}
 }
 
-// A token that is away fails every call, in time, and signs again when it is
-// back, although the guard asks for it but once a second then.
+// While a token is missing, every call fails before its deadline. When it is
+// back, the calls succeed, although the guard then lets one call per second
+// through.
 func TestTokenAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, p256())

@@ -84,7 +84,7 @@ func TestOpenFinds(t *testing.T) {
 
 // A wrong PIN is tried once, however many ask, and does not lock the token.
 func TestWrongPIN(t *testing.T) {
-	pins := make(chan string, 1) // the one that is right for us
+	pins := make(chan string, 1) // the correct PIN
 	pins <- "1234"
 	var given [][]byte
 	f := newFixture(t, p256(), func(c *pkcs11.Config) {

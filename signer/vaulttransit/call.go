@@ -27,7 +27,7 @@ const (
 	maxRefusal = 64 << 10  // bytes of any other's
 )
 
-// request is one call of the API.
+// request is a call of the API.
 type request struct {
 	op     string // as the API's documentation names it
 	method string
@@ -51,9 +51,9 @@ func isKind(err error, kind signer.Kind) bool {
 	return errors.As(err, &failure) && failure.Kind == kind
 }
 
-// do makes the call when guard lets it, and decodes the answer's "data" into
-// the pointer data; nil: it is not looked at. After an error, data may still be
-// written to.
+// do makes the call when guard allows it, and decodes the answer's "data" into
+// the pointer data; nil means that it is not decoded. After an error, data may
+// still be written to.
 func (c *Client) do(ctx context.Context, guard *signer.Guard, r request, data any) error {
 	var body []byte
 	if r.body != nil {
@@ -266,8 +266,8 @@ func kindOf(status int, said string, known bool) signer.Kind {
 	return signer.Refused
 }
 
-// saysGone knows what Vault says of a key or version that is not there, may no
-// longer be used, or was deleted and may be restored.
+// saysGone recognizes Vault's texts for a key or version that is missing, may
+// no longer be used, or was deleted and may be restored.
 func saysGone(said string) bool {
 	for _, phrase := range []string{
 		"signing key not found",

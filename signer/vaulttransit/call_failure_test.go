@@ -259,8 +259,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// X07: a call ends with the caller's ctx, and with the guard's limit, whatever
-// the server does.
+// X07: a call ends with the caller's ctx, and at the guard's limit, even if the
+// server hangs.
 func TestDeadline(t *testing.T) {
 	v := startVault(t)
 	v.addKey("ci", "ecdsa-p256")

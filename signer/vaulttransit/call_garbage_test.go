@@ -12,8 +12,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/vaulttransit"
 )
 
-// T07: a call that met a closing connection, which net/http does not repeat, is
-// one that may succeed later, as is whatever else is not known to be garbage.
+// T07: a call that met a closing connection is a temporary failure, and so is
+// every failure that is not known to be garbage.
 func TestConnectionEnds(t *testing.T) {
 	v := startVault(t)
 	v.addKey("ci", "ecdsa-p256")

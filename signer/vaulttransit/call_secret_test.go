@@ -100,8 +100,7 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// The token is asked for with every request, and one that cannot be sent is
-// not.
+// Token is called for every request. A token that cannot be sent is refused.
 func TestToken(t *testing.T) {
 	v := startVault(t)
 	v.addKey("ci", "ecdsa-p256")
@@ -137,7 +136,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// A Vault Agent adds a token of its own.
+// A Vault Agent adds its own token.
 func TestAgent(t *testing.T) {
 	v := startVault(t)
 	v.addKey("ci", "ecdsa-p256")
@@ -155,7 +154,7 @@ func TestAgent(t *testing.T) {
 	}
 }
 
-// A Transport with roots of its own reaches a Vault of a private authority.
+// A Transport with other roots reaches a Vault of a private authority.
 func TestTransport(t *testing.T) {
 	v := newVault()
 	v.Server.Close()

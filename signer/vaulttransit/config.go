@@ -17,7 +17,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// Config is how Vault is reached.
+// Config is the address of Vault and the access to it.
 type Config struct {
 	// Address is Vault's, such as "https://vault.example.com:8200". Plain http
 	// is allowed to a loopback host only, where a Vault Agent or Proxy may
@@ -28,11 +28,11 @@ type Config struct {
 	Mount string
 	// Namespace is sent as X-Vault-Namespace. Optional.
 	Namespace string
-	// Token returns the token for one request. It is asked for each, at the
-	// same time for several, so that the host can renew the token or log in
-	// anew; it answers from memory, or soon after ctx is done. Its error is
-	// shown, so it must hold no secret. Required, unless Address is plain http:
-	// an agent or proxy may add a token of its own.
+	// Token returns the token for one request. It is called for each request, by
+	// several goroutines at once, so that the host can renew the token or log in
+	// again. It returns from memory, or soon after ctx has ended. Its error is
+	// shown, so it must hold no secret. Required, unless Address is plain http: an
+	// agent or proxy may add its own token.
 	Token func(ctx context.Context) (string, error)
 	// Transport makes the requests. Optional: the default demands TLS 1.2 or
 	// later and a certificate that the system's roots verify (SSL_CERT_FILE

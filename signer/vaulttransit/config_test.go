@@ -11,7 +11,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/vaulttransit"
 )
 
-// diffConfig compares the *ConfigError in err; want nil wants no error.
+// diffConfig compares the *ConfigError in err with want; nil means no error.
 func diffConfig(want *oidctoken.ConfigError, err error) string {
 	var got *oidctoken.ConfigError
 	if err != nil && !errors.As(err, &got) {

@@ -41,8 +41,8 @@ func TestConnectionIsKept(t *testing.T) {
 	}
 }
 
-// Plain http goes to no other machine, whatever a resolver says of localhost.
-// The address is refused before it is connected to.
+// Plain http goes to no other machine, even if a resolver has another address
+// for localhost. The address is refused before the connection is made.
 func TestLoopbackAlone(t *testing.T) {
 	_, err := vaulttransit.NewTransport(true).DialContext(t.Context(), "tcp", "192.0.2.1:8200")
 	if err == nil || !strings.Contains(err.Error(), "plain http leads to an address that is not loopback") {

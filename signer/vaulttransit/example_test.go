@@ -22,7 +22,7 @@ func exampleClient(keys map[string]string) (*vaulttransit.Client, func()) {
 	return v.client(), v.Close
 }
 
-// The token is read anew for every request, from where the host keeps it.
+// The token is read for every request from the place where the host keeps it.
 func ExampleNewClient() {
 	client, err := vaulttransit.NewClient(vaulttransit.Config{
 		Address:   "https://vault.example.com:8200",
@@ -85,7 +85,7 @@ func ExampleNewProvisioner() {
 		log.Fatal(err)
 	}
 	ring, err := keyring.New(context.Background(), keyring.Config{
-		Store:       new(keyring.MemoryStore), // or one that the replicas share
+		Store:       new(keyring.MemoryStore), // or a store that the replicas share
 		Provisioner: provisioner,
 	})
 	if err != nil {

@@ -59,8 +59,8 @@ type publicOnly struct {
 
 func (s publicOnly) Public() crypto.PublicKey { return s.public }
 
-// FuzzAnswer has every call answered with anything: it fails with a
-// *signer.Error, or returns something of the form that was asked for.
+// FuzzAnswer answers every call with any text: the call fails with a
+// *signer.Error, or returns a result of the requested form.
 func FuzzAnswer(f *testing.F) {
 	key := must(newTransitKey("ecdsa-p256"))
 	document := string(must(json.Marshal(map[string]any{"data": key.document("ci")})))

@@ -63,7 +63,7 @@ func (v *vault) client() *vaulttransit.Client {
 	return must(vaulttransit.NewClient(v.config()))
 }
 
-// answer has the engine's place taken; nil gives it back.
+// answer replaces the engine's answers; nil restores them.
 func (v *vault) answer(instead func(w http.ResponseWriter, r received) bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -63,7 +63,8 @@ type failure struct {
 	RetryAfter time.Duration
 }
 
-// diffFailure compares the *signer.Error in err, and wants words in its text.
+// diffFailure compares the *signer.Error in err, and requires words in its
+// text.
 func diffFailure(want failure, words string, err error) string {
 	var got *signer.Error
 	if !errors.As(err, &got) {

@@ -18,7 +18,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// key is what Vault says of a key.
+// key is Vault's description of a key.
 type key struct {
 	Name                 string                     `json:"name"`
 	Type                 string                     `json:"type"`

@@ -19,9 +19,9 @@ type provisioner struct {
 }
 
 // NewProvisioner returns a Provisioner for one ring, whose keys in Vault are
-// named PREFIX-ALGORITHM-RANDOM, such as "ci-rs256-q5zv..."; no other ring of
-// the mount may have that prefix. RSA keys have 2048 bits. See the package's
-// documentation on why every version is a key of its own.
+// named PREFIX-ALGORITHM-RANDOM, such as "ci-rs256-q5zv...". No other ring of
+// the mount may have that prefix. RSA keys have 2048 bits. The package's
+// documentation explains why every version is a separate key.
 //
 // Retire deletes a key permanently, and at once: it sets the key's
 // deletion_allowed, and then deletes it. A key with deletion_allowed is being
@@ -135,8 +135,8 @@ func (p *provisioner) version(ctx context.Context, name, algorithm string) (*key
 	return &keyring.Version{ID: name, Algorithm: algorithm, Signer: s}, nil
 }
 
-// Create makes a key. If it fails after Vault has made it, Versions lists the
-// key, and the ring takes it for its next.
+// Create makes a key. If it fails after Vault has made the key, Versions lists
+// it, and the ring uses it as its next key.
 func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Version, error) {
 	name := p.newName(algorithm)
 	r := request{op: "create key", method: http.MethodPost, path: "keys/" + name}

@@ -40,8 +40,8 @@ func listed(t *testing.T, p keyring.Provisioner) map[string]string {
 	return algorithms
 }
 
-// What Create returns is listed until Retire, to another replica as well, and
-// signs; with versions of Vault that say nothing on success, too.
+// The version of Create signs, and every replica lists it until Retire, also
+// with versions of Vault that return nothing on success.
 func TestProvisioner(t *testing.T) {
 	kinds := map[string]string{
 		"RS256": "rsa-2048", "RS384": "rsa-2048", "ES256": "ecdsa-p256", "ES384": "ecdsa-p384", "ES512": "ecdsa-p521", "EdDSA": "ed25519",
@@ -75,7 +75,7 @@ func TestProvisioner(t *testing.T) {
 			}
 			for id := range want {
 				delete(want, id)
-				for range 2 { // the second time it is gone
+				for range 2 { // the second time the key is gone
 					if err := p.Retire(t.Context(), id); err != nil {
 						t.Fatalf("Retire: %v", err)
 					}
@@ -190,7 +190,7 @@ func TestCreateLosesAnswer(t *testing.T) {
 	}
 }
 
-// What fails is said, and not taken for success.
+// Failures are reported.
 func TestProvisionerFails(t *testing.T) {
 	denied := failure{Code: "403", Kind: signer.Refused}
 	for _, tt := range []struct {
@@ -234,8 +234,8 @@ func TestProvisionerFails(t *testing.T) {
 	}
 }
 
-// A key that is not what its name says is said, and not signed with; nor is one
-// that was made and cannot be read.
+// A key of another type than its name tells is reported and not used, and so is
+// a key that was made and cannot be read.
 func TestVersionOfAnotherType(t *testing.T) {
 	v := startVault(t)
 	p := newProvisioner(t, v)

@@ -14,8 +14,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer"
 )
 
-// Signer signs with one version of a key, as oidctoken.Signer has it. It is
-// safe for concurrent use.
+// Signer signs with one version of a key, by the contract of oidctoken.Signer.
+// It is safe for concurrent use.
 type Signer struct {
 	client  *Client
 	guard   *signer.Guard
@@ -96,7 +96,7 @@ func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	// all kinds of keys into the URL alphabet.
 	body := signInput{Input: base64.StdEncoding.EncodeToString(digest), KeyVersion: s.version, Marshaling: "asn1"}
 	r := request{op: "sign data", method: http.MethodPost, path: "sign/" + s.key, secret: body.Input}
-	if alg != "EdDSA" { // which hashes by itself: the digest is the message
+	if alg != "EdDSA" { // EdDSA hashes the message: the digest is the message
 		r.path += "/sha2-" + alg[2:]
 		body.Prehashed = true
 	}

@@ -32,7 +32,7 @@ func TestSignerFaults(t *testing.T) {
 	}
 }
 
-// faults are what v can be made to do with version 1 of the key "ci".
+// faults returns the faults of v with version 1 of the key "ci".
 func (v *vault) faults(t *testing.T) oidctokentest.SignerFaults {
 	with := func(change func(k *transitKey)) func() {
 		return func() { v.with(func(keys map[string]*transitKey) { change(keys["ci"]) }) }

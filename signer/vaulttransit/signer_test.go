@@ -17,8 +17,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/vaulttransit"
 )
 
-// T06: the first version goes on signing, in the form of oidctoken.Signer,
-// after the key was rotated twice.
+// T06: the first version still signs after the key was rotated twice, in the
+// form of oidctoken.Signer.
 func TestSigner(t *testing.T) {
 	for _, tt := range []struct {
 		kind       string
@@ -118,7 +118,7 @@ func TestSignRefusesInput(t *testing.T) {
 	}
 }
 
-// A version that may not sign is gone, when a Signer is made and afterwards.
+// A version that may not sign counts as gone, in New and in Sign.
 func TestGone(t *testing.T) {
 	const newOp, signOp = "read key", "sign data"
 	gone := func(op, code string) failure { return failure{Op: op, Code: code, Kind: signer.Gone} }
@@ -156,7 +156,7 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// A key that was deleted and made anew has fewer versions.
+// A key that was deleted and made again has fewer versions.
 func TestMadeAnew(t *testing.T) {
 	v := startVault(t)
 	v.addKey("ci", "ecdsa-p256")

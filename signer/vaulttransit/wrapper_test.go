@@ -14,7 +14,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/vaulttransit"
 )
 
-// wrapper is what NewWrapper returns.
+// wrapper has the methods of NewWrapper's result.
 type wrapper interface {
 	keyring.Wrapper
 	Current(wrapped []byte) bool
@@ -107,8 +107,8 @@ func TestUnwrapRefuses(t *testing.T) {
 	}
 }
 
-// A rotated key goes on decrypting, and the ring learns that it was rotated
-// from a process that started since.
+// A rotated key still decrypts. A process that starts after the rotation tells
+// the ring about it.
 func TestCurrent(t *testing.T) {
 	v := startVault(t)
 	v.addKey("wrap", "aes256-gcm96")
@@ -196,7 +196,7 @@ func TestWrapperMalformed(t *testing.T) {
 			t.Errorf("%s answered with %s (-want +got):\n%s", tt.op, tt.data, diff)
 		}
 	}
-	// What decrypts is another ring's if its context is.
+	// The ciphertext of another context belongs to another ring.
 	v := startVault(t)
 	v.addKey("wrap", "aes256-gcm96")
 	w := newWrapper(t, v)
@@ -208,8 +208,8 @@ func TestWrapperMalformed(t *testing.T) {
 	}
 }
 
-// A ring's private keys are wrapped by Vault, which is asked once, and again
-// after the key was rotated; tokens are minted while Vault is away.
+// Vault wraps a ring's data key. It is called once, and again after the key was
+// rotated. Tokens are minted while Vault is unavailable.
 func TestRingOverWrapper(t *testing.T) {
 	v := startVault(t)
 	v.addKey("wrap", "aes256-gcm96")
