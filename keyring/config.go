@@ -44,13 +44,13 @@ type Config struct {
 	// write to the store can publish a key.
 	Wrapper Wrapper
 
-	// Provisioner has keys made that never leave a key management service.
+	// Provisioner creates keys that never leave a key management service.
 	// Optional; nil makes keys in memory.
 	Provisioner Provisioner
 
-	// Algorithms are those that have a key at all times (RFC 7518, section 3.1;
-	// RFC 8037). At most 3, because a JWK Set has at most 10 keys. Optional, RS256
-	// and ES256 by default.
+	// Algorithms lists the algorithms that have a key at all times (RFC 7518,
+	// section 3.1; RFC 8037). At most 3, because a JWK Set has at most 10 keys.
+	// Optional, RS256 and ES256 by default.
 	Algorithms []string
 
 	// RSABits is the size of RSA keys: 2048, 3072 or 4096. Optional, 2048 by
@@ -61,13 +61,13 @@ type Config struct {
 	// not shorter than a key is published before it signs.
 	Period time.Duration
 
-	// MaxAge is how long a verifier may keep the JWK Set, which the issuer then
-	// says in Cache-Control. Optional, 1 hour by default; 1 minute to 24 hours.
+	// MaxAge is how long a verifier may cache the JWK Set; the issuer sends it in
+	// Cache-Control. Optional, 1 hour by default; 1 minute to 24 hours.
 	MaxAge time.Duration
 
-	// Propagation is how long a new key takes, beyond MaxAge, to reach every
-	// verifier: through replicas, proxies that keep a document longer than they
-	// may, and the clouds' own caches. A key signs MaxAge and Propagation after
+	// Propagation is the time that a new key takes, in addition to MaxAge, to
+	// reach every verifier: through replicas, proxies that keep a document too
+	// long, and the clouds' own caches. A key signs MaxAge and Propagation after
 	// it was first published. Optional, 24 hours by default, at least 1 hour.
 	Propagation time.Duration
 
@@ -76,18 +76,19 @@ type Config struct {
 	// MaxAge after it signed last. Optional, 1 hour by default, at most 24.
 	MaxLifetime time.Duration
 
-	// Skew is how far a clock of a replica or a verifier may be off. Optional, 5
-	// minutes by default.
+	// Skew is the greatest error of the clocks of replicas and verifiers.
+	// Optional, 5 minutes by default.
 	Skew time.Duration
 
-	// PollInterval is how often, give or take a tenth, a replica looks at the
-	// store. What another replica revokes is still served until then. Optional,
-	// 1 minute by default, at least 10 milliseconds.
+	// PollInterval is the interval, give or take a tenth, at which a replica reads
+	// the store. Until then it still publishes a key that another replica has
+	// revoked. Optional, 1 minute by default, at least 10 milliseconds.
 	PollInterval time.Duration
 
-	// Published is asked whether a key that is about to be given its times is
-	// publicly served, as [Probe.Check] does; while it fails, the key does not
-	// become active. Optional; nil takes a key for published once it is stored.
+	// Published reports whether a key is publicly served, as [Probe.Check] does.
+	// The ring calls it before it schedules the key; while it fails, the key does
+	// not become active. Optional; nil takes a key for published once it is
+	// stored.
 	Published func(ctx context.Context, kid string) error
 
 	// Audit is called for every transition and failure. It must not block for
@@ -159,7 +160,7 @@ func (c *Config) checkDurations() error {
 			return configError(d.field, "is not in whole seconds")
 		}
 	}
-	// What one replica does is known to all in time, whatever their clocks say.
+	// All replicas know a change of one in time, by any of their clocks.
 	if slack := c.slack(); slack > c.Propagation {
 		return configError("Propagation", fmt.Sprintf("is shorter than %v: twice Skew, twice PollInterval and %v", slack, callTimeout))
 	}
@@ -169,8 +170,8 @@ func (c *Config) checkDurations() error {
 	return nil
 }
 
-// slack is how long it takes until all replicas know what one did, as each sees
-// it by its own clock.
+// slack is the time until all replicas know a change of one, by any of their
+// clocks.
 func (c *Config) slack() time.Duration {
 	return (2*c.Skew + 2*c.PollInterval + callTimeout).Truncate(time.Second) + time.Second
 }

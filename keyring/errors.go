@@ -20,7 +20,7 @@ var (
 	// key: its service is away, or the ring was wrapped with another key.
 	ErrWrapper = errors.New("the wrapper failed")
 	// ErrProvisioner means that the Provisioner failed, or that the version of a
-	// key is gone or another one. The key cannot sign; it stays published.
+	// key is gone or was replaced. The key cannot sign; it stays published.
 	ErrProvisioner = errors.New("the provisioner failed")
 	// ErrNotPublished means that Config.Published has not seen the next key yet. It
 	// does not become active.
@@ -67,7 +67,7 @@ func advised(err error) error {
 		err  error
 		text string
 	}{
-		{ErrOtherRing, ""}, // says it
+		{ErrOtherRing, ""}, // its text has the advice
 		{ErrTampered, "it was written without the ring's data key, or changed since: find out who can write to the store, and restore the last document that a replica wrote"},
 		{ErrCorrupt, "restore the last document that a replica wrote"},
 		{ErrOlder, "restore the last document that a replica wrote, or restart all replicas to accept this one"},

@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/keyring"
 )
 
-// exampleKey stands for a key that is kept outside the program.
+// exampleKey replaces a key that is stored outside the program.
 var exampleKey = base64.StdEncoding.EncodeToString([]byte("an example of a key of 32 bytes."))
 
 func exampleRing(c keyring.Config) *keyring.Ring {
@@ -288,7 +288,7 @@ func Example_migration() {
 	mux := http.NewServeMux()
 	mux.Handle("ci.example.com/", from)
 	mux.Handle("tokens.example.com/ci/", to)
-	mux.Handle("ci.example.com/api/", http.NotFoundHandler()) // whatever else is there
+	mux.Handle("ci.example.com/api/", http.NotFoundHandler()) // other handlers of the host
 
 	for _, identifier := range []string{"https://ci.example.com", "https://tokens.example.com/ci"} {
 		fmt.Println(keyring.Probe{Issuer: identifier, Transport: handlerTransport{mux}}.Check(context.Background(), kids(ring)[0]))

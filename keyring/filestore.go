@@ -15,9 +15,8 @@ import (
 )
 
 // FileStore is a Store in a file, for the processes of one machine. A reader
-// sees the old document or the new one, whole, also after a crash or a power
-// failure. It has no state of its own: any number of FileStores may share a
-// path.
+// sees the whole old document or the whole new one, also after a crash or a
+// power failure. It is stateless: any number of FileStores may share a path.
 type FileStore struct{ path string }
 
 // NewFileStore returns a store in the file at path, which is made when the

@@ -17,7 +17,7 @@ import (
 
 var errAway error = outage{}
 
-// outage is an error such as a service's: it says that another try may succeed.
+// outage is a temporary error, such as a service's.
 type outage struct{}
 
 func (outage) Error() string   { return "it is away" }

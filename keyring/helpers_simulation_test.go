@@ -126,7 +126,7 @@ func (s *simulation) run(d time.Duration, every map[string]int, each func()) {
 	}
 }
 
-// isChanging says whether a key of alg takes over about now.
+// isChanging reports whether a key of alg takes over at about this time.
 func (s *simulation) isChanging(alg string) bool {
 	for _, k := range must(s.replicas[1].ring.Keys(s.Context())) {
 		if d := time.Since(k.NotBefore); k.Algorithm == alg && d > -15*time.Minute && d < 15*time.Minute {

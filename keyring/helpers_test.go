@@ -95,7 +95,7 @@ func signing(t testing.TB, ring *keyring.Ring, now func() time.Time) string {
 	return mintWith(t, newIssuer(t, ring, now), "ES256").KeyID()
 }
 
-// kids are those that ring publishes.
+// kids returns the keys that ring publishes.
 func kids(ring *keyring.Ring) (ids []string) {
 	for _, k := range must(ring.Keys(context.Background())) {
 		ids = append(ids, k.ID)
@@ -103,7 +103,7 @@ func kids(ring *keyring.Ring) (ids []string) {
 	return ids
 }
 
-// history is a store that remembers all that it had, and when.
+// history is a store that records its documents with their times.
 type history struct {
 	keyring.MemoryStore
 	mu        sync.Mutex
@@ -167,5 +167,5 @@ func (r *recorder) reset() {
 	r.events = nil
 }
 
-// isFull says whether the tests have the time that they would like.
+// isFull reports whether the tests may take minutes.
 func isFull() bool { return os.Getenv("OIDCTOKEN_TEST_FULL") != "" }

@@ -71,7 +71,7 @@ func (s *state) wrapContext() []byte {
 	return []byte(context)
 }
 
-// sealContext is what an encrypted private key is bound to.
+// sealContext returns the context to which an encrypted private key is bound.
 func sealContext(ring string, k *record) []byte {
 	return []byte("oidctoken keyring " + ring + " " + k.Algorithm + " " + k.ID)
 }

@@ -38,7 +38,7 @@ func TestKeys(t *testing.T) {
 	})
 }
 
-// T13, P06: the issuer keeps the ring's limits without being told.
+// T13, P06: the issuer keeps the ring's limits without a setting.
 func TestLimits(t *testing.T) {
 	ring := newRing(t, keyring.Config{MaxAge: 5 * time.Minute, MaxLifetime: 10 * time.Minute})
 	profile := oidctoken.Profile{Algorithms: []string{"ES256"}}

@@ -118,8 +118,8 @@ func unnamed(t testing.TB) (keyring.Store, func() time.Time) {
 	return store, func() time.Time { return now }
 }
 
-// A ring from before rings had names goes on without one, and can get one while
-// its replicas run.
+// A ring from before rings had names works without a name, and can get one
+// while its replicas run.
 func TestNameIsAdopted(t *testing.T) {
 	store, now := unnamed(t)
 	wrapper := must(keyring.NewWrapper(must(keyring.ParseWrappingKey(exampleKey))))
@@ -145,7 +145,8 @@ func TestNameIsAdopted(t *testing.T) {
 	if after.Name != "tokens" || after.Ring != before.Ring || after.DataKey == before.DataKey {
 		t.Errorf("the document was of %q, %q and is of %q, %q; its data key is new: %v", before.Ring, before.Name, after.Ring, after.Name, after.DataKey != before.DataKey)
 	}
-	// A replica that still runs without the name goes on, and keeps it.
+	// A replica that runs without the name continues, and keeps the name in the
+	// document.
 	if err := running.Refresh(t.Context()); err != nil {
 		t.Errorf("Refresh of a replica that runs without a name: %v", err)
 	}

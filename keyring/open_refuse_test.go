@@ -278,7 +278,7 @@ func TestRefusalsAdvise(t *testing.T) {
 			}
 		}
 	}
-	// Of a running ring.
+	// A running ring.
 	store := new(history)
 	newRing(t, keyring.Config{Store: store, Wrapper: wrapper})
 	put := &fixed{document: store.all()[len(store.all())-1]}

@@ -48,12 +48,12 @@ func (r *Ring) Revoke(ctx context.Context, kid string) error {
 	return nil
 }
 
-// Rotation says how RotateNow is to go about it.
+// Rotation has the settings of RotateNow.
 type Rotation struct {
 	// Algorithm is whose key is to be replaced. Required.
 	Algorithm string
-	// InsecureUnpublished lets the next key sign at once, although verifiers may
-	// not have it yet and then refuse its tokens.
+	// InsecureUnpublished lets the next key sign at once. Verifiers that do not
+	// have the key yet refuse its tokens.
 	InsecureUnpublished bool
 }
 
@@ -70,7 +70,7 @@ func (r *Ring) RotateNow(ctx context.Context, o Rotation) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("keyring: rotate %.20q: %w", o.Algorithm, err)
 	}
-	_ = r.step(ctx) // the key behind the next: Err has it
+	_ = r.step(ctx) // the key behind the next; Err returns its error
 	return time.Unix(at, 0).UTC(), nil
 }
 

@@ -77,7 +77,7 @@ func TestRevoke(t *testing.T) {
 	})
 }
 
-// K02: whatever is revoked, and however fast, something signs.
+// K02: after any revocations, however fast, some key signs.
 func TestRevokeAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t, new(keyring.MemoryStore))
@@ -132,8 +132,8 @@ func TestRevokeWithoutStore(t *testing.T) {
 	})
 }
 
-// P06: RotateNow does not let a key sign before verifiers have it, unless told
-// to, and replicas change over at one time.
+// P06: RotateNow does not let a key sign before verifiers have it, except with
+// InsecureUnpublished, and all replicas change at the same time.
 func TestRotateNow(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

@@ -20,8 +20,8 @@ type policy struct {
 // lead is how long a key is published before it signs.
 func (p *policy) lead() int64 { return p.maxAge + p.propagation }
 
-// atOnce is when a key begins to sign that has to at now, and by the slowest of
-// the clocks.
+// atOnce returns the time from which a key signs that must sign at now, by the
+// slowest clock.
 func (p *policy) atOnce(now int64) int64 { return now - 2*p.skew }
 
 // change is a transition that is due: one compare-and-swap.
@@ -41,14 +41,13 @@ const (
 	changeRetire             // have a revoked key's version retired
 	changeRemove             // a key that is no longer published
 	changeExtend             // a key, since without it nothing could sign
-	changePublish            // a key has been seen published: give it its times
+	changePublish            // schedule a key that has been seen published
 	changeReserve            // an algorithm: the right to have a version created
 	changeCreate             // an algorithm: make its next key
 )
 
-// due lists the transitions that s wants at now, the most urgent first. It is
-// a pure function, as is every transition: replicas that see the same state
-// agree.
+// due lists the transitions that are due at now, the most urgent first. It is a
+// pure function, as is every transition, so replicas with the same state agree.
 func (s *state) due(now int64, p *policy) (changes []change) {
 	if s.MaxAge < p.maxAge || s.MaxLifetime < p.maxLifetime || s.Skew < p.skew {
 		changes = append(changes, change{kind: changeLimits})
@@ -91,8 +90,7 @@ func (s *state) due(now int64, p *policy) (changes []change) {
 	return changes
 }
 
-// fromFuture is a key that was made later than any clock can say that is as
-// right as it should be.
+// fromFuture returns a key that was made later than any correct clock can tell.
 func (s *state) fromFuture(now int64, p *policy) *record {
 	for i := range s.Keys {
 		if k := &s.Keys[i]; k.Revoked == 0 && k.Created > now+p.slack {
@@ -144,8 +142,9 @@ func (s *state) lastBegun(alg string, now int64) *record {
 	return nil
 }
 
-// isExtendable says whether a key may sign on after its end: every verifier
-// still finds it, and it will not have served twice its time or a year.
+// isExtendable reports whether a key may sign after its scheduled end: every
+// verifier still has it, and it will not have signed for twice its period or a
+// year.
 func (s *state) isExtendable(k *record, now int64, p *policy) bool {
 	return k != nil && now+p.slack < s.remove(k) && now+p.lead() < k.Activate+min(2*p.period, maxPeriod)
 }
@@ -164,7 +163,7 @@ func (s *state) makeKey(k record, now int64, p *policy) {
 	s.Reservations = slices.DeleteFunc(s.Reservations, func(r reservation) bool { return r.Algorithm == k.Algorithm })
 }
 
-// isOver says whether a key has signed and cannot do so again.
+// isOver reports whether a key has signed and cannot do so again.
 func (s *state) isOver(k *record, now int64, p *policy) bool {
 	return k.Retire <= now && !s.isExtendable(k, now, p)
 }
@@ -188,7 +187,7 @@ func (s *state) publish(kid string, now int64, p *policy) {
 	k.Retire = k.Activate + p.period
 }
 
-// extend lets a key sign on until the next can.
+// extend lets a key sign until the next key can.
 func (s *state) extend(kid string, now int64, p *policy) {
 	k := s.find(kid)
 	k.Retire = now + p.lead()
@@ -200,7 +199,7 @@ func (s *state) extend(kid string, now int64, p *policy) {
 	}
 }
 
-// revoke takes a key out at once. If it was the one that signs, the next does.
+// revoke takes a key out at once. If it was the active key, the next one signs.
 func (s *state) revoke(kid string, now int64, p *policy) {
 	k := s.find(kid)
 	k.Revoked, k.Private = now, nil
@@ -271,7 +270,7 @@ func (s *state) arrange(k *record, now int64, p *policy) {
 	k.Retire = max(k.Activate+p.period, now+p.lead())
 }
 
-// reserveFor is how long a replica may take to have a version created.
+// reserveFor is the time that a replica has to create a version, in seconds.
 const reserveFor = 10 * 60
 
 func (s *state) isReserved(alg string, now int64) bool { return s.holder(alg, now) != "" }

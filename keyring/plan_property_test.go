@@ -20,8 +20,8 @@ type act struct {
 	hours   int
 }
 
-// P05, P06, K01, K03: whatever is done to a ring, and whatever fails meanwhile,
-// each document that it stores keeps the rules of the schedule.
+// P05, P06, K01, K03: after any operations on a ring, with any failures
+// meanwhile, each stored document keeps the rules of the schedule.
 func TestSchedule(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		period := time.Duration(rapid.IntRange(6, 200).Draw(rt, "period")) * time.Hour

@@ -13,7 +13,7 @@ import (
 
 const day = 24 * time.Hour
 
-// size is how long a simulation runs, and how much is minted in it.
+// size returns the length of a simulation, and how often it mints.
 func size() (d time.Duration, every map[string]int, rotations int) {
 	if isFull() {
 		return 365 * day, map[string]int{"ES256": 1, "RS256": 100}, 100
@@ -33,7 +33,7 @@ func TestYear(t *testing.T) {
 	})
 }
 
-// The same behind a proxy that does not say how old its answers are.
+// The same behind a proxy that sends no Age.
 func TestYearBehindProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulation(t, keyring.Config{Algorithms: []string{"ES256"}, Period: 3 * day, Propagation: 2 * time.Hour}, nil)
@@ -109,7 +109,7 @@ func TestYearOfRevocations(t *testing.T) {
 // revocations revokes a signing or a waiting key about every interval, by one
 // replica, and checks that verifiers come to refuse it.
 func (s *simulation) revocations(interval time.Duration) func() {
-	// Until all replicas have it, and every set from before is too old.
+	// Until all replicas have it, and every earlier set is too old.
 	known := time.Hour + 2*simPoll + 4*time.Minute
 	next := time.Now().Add(interval)
 	var checks []delivered

@@ -17,13 +17,13 @@ import (
 // the new version. The ring finds such a version in the list and uses it as its
 // next key.
 type Provisioner interface {
-	// Versions lists the versions that can sign: every one that Create has
-	// returned, at once, until Retire.
+	// Versions lists the versions that can sign: every version of Create, at once,
+	// until Retire.
 	Versions(ctx context.Context) ([]Version, error)
 	// Create makes a version for an algorithm (RFC 7518, section 3.1).
 	Create(ctx context.Context, algorithm string) (Version, error)
-	// Retire disables a version, or destroys it. It succeeds for one that is
-	// gone already. Nothing refers to the version any more.
+	// Retire disables a version, or destroys it. It succeeds for a version that is
+	// already gone. The ring no longer uses the version.
 	Retire(ctx context.Context, id string) error
 }
 
@@ -111,7 +111,7 @@ func versionWith(versions []Version, id string) *Version {
 	return nil
 }
 
-// provision returns a version for alg that the ring does not know: one that a
+// provision returns a version for alg that the ring does not have: one that a
 // replica left behind, or a new one.
 func (r *Ring) provision(ctx context.Context, s *state, alg string) (record, oidctoken.Signer, error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)

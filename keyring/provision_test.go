@@ -111,7 +111,7 @@ func TestProvisionerOutage(t *testing.T) {
 	})
 }
 
-// A version whose key is another than the one that was published is not used.
+// A version whose key differs from the published one is not used.
 func TestProvisionerSwapsKey(t *testing.T) {
 	kms, store := newService(), new(keyring.MemoryStore)
 	c := keyring.Config{Store: store, Provisioner: kms}

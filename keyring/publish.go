@@ -21,7 +21,7 @@ import (
 
 const (
 	discoveryPath = "/.well-known/openid-configuration" // Discovery 1.0, section 4
-	jwksPath      = "/.well-known/jwks.json"            // as an oidctoken.Issuer has it
+	jwksPath      = "/.well-known/jwks.json"            // as in an oidctoken.Issuer
 	probeTimeout  = 10 * time.Second
 )
 

@@ -22,7 +22,7 @@ import (
 	"github.com/oidctoken/oidctoken/keyring"
 )
 
-// documents are what an issuer serves publicly, changed by a test.
+// documents are the public documents of an issuer, changed by a test.
 type documents struct {
 	discovery map[string]any
 	keys      []map[string]any
@@ -189,15 +189,16 @@ func TestProbeIssuer(t *testing.T) {
 	}
 }
 
-// isPlain says whether an error's text is one line of at most 1 KiB that prints.
+// isPlain reports whether an error's text is one printable line of at most 1
+// KiB.
 func isPlain(text string) bool {
 	return len(text) <= 1<<10 && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 const hostile = "\x1b[2J\x1b]0;title\a\r\n\x00\u202e\u2028\x7f\xff"
 
-// X06: whatever an address serves, the error's text is short and has no control
-// characters, and the error still wraps its cause.
+// X06: for any answer, the error's text is short and has no control characters,
+// and the error wraps its cause.
 func TestProbeErrors(t *testing.T) {
 	long := strings.Repeat(hostile, 3<<20/len(hostile))
 	kid := strings.Repeat("k", 43)

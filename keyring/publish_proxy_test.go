@@ -89,8 +89,8 @@ func TestCachingProxy(t *testing.T) {
 	if status != 200 || header.Get("Cache-Control") != "public, max-age=2" || etag == "" || !strings.Contains(body, "first") {
 		t.Fatalf("the first answer: %d, %v, %s", status, header, body)
 	}
-	// The proxy answers for the origin. It may have been slow: then the origin
-	// is asked whether anything has changed, and nothing is transferred.
+	// The proxy answers for the origin. If the proxy was slow, it asks the origin
+	// whether the document has changed, and nothing is transferred.
 	for range 20 {
 		if status, header, again := fetch(t, address, ""); status != 200 || header.Get("Etag") != etag || again != body {
 			t.Fatalf("a cached answer: %d, %v, %s", status, header, again)
@@ -192,7 +192,7 @@ http {
 		if err := input.Close(); err != nil {
 			t.Error(err)
 		}
-		_ = cmd.Wait() // its end was asked for
+		_ = cmd.Wait() // the test ended it
 		http.DefaultClient.CloseIdleConnections()
 		if t.Failed() {
 			t.Logf("nginx: %.4000s", log.String())

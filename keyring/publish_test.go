@@ -131,7 +131,7 @@ func TestPublicDocuments(t *testing.T) {
 		}
 		infos = append(infos, info)
 	}
-	// What does not change is not touched; what does is replaced.
+	// An unchanged file is not touched; a changed one is replaced.
 	if err := os.WriteFile(filepath.Join(dir, names[1]), []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestPublicDocuments(t *testing.T) {
 	if left := must(os.ReadDir(filepath.Join(dir, ".well-known"))); len(left) != 2 {
 		t.Errorf("%d files are left, want 2", len(left))
 	}
-	// Nothing is written of an issuer without keys.
+	// Nothing is written for an issuer without keys.
 	broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no keys", http.StatusServiceUnavailable) })
 	if _, err := keyring.PublicDocuments(t.Context(), broken, identifier, filepath.Join(dir, "x")); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("PublicDocuments of an issuer that answers 503: %v", err)

@@ -32,7 +32,7 @@ type Ring struct {
 	hooks   map[int]func(kid string)
 	hookID  int
 	signing map[string]string // kid by algorithm
-	// What Status reports.
+	// The values of Status.
 	err          error
 	failingSince time.Time
 	lastPoll     time.Time
@@ -101,7 +101,7 @@ func (r *Ring) start(ctx context.Context) error {
 		}
 	}
 	if snap.written {
-		return nil // the rest can wait: Err has it
+		return nil // Err returns the other errors
 	}
 	return r.touch(ctx, snap)
 }
@@ -120,9 +120,9 @@ func (r *Ring) Limits() (maxAge, maxLifetime time.Duration) {
 	return r.config.MaxAge, r.config.MaxLifetime
 }
 
-// Err returns what fails at present: nil, or an error that is one or several of
-// those of this package. The ring answers from memory meanwhile. Err is for
-// errors.Is and alerts. It does not say whether the replica can serve: see
+// Err returns the current failure: nil, or an error that is one or several of
+// those of this package. The ring keeps its keys in memory meanwhile. Err is
+// for errors.Is and alerts. It does not tell whether the replica can serve: see
 // [Ring.Status].
 func (r *Ring) Err() error {
 	r.mu.Lock()
@@ -130,7 +130,7 @@ func (r *Ring) Err() error {
 	return r.err
 }
 
-// Close ends the polling and waits for it. Keys goes on to answer.
+// Close ends the polling and waits for it. Keys still returns the keys.
 func (r *Ring) Close() {
 	r.cancel()
 	<-r.done
@@ -148,7 +148,7 @@ func (r *Ring) poll(ctx context.Context) {
 			timer.Stop()
 			return
 		case <-timer.C:
-			_ = r.step(ctx) // Err has it, and Audit
+			_ = r.step(ctx) // Err returns the error, and Audit received it
 		}
 	}
 }
@@ -163,11 +163,10 @@ func (r *Ring) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// Subscribe registers f, which receives the "kid" of every revoked key,
-// whichever replica revoked it: as soon as this replica knows, and before
-// Revoke returns. Caches use it to drop the tokens of the key. f must not block
-// for long, and several goroutines may call it at once. stop ends the
-// subscription.
+// Subscribe registers f, which receives the "kid" of every key that any replica
+// revokes: as soon as this replica knows, and before Revoke returns. Caches use
+// it to drop the tokens of the key. f must not block for long, and several
+// goroutines may call it at once. stop ends the subscription.
 func (r *Ring) Subscribe(f func(kid string)) (stop func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -236,7 +235,7 @@ func newlyRevoked(before, after *state) (kids []string) {
 	return kids
 }
 
-// never is when a key without times signs.
+// never is the activation time of a key without a schedule.
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (n *snapshot) publishedKeys() (keys []oidctoken.Key) {

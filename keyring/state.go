@@ -31,8 +31,8 @@ type state struct {
 	Ring       string `json:"ring"` // random, so that one ring's document is not taken for another's
 	Name       string `json:"name,omitempty"`
 	Generation uint64 `json:"generation"` // of the document: 1, and one more with each transition
-	// The longest that any replica has ever been set up for: they say how long a
-	// key stays published after it signed last.
+	// The greatest values with which any replica has ever run: they decide how
+	// long a key stays published after it signed last.
 	MaxAge      int64 `json:"max_age"`
 	MaxLifetime int64 `json:"max_lifetime"`
 	Skew        int64 `json:"skew"`
@@ -86,7 +86,7 @@ func (s *state) find(kid string) *record {
 // retention is how long a key stays published after it signed last.
 func (s *state) retention() int64 { return s.MaxLifetime + s.Skew + s.MaxAge }
 
-// remove is when k is no longer published.
+// remove returns the time at which k is no longer published.
 func (s *state) remove(k *record) int64 { return k.Retire + s.retention() }
 
 // encode renders the document, with the tag that tagKey makes.

@@ -14,17 +14,17 @@ type Status struct {
 	// LastPoll is when the replica last read the stored document and accepted it.
 	// It is never zero.
 	LastPoll time.Time
-	// FailingSince is when the first of the polls failed that have failed without a
-	// break. It is zero while nothing fails.
+	// FailingSince is the time of the first of the consecutive failed polls. It is
+	// zero after a successful poll.
 	FailingSince time.Time
-	// Err is what fails, as [Ring.Err] returns it; nil if nothing does.
+	// Err is the current failure, as [Ring.Err] returns it, or nil.
 	Err error
 	// Generation is the generation of the document that the replica uses.
 	Generation uint64
-	// SignsUntil is how long the replica can go on to sign by itself: before
-	// SignsUntil, each of Config.Algorithms has a key that signs, even if the store
-	// stays away and no other key is made. It is zero when an algorithm has no such
-	// key now. It does not say whether a key management service answers.
+	// SignsUntil is the time until which the replica can sign without the store:
+	// before it, each of Config.Algorithms has a key that signs, even if the store
+	// stays unavailable and no other key is made. It is zero when an algorithm has
+	// no such key now. It does not tell whether a key management service answers.
 	SignsUntil time.Time
 	// Keys are the keys in the document, in the order in which they were made.
 	Keys []KeyStatus
@@ -40,11 +40,11 @@ type KeyStatus struct {
 	// and a next key that is late change what follows.
 	Next KeyState `json:",omitempty"`
 	// NextAt is when Next begins. It is zero if that does not depend on the clock:
-	// a key that was made waits until it has been seen published.
+	// a new key waits until it has been seen published.
 	NextAt time.Time `json:",omitzero"`
 }
 
-// KeyState says where in its life a key is.
+// KeyState is the state of a key.
 type KeyState string
 
 // The states of a key, in their order. A key that is revoked goes from any of the

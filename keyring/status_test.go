@@ -130,7 +130,7 @@ func TestReadinessOfProvisioned(t *testing.T) {
 	})
 }
 
-// A Status says when the store was read and since when something fails.
+// A Status has the time of the last poll and of the beginning of a failure.
 func TestStatusOfOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &flaky{Store: new(keyring.MemoryStore)}
@@ -169,7 +169,7 @@ func TestStatusOfOutage(t *testing.T) {
 		if s := refresh(nil); !s.LastPoll.Equal(time.Now()) || !s.FailingSince.IsZero() {
 			t.Errorf("the store is back: %+v", s)
 		}
-		// A caller that gave up says nothing about the store.
+		// A caller whose ctx has ended is not a failure of the store.
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := ring.Refresh(cancelled); err == nil || ring.Status().Err != nil {
@@ -178,7 +178,7 @@ func TestStatusOfOutage(t *testing.T) {
 	})
 }
 
-// A key goes through its states at the times that its Status has told before.
+// A key goes through its states at the times that its Status has announced.
 func TestStatusOfKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		blocked := errors.New("not there")

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxChanges   = 64 // in one step; a ring at rest wants none
+	maxChanges   = 64 // in one step; a ring without changes needs 0
 	maxConflicts = 10 // in a row
 )
 
@@ -46,7 +46,7 @@ func (r *Ring) step(ctx context.Context) error {
 		after, err := r.transition(ctx, snap, c)
 		if err != nil {
 			failed[c] = err
-			// Whatever it was, the store may have something else than before.
+			// After any failure, the store may have another document.
 			if after, err = r.load(ctx); err != nil {
 				failed[change{}] = err
 				break
@@ -91,8 +91,9 @@ func (r *Ring) waits(snap *snapshot, c change) bool {
 	return c.kind == changeCreate && r.policy.provisioned && snap.state.holder(c.id, r.now()) != r.id
 }
 
-// transition makes one change, against conflicts with other replicas. It is
-// made anew from what those stored, unless they made it already.
+// transition makes a change. If another replica has stored a document
+// meanwhile, the change is made again from that document, unless that has it
+// already.
 func (r *Ring) transition(ctx context.Context, snap *snapshot, c change) (*snapshot, error) {
 	for range maxConflicts {
 		after, events, err := r.attempt(ctx, snap, c)
@@ -279,7 +280,7 @@ func (r *Ring) dispose(ctx context.Context, s *state, c change) error {
 // Audit, and returns err.
 func (r *Ring) concluded(ctx context.Context, err error) error {
 	if ctx.Err() != nil && err != nil {
-		return err // it is the caller who is gone
+		return err // the caller's ctx has ended
 	}
 	var events []Event
 	r.mu.Lock()

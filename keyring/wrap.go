@@ -102,7 +102,8 @@ func ReadWrappingKey(path string) (WrappingKey, error) {
 	return key, nil
 }
 
-// Format shows which key it is, by a part of a hash that says nothing of it.
+// Format prints a part of a hash that identifies the key and reveals nothing of
+// it.
 func (k WrappingKey) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "keyring.WrappingKey(%x)", k.id) }
 
 // localWrapper encrypts with AES-256-GCM under keys of the process.

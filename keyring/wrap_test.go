@@ -157,8 +157,8 @@ func TestPrivateHalves(t *testing.T) {
 	}
 }
 
-// When the wrapping key changes, everything is wrapped anew, and the old key
-// opens nothing more.
+// When the wrapping key changes, all keys are encrypted again, and the old key
+// decrypts nothing of the new document.
 func TestRewrap(t *testing.T) {
 	store := new(history)
 	one, two := newWrappingKey(), newWrappingKey()

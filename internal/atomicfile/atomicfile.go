@@ -43,11 +43,11 @@ const (
 	tempRandom = 26 // the length of rand.Text
 )
 
-// Write makes data the whole content of the file path, with mode 0600 whatever
-// the umask. The directory must exist. A file that is there is replaced if it is
-// a regular file of the user who runs the process. Everything else (a symbolic
-// link, a FIFO, a directory, another user's file, a name that [Sweep] would take
-// for a leftover) is refused with a [*RefusedError].
+// Write makes data the whole content of the file path, with mode 0600 for every
+// umask. The directory must exist. An existing file is replaced if it is a
+// regular file of the user of the process. Everything else (a symbolic link, a
+// FIFO, a directory, another user's file, a name that [Sweep] would take for a
+// leftover) is refused with a [*RefusedError].
 //
 // Any other error wraps the error of the operating system, such as
 // syscall.ENOSPC. The old file is then untouched and no temporary file is left,
@@ -73,7 +73,7 @@ func Write(path string, data []byte) error {
 }
 
 // WriteIn is [Write] for the file at path below root. It does not leave root,
-// whatever links other users have put into the directories on the way. A caller
+// even if other users have put links into the directories on the way. A caller
 // that does not trust them opens root before they begin.
 func WriteIn(root *os.Root, path string, data []byte) error {
 	dir, name := filepath.Split(path)
@@ -100,8 +100,8 @@ func writeIn(root *os.Root, dir, name, path string, data []byte) error {
 	return nil
 }
 
-// dirOps is what replace needs of a directory. It is an interface so that tests
-// can let each single operation fail.
+// dirOps has the operations of a directory that replace needs. It is an
+// interface so that tests can let each single operation fail.
 type dirOps interface {
 	create() (f tempFile, name string, err error)
 	rename(from, to string) error
@@ -129,8 +129,8 @@ func replace(d dirOps, name string, data []byte) error {
 	if err := fill(f, data); err != nil {
 		return errors.Join(err, d.remove(tmp))
 	}
-	// A target that turned into a link or a FIFO since it was looked at is
-	// replaced, not followed; a directory makes the rename fail.
+	// If the target has become a link or a FIFO meanwhile, it is replaced and not
+	// followed; a directory makes the rename fail.
 	if err := d.rename(tmp, name); err != nil {
 		return errors.Join(err, d.remove(tmp))
 	}
@@ -153,10 +153,10 @@ func fill(f tempFile, data []byte) error {
 }
 
 // Sweep removes from dir the temporary files that processes of this user left
-// when they were killed inside [Write], and says how many those were. It touches
+// when they were killed inside [Write], and returns their number. It touches
 // nothing else: no other name, no file of another user, no link, and no file
-// that a living process is writing at the moment. (The last needs flock: on AIX,
-// Solaris and Windows, call Sweep before the first Write.)
+// that a living process is writing. (The last needs flock: on AIX, Solaris and
+// Windows, call Sweep before the first Write.)
 //
 // A file that cannot be removed does not keep Sweep from the others; the errors
 // are joined.
@@ -220,8 +220,8 @@ func MkdirPrivate(path string) error {
 	return nil
 }
 
-// checkPrivate demands that path is a private directory. It sets the mode of one
-// that is new, as the umask may have taken bits from it.
+// checkPrivate requires that path is a private directory. It sets the mode of a
+// new one, because the umask may have taken bits from it.
 func checkPrivate(path string, isNew bool) error {
 	seen, err := os.Lstat(path)
 	if err != nil {

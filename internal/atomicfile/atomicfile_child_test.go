@@ -21,7 +21,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/atomicfile"
 )
 
-// errNoMount says that this system lets no test mount a file system.
+// errNoMount means that tests cannot mount a file system on this system.
 var errNoMount = errors.New("cannot mount")
 
 const exitNoMount = 77

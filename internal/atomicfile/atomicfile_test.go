@@ -98,7 +98,7 @@ func TestMissingDirectory(t *testing.T) {
 	}
 }
 
-// stamped is a content whose every 8 bytes and whose length say which one it is.
+// stamped returns a content in which every 8 bytes and the length identify n.
 func stamped(n uint64) []byte {
 	return bytes.Repeat(binary.BigEndian.AppendUint64(nil, n), 512+int(n%7)*1024)
 }

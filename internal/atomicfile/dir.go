@@ -40,7 +40,7 @@ func (d *directory) close() {
 	_ = d.root.Close()
 }
 
-// unfit says why name must not be replaced; an empty reason means that it may.
+// unfit returns why name must not be replaced, or "".
 func (d *directory) unfit(name string) (reason string, err error) {
 	fi, err := d.root.Lstat(name)
 	switch {
@@ -60,11 +60,12 @@ func (d *directory) unfit(name string) (reason string, err error) {
 	return "", nil
 }
 
-// create makes a new file with a name of its own and locks it against Sweep.
+// create makes a new file with a random name and locks it against Sweep.
 func (d *directory) create() (tempFile, string, error) {
 	for {
 		name := newTempName()
-		// O_EXCL refuses a name that exists, be it a dangling link; os.Root adds O_NOFOLLOW.
+		// O_EXCL refuses an existing name, also a dangling link; os.Root adds
+		// O_NOFOLLOW.
 		f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return nil, "", err
@@ -83,7 +84,7 @@ func (d *directory) create() (tempFile, string, error) {
 	}
 }
 
-// lockNew locks f and says whether it still has its name.
+// lockNew locks f and reports whether f still has its name.
 func (d *directory) lockNew(f *os.File, name string) (isLinked bool, err error) {
 	if err := lock(f); err != nil {
 		return false, err
@@ -95,7 +96,7 @@ func (d *directory) lockNew(f *os.File, name string) (isLinked bool, err error) 
 	return d.isNamed(name, opened)
 }
 
-// isNamed says whether name is fi's.
+// isNamed reports whether name is the name of fi.
 func (d *directory) isNamed(name string, fi fs.FileInfo) (bool, error) {
 	there, err := d.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {

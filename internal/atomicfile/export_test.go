@@ -72,8 +72,8 @@ func (f failingFile) Sync() error {
 	return f.tempFile.Sync()
 }
 
-// CreateTemp makes a temporary file in dir as Write does and leaves it open, as
-// a writer that is alive does, until closeFile, as one that has died does.
+// CreateTemp makes a temporary file in dir as Write does. The file stays open,
+// as in a living writer, until closeFile is called, as in a dead one.
 func CreateTemp(dir string) (name string, closeFile func() error, err error) {
 	d, err := openDir(dir)
 	if err != nil {

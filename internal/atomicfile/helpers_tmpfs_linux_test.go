@@ -19,7 +19,7 @@ func taskOnLinux(task, dir string) error {
 }
 
 // taskOnTmpfs mounts a file system of 64 KiB on the working directory and lets
-// Write meet its limits. It runs in a mount namespace of its own.
+// Write meet its limits. It runs in a new mount namespace.
 func taskOnTmpfs(task, dir string) error {
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
 		return fmt.Errorf("%w: %w", errNoMount, err)

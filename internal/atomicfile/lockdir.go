@@ -21,7 +21,7 @@ type LockedDir struct {
 var errTaken = errors.New("somebody else has locked or removed it")
 
 // MkdirTempLocked makes a directory in parent with a new name that begins with
-// prefix, for its owner alone (mode 0700 whatever the umask), and locks it.
+// prefix, for its owner alone (mode 0700 for every umask), and locks it.
 func MkdirTempLocked(parent, prefix string) (path string, d *LockedDir, err error) {
 	for range 100 {
 		path, err = os.MkdirTemp(parent, prefix)
@@ -46,7 +46,7 @@ func MkdirLocked(path string) (*LockedDir, error) {
 
 // lockNewDir locks the directory path, which was just made.
 func lockNewDir(path string) (*LockedDir, error) {
-	// Mkdir asks for 0700, and a umask can only take from that.
+	// Mkdir requests 0700, and a umask can only remove bits.
 	err := os.Chmod(path, 0o700)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errTaken
@@ -132,8 +132,8 @@ func (d *LockedDir) Close() error {
 	return errors.Join(d.Root.Close(), err)
 }
 
-// Remove removes d, which is at path, with all that is in it, as [RemoveAll] does,
-// and gives up the lock.
+// Remove removes d, which is at path, with its content, as [RemoveAll] does,
+// and releases the lock.
 func (d *LockedDir) Remove(path string) error {
 	if !locksDirs { // Windows does not remove an open file
 		return errors.Join(d.Close(), RemoveAll(path))

@@ -113,7 +113,7 @@ func TestMkdirLocked(t *testing.T) {
 	}
 }
 
-// A directory that is being made while others sweep is there, and stays.
+// A directory that is being made while other processes sweep exists, and stays.
 func TestMkdirLockedWhileOthersSweep(t *testing.T) {
 	parent := t.TempDir()
 	var makers, sweepers sync.WaitGroup

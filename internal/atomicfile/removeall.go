@@ -17,11 +17,11 @@ const removeTime = time.Minute
 
 var errStillWritten = errors.New("atomicfile: remove: something goes on to write there")
 
-// RemoveAll removes dir with its content, as os.RemoveAll does, whatever
-// another program has made in it. A few descriptors are enough for any depth.
-// The time is linear in the content and at most a minute. Directories without
-// rights for their owner are removed, too. RemoveAll follows no link, dir
-// included. A missing dir is not an error.
+// RemoveAll removes dir with its content, as os.RemoveAll does, however other
+// programs have made it. A few descriptors are enough for any depth. The time
+// is linear in the content and at most a minute. Directories without rights for
+// their owner are removed, too. RemoveAll follows no link, dir included. A
+// missing dir is not an error.
 func RemoveAll(dir string) error {
 	parent, err := os.OpenRoot(filepath.Dir(dir))
 	if err != nil {
@@ -39,8 +39,8 @@ func RemoveAll(dir string) error {
 	return errors.Join(err, ignoreMissing(parent.Remove(base)))
 }
 
-// removeIn removes the content of a directory, if it is still the directory
-// that was looked at: another program can replace it by a link.
+// removeIn removes the content of a directory, if it still is the directory of
+// info: another program can replace it by a link.
 func removeIn(parent *os.Root, base string, info fs.FileInfo) error {
 	root, err := openAny(parent, base)
 	if err != nil {
@@ -58,8 +58,8 @@ func removeIn(parent *os.Root, base string, info fs.FileInfo) error {
 	return r.empty()
 }
 
-// openAny opens a directory, whatever the rights of its owner, and gives the
-// owner all rights. It opens nothing else: opening a FIFO would block.
+// openAny opens a directory and gives its owner all rights, even if the owner
+// had none. It opens nothing else: opening a FIFO would block.
 func openAny(parent *os.Root, name string) (*os.Root, error) {
 	root, err := parent.OpenRoot(name)
 	if errors.Is(err, fs.ErrPermission) {
@@ -146,7 +146,7 @@ func (r *remover) each(dir *os.Root, do func(name string, isDir bool) error) (do
 			}
 			if failed := ignoreMissing(do(e.Name(), e.IsDir())); failed != nil {
 				if err == nil || errors.Is(failed, errStillWritten) {
-					err = failed // one says enough
+					err = failed // one error is enough
 				}
 				continue
 			}

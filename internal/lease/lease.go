@@ -46,9 +46,10 @@ type Config[K comparable, V any] struct {
 	// Pause returns how long no flight begins after err. serving tells whether a
 	// value is in use meanwhile.
 	Pause func(err error, serving bool) time.Duration
-	// Ends says whether a renewal that failed with err ends the last value, too.
+	// Ends reports whether a renewal that failed with err also ends the last
+	// value.
 	Ends func(err error) bool
-	// Failures is how many are remembered at most.
+	// Failures is the limit of remembered failures.
 	Failures int
 	// Closed is the error of a Get after Close.
 	Closed error
@@ -86,7 +87,7 @@ type failure struct {
 	at  time.Time
 }
 
-// New returns a Keeper, which has to be closed.
+// New returns a Keeper. The caller must close it.
 func New[K comparable, V any](c Config[K, V]) *Keeper[K, V] {
 	k := &Keeper[K, V]{config: c, under: make(map[K]*flight[V]), failed: make(map[K]failure)}
 	ctx, stop := context.WithCancel(context.Background())
@@ -274,16 +275,16 @@ func (k *Keeper[K, V]) Close() {
 	k.tasks.Wait()
 }
 
-// Passed says whether t has passed by either of the clocks that a Time may
-// hold: the monotonic one stands still while a machine sleeps, and the other
-// can be set back.
+// Passed reports whether t has passed by either of the clocks of a Time: the
+// monotonic clock stops while a machine sleeps, and the wall clock can be set
+// back.
 func Passed(now, t time.Time) bool {
 	return !now.Before(t) || !now.Round(0).Before(t.Round(0))
 }
 
-// Half is when to renew what lives from begun until expires: at half its life,
-// give or take a tenth of that, so that what began together is not renewed
-// together.
+// Half returns when to renew a value that lives from begun until expires: at
+// half its life, give or take a tenth of that, so that values of one time are
+// not renewed together.
 func Half(begun, expires time.Time) time.Time {
 	half := float64(expires.Sub(begun) / 2)
 	return begun.Add(time.Duration(half + (rand.Float64()-0.5)*0.2*half))

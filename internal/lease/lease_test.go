@@ -32,7 +32,7 @@ func slip(t time.Time, wall, monotonic time.Duration) time.Time {
 	return t
 }
 
-// Whichever clock says that a time has passed, it has.
+// A time has passed as soon as either clock has passed it.
 func TestPassed(t *testing.T) {
 	now := time.Now()
 	end := now.Add(time.Hour)
@@ -206,8 +206,8 @@ func TestLast(t *testing.T) {
 	})
 }
 
-// What serves only if it cannot be renewed, and ends while it is waited for,
-// does not serve.
+// A value that may only be used if it cannot be renewed is not used after it
+// has expired during the renewal.
 func TestLastEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, down := &shelf{values: map[string]string{"a": "old"}, state: lease.Last}, errors.New("down")
@@ -305,7 +305,8 @@ func TestFailures(t *testing.T) {
 	})
 }
 
-// Drop ends what matches, and its callers begin again; what does not goes on.
+// Drop ends the matching flights, and their callers begin again. Other flights
+// go on.
 func TestDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeeper(t, &shelf{values: map[string]string{}, state: lease.Fresh})

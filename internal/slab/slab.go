@@ -14,19 +14,19 @@ import (
 // Hash is the key of a row. All of its bits are as good as random.
 type Hash [16]byte
 
-// Table is a table of rows, each of which has a value and a few bytes. A T has
-// no pointers, or the garbage collector looks at all of them. The zero Table is
-// empty. It is for one goroutine at a time.
+// Table is a table of rows, each with a value and a few bytes. A T must have no
+// pointers, otherwise the garbage collector scans all of them. The zero Table
+// is empty. Only one goroutine may use it at a time.
 type Table[T any] struct {
 	index []uint32 // a row's place and 1, in the slot that its hash points to or behind; 0: free
 	rows  blocks[row[T]]
 	free  []uint32 // places of rows
 	live  int
-	hand  uint32 // where the search for an unused row goes on
+	hand  uint32 // where the search for an unused row continues
 	bytes map[int]*class
 }
 
-// Place is where a row is, until it is removed.
+// Place is the position of a row, until the row is removed.
 type Place uint32
 
 type row[T any] struct {
@@ -48,7 +48,7 @@ type class struct {
 // blocks is a slice that does not move when it grows.
 type blocks[T any] struct {
 	list [][]T
-	n    uint32 // elements, each of so many T as its user says
+	n    uint32 // elements; the user gives the number of Ts in each
 }
 
 const perBlock = 1024 // elements
@@ -70,7 +70,7 @@ func (b *blocks[T]) grow(size int) (place uint32) {
 
 func (t *Table[T]) row(place Place) *row[T] { return &t.rows.at(uint32(place), 1)[0] }
 
-// Len is how many rows there are.
+// Len returns the number of rows.
 func (t *Table[T]) Len() int { return t.live }
 
 // Find finds the row of a hash.
@@ -91,7 +91,7 @@ func (t *Table[T]) Bytes(place Place) []byte {
 	return t.bytes[int(r.size)].blocks.at(r.bytes, int(r.size))
 }
 
-// Use marks a row as one that was used.
+// Use marks a row as used.
 func (t *Table[T]) Use(place Place) { t.row(place).used = true }
 
 // All are the places of all rows. Any row may be removed meanwhile.
@@ -105,8 +105,8 @@ func (t *Table[T]) All() iter.Seq[Place] {
 	}
 }
 
-// slot is where the index has the row of that hash, or else the free slot where
-// it would have it.
+// slot returns the place of that hash's row in the index, or the free place for
+// it.
 func (t *Table[T]) slot(h Hash) int {
 	i := t.home(h)
 	for t.index[i] != 0 && t.row(Place(t.index[i]-1)).hash != h {

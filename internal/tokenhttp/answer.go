@@ -185,8 +185,8 @@ func fieldNames(t reflect.Type) map[string]string {
 	return names
 }
 
-// stringLen is the length, with its quotes, of the JSON string that valid JSON
-// goes on with.
+// stringLen returns the length, with its quotes, of the JSON string at the
+// beginning of text, which is valid JSON.
 func stringLen(text []byte) int {
 	for i := 1; ; i++ {
 		switch text[i] {
@@ -198,8 +198,8 @@ func stringLen(text []byte) int {
 	}
 }
 
-// fold returns one rune for all that differ only in case, as encoding/json
-// compares names: the Kelvin sign is a k to it.
+// fold returns the same rune for all runes that differ only in case, as
+// encoding/json compares names: the Kelvin sign equals a k.
 func fold(r rune) rune {
 	least := r
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Call is one call of a cloud: its requests, its retries, and the secrets that
-// no error of it may show. One goroutine at a time uses it. It does not print.
+// Call is a call of a cloud: its requests, its retries, and the secrets that
+// none of its errors may show. Only one goroutine may use it at a time. It does
+// not print.
 type Call struct {
 	client  *Client
 	secrets func() []string // a func, so that nothing prints them
@@ -39,8 +40,8 @@ func (c *Call) Post(ctx context.Context, r Request) (*Response, error) {
 // Redact is the func [Redact] with the secrets of the call.
 func (c *Call) Redact(text string) string { return Redact(text, c.secrets()...) }
 
-// shortWindow is what [Call.Code] allows of a secret, less one: a code stands
-// beside a description, which must not continue it.
+// shortWindow is the number of bytes of a secret that [Call.Code] allows, plus
+// one: a code stands beside a description, which must not continue it.
 const shortWindow = 6
 
 // Code returns a cloud's code unchanged, or "" if it repeats 6 bytes in a row of

@@ -120,8 +120,8 @@ func TestCallDoesNotPrint(t *testing.T) {
 	}
 }
 
-// X06: no window of any secret of a call is in a text that it redacts, whatever
-// part of which secret is echoed, and however.
+// X06: a redacted text has no window of any secret of a call, whichever part of
+// a secret is echoed, in any encoding.
 func TestCallRedactProperty(t *testing.T) {
 	encodings := []func(string) string{
 		func(s string) string { return s }, percent, unicodeEscapes, hexDigits, jsonString,

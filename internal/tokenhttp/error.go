@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Kind says in what way a call failed.
+// Kind is the kind of a failure.
 type Kind uint8
 
 const (
@@ -25,12 +25,12 @@ const (
 	Redirect                    // a 3xx, which is never followed
 	TooLarge                    // the body passes its limit
 	ContentType                 // the answer is of another media type than Accept
-	Encoding                    // the answer is compressed, which was not asked for
+	Encoding                    // the answer is compressed, without a request for compression
 	Malformed                   // the answer does not follow the protocol
 )
 
-// Error is a call without a usable answer. A cloud's package wraps it in an
-// error of its own.
+// Error is a call without a usable answer. A cloud's package wraps it in its
+// own error.
 type Error struct {
 	Kind       Kind
 	Host       string        // of the URL or of a proxy that refused, with its port; empty if unknown
@@ -149,8 +149,8 @@ func foreign(err error, u *url.URL, r Request) string {
 	return unquoted(Redact(err.Error(), secrets...))
 }
 
-// unquoted is what net/http says of an answer that is not HTTP, without the part
-// of the answer that it quotes: the other side chose that.
+// unquoted returns net/http's text about an answer that is not HTTP, without
+// the quoted part of the answer: the other side chose that.
 func unquoted(text string) string {
 	if before, _, quotes := strings.Cut(text, `"`); quotes {
 		return before + ellipsis

@@ -60,8 +60,8 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// D06: the words of a RoundTripper's error are shown without the secrets that
-// it was given, and its objects not at all.
+// D06: the text of a RoundTripper's error is shown without secrets, and its
+// values are not.
 func TestTransportError(t *testing.T) {
 	assertion := newAssertion()
 	target := "https://sts.example/token?key=" + assertion[:40]

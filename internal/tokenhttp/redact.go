@@ -125,7 +125,7 @@ type matcher struct {
 }
 
 // hide marks every window of size bytes of v that is also in a secret. It
-// remembers the windows of the text, which is short, and not those of the secrets.
+// stores the windows of the text, which is short, and not those of the secrets.
 func (m *matcher) hide(v view, hidden []bool, secrets []string, size int) {
 	if len(v.text) < size {
 		return
@@ -154,7 +154,8 @@ func (m *matcher) hide(v view, hidden []bool, secrets []string, size int) {
 
 func pair(a, b byte) int { return int(a)<<8 | int(b) }
 
-// find marks a window of a secret, and reports whether the text has it.
+// find marks a window of a secret in the text, and reports whether the text has
+// it.
 func (m *matcher) find(w string) bool {
 	if !m.pairs[pair(w[0], w[1])] {
 		return false

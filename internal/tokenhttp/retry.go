@@ -32,8 +32,8 @@ const (
 // errBudget is the cause of the end of a try's ctx.
 var errBudget = errors.New("the time for retries is over")
 
-// RetryableStatus reports whether an answer of that HTTP status says that the
-// same request may succeed later: 408, 429, 500, 502, 503 and 504.
+// RetryableStatus reports whether the same request may succeed after an answer
+// of that HTTP status: 408, 429, 500, 502, 503 and 504.
 func RetryableStatus(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
@@ -65,20 +65,21 @@ func ParseRetryAfter(value string, now time.Time) time.Duration {
 	return min(max(date.Sub(now), 0), maxRetryAfter)
 }
 
-// Again says whether another try makes sense after a failure.
+// Again is whether another try makes sense after a failure.
 type Again struct {
-	// For is how long, from the start of the call, such a failure is worth
-	// another try: 0, Brief or Always.
+	// For is how long, from the start of the call, such a failure is retried: 0,
+	// Brief or Always.
 	For time.Duration
-	// After is how long the cloud asked to wait; 0 if it did not say.
+	// After is the wait that the cloud asked for, or 0.
 	After time.Duration
 }
 
-// Retry calls try until it succeeds, fails for good, or budget has passed since
-// the start; a budget of zero is Budget. Before each retry it waits: a random time
-// that doubles on average from try to try, up to 5 s, or as long as the cloud
-// asked, up to 30 s. It begins no wait that would not end in time. It moves the
-// last retry to just before the end, so that no part of the budget is lost.
+// Retry calls try until it succeeds, fails permanently, or budget has passed
+// since the start; a budget of zero is Budget. Before each retry it waits: a
+// random time that doubles on average from try to try, up to 5 s, or as long as
+// the cloud asked, up to 30 s. It begins no wait that would not end in time. It
+// moves the last retry to just before the end, so that no part of the budget is
+// lost.
 //
 // The ctx that try gets ends with the budget at the latest; the deadline of ctx
 // wins if it is earlier.

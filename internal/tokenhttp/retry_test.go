@@ -30,7 +30,7 @@ func (s *tries) try(context.Context) error {
 	return s.errs[len(s.at)-1]
 }
 
-// busy says how long to wait.
+// busy is an error with the wait that the cloud asks for.
 type busy time.Duration
 
 func (b busy) Error() string { return fmt.Sprintf("busy for %v", time.Duration(b)) }
@@ -255,8 +255,8 @@ func FuzzParseRetryAfter(f *testing.F) {
 	})
 }
 
-// X07: the end of the budget is no end of the caller's ctx, and ends the try that
-// is going on. What failed before it says more than that.
+// X07: the end of the budget does not end the caller's ctx. It ends the current
+// try, and the error is that of the try before.
 func TestRetryBudgetEnds(t *testing.T) {
 	hangs := func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("minting: %w", ctx.Err()) }
 	for _, tt := range []struct {
@@ -317,8 +317,9 @@ func TestRetryLastTry(t *testing.T) {
 	})
 }
 
-// X07, X09: whatever the budget, an outage that ends a little before it is
-// survived, no try begins after it, and their number is bounded.
+// X07, X09: with any budget, a call survives an outage that ends a little
+// before the budget. No try begins after the budget, and the number of tries is
+// limited.
 func TestRetryProperty(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		budget := time.Duration(rapid.Int64Range(int64(time.Second), int64(5*time.Minute)).Draw(rt, "budget"))

@@ -26,14 +26,13 @@ const (
 )
 
 // Client posts to one cloud. The zero value works. It is safe for concurrent
-// use and holds no state of its own.
+// use and stateless.
 type Client struct {
-	// Transport makes the request. Nil means a transport of this package,
-	// shared by all Clients: it demands TLS 1.2 or later and a certificate
-	// that the system's roots verify (SSL_CERT_FILE adds to them as
-	// crypto/x509 says), takes HTTPS_PROXY and NO_PROXY from the environment
-	// (a proxy sees the host's name, never the request), and keeps no idle
-	// connection.
+	// Transport makes the request. Nil means a transport of this package, shared
+	// by all Clients. It requires TLS 1.2 or later and a certificate that the
+	// system's roots verify (SSL_CERT_FILE adds to them, as in crypto/x509). It
+	// takes HTTPS_PROXY and NO_PROXY from the environment (a proxy sees the host's
+	// name, never the request), and keeps no idle connection.
 	//
 	// A RoundTripper of the caller is asked not to compress and not to keep
 	// connections. It must not follow redirects by itself, and is responsible for
@@ -47,7 +46,7 @@ type Client struct {
 	Timeout time.Duration
 }
 
-// Request is one POST. It does not print: see Format.
+// Request is a POST. It does not print: see Format.
 type Request struct {
 	URL         string // as CheckURL allows
 	ContentType string // of Body
@@ -66,8 +65,8 @@ type Response struct {
 	RetryAfter time.Duration // as ParseRetryAfter reads it
 }
 
-// Post makes the request once. It returns when the answer is whole, Timeout
-// has passed or ctx has ended, whichever comes first.
+// Post makes the request once. It returns when the answer is complete, Timeout
+// has passed or ctx has ended, whichever is first.
 //
 // Its error is always an *Error. It holds nothing of the request's body,
 // bearer or query, whatever the server echoes, and errors.Is finds ctx.Err()
@@ -108,7 +107,7 @@ func (c *Client) Post(ctx context.Context, r Request) (*Response, error) {
 		return nil, &Error{Kind: Timeout, Host: u.Host, Reason: "no whole answer before the time for retries was over", Err: os.ErrDeadlineExceeded}
 	case ctx.Err() != nil:
 		return nil, &Error{Kind: Ended, Host: u.Host, Reason: ctx.Err().Error(), Err: ctx.Err()}
-	case bounded.Err() != nil: // not context.DeadlineExceeded: the caller's ctx goes on
+	case bounded.Err() != nil: // not context.DeadlineExceeded: the caller's ctx has not ended
 		return nil, &Error{Kind: Timeout, Host: u.Host, Reason: "no whole answer within " + timeout.String(), Err: os.ErrDeadlineExceeded}
 	default:
 		return nil, failure(got.err, u, r)
@@ -175,8 +174,8 @@ func newRequest(ctx context.Context, u *url.URL, r Request) (*http.Request, erro
 	if r.Bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+r.Bearer)
 	}
-	// On an idle connection net/http prints to the standard log whatever a
-	// server sends unasked, which may be the assertion. So none stays idle.
+	// On an idle connection net/http prints unexpected bytes of a server to the
+	// standard log. They may hold the assertion, so no connection stays idle.
 	req.Close = true
 	return req, nil
 }
@@ -249,10 +248,10 @@ func readBounded(ctx context.Context, r io.Reader, limit int) ([]byte, error) {
 // Format shows nothing of the body and the bearer, for any verb.
 func (r Request) Format(f fmt.State, _ rune) { io.WriteString(f, "request [REDACTED]") }
 
-// LogValue is what Format shows.
+// LogValue returns the text of Format.
 func (r Request) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
-// MarshalText is what Format shows.
+// MarshalText returns the text of Format.
 func (r Request) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(r)), nil }
 
 // Format shows the status and nothing of the body, for any verb.
@@ -260,8 +259,8 @@ func (r Response) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "answer %d [REDACTED]", r.Status)
 }
 
-// LogValue is what Format shows.
+// LogValue returns the text of Format.
 func (r Response) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
-// MarshalText is what Format shows.
+// MarshalText returns the text of Format.
 func (r Response) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(r)), nil }

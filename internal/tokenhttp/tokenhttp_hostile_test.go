@@ -39,7 +39,7 @@ func asFailed(t *testing.T, err error) failed {
 	return failed{e.Kind, e.Status, e.Temporary()}
 }
 
-// X05: no redirect is followed, and a second host hears nothing.
+// X05: no redirect is followed, and a second host receives nothing.
 func TestRedirect(t *testing.T) {
 	var hits atomic.Int32
 	second := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -72,7 +72,7 @@ type following struct{ client *http.Client }
 
 func (f following) RoundTrip(r *http.Request) (*http.Response, error) { return f.client.Do(r) }
 
-// X05: a RoundTripper that follows redirects by itself does not go unnoticed.
+// X05: a RoundTripper that follows redirects itself is detected.
 func TestRedirectFollowedByTransport(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {
@@ -90,8 +90,8 @@ func TestRedirectFollowedByTransport(t *testing.T) {
 	}
 }
 
-// X06, X07, X08: whatever a server answers, the error is typed, comes before
-// the deadline, costs at most 1 MiB and shows nothing of the assertion.
+// X06, X07, X08: for any answer, the error is typed, comes before the deadline,
+// costs at most 1 MiB and shows nothing of the assertion.
 func TestHostileAnswer(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 	bomb := gzipBomb(t)
@@ -158,7 +158,8 @@ func TestHostileAnswer(t *testing.T) {
 	}
 }
 
-// X07: Post returns when its own deadline has passed, whatever stands still.
+// X07: Post returns when its own deadline has passed, also if the server or the
+// transport hangs.
 func TestTimeout(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 	silent := func(c net.Conn) { io.Copy(io.Discard, c) }

@@ -245,7 +245,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// body blocks until released, whatever happens to the request's ctx.
+// body blocks until released, even after the request's ctx has ended.
 type body struct {
 	release chan struct{}
 	closed  chan struct{}

@@ -40,7 +40,7 @@ func newTransport() http.RoundTripper {
 			}
 			return conn, nil
 		},
-		// Nothing here is read from a configuration or the environment.
+		// This value is not read from a configuration or the environment.
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		Protocols:           &protocols,
 		TLSHandshakeTimeout: defaultTimeout,
@@ -79,11 +79,11 @@ func checkPeer(conn net.Conn, addr string) error {
 	return nil
 }
 
-// CheckURL refuses a URL that secrets must not be posted to: one that is not
-// https (or http to localhost, 127.0.0.0/8 or ::1), has user information or a
-// fragment, or names its host in a form that two parsers may read differently
-// (not ASCII, with a trailing dot or a zone). The error is an *Error of Kind
-// Invalid; it does not repeat the URL.
+// CheckURL refuses a URL to which no secret may be posted: a URL that is not
+// https (or http to localhost, 127.0.0.0/8 or ::1), that has user information
+// or a fragment, or whose host two parsers may read differently (not ASCII,
+// with a trailing dot or a zone). The error is an *Error of Kind Invalid; it
+// does not repeat the URL.
 func CheckURL(raw string) error {
 	_, err := parseURL(raw)
 	return err

@@ -60,9 +60,9 @@ func layers(v view) []view {
 	return all
 }
 
-// decode takes off one layer of percent-encoding, escapes and character
-// references. Each is longer than the characters it stands for. Malformed ones
-// stay unchanged.
+// decode removes one layer of percent-encoding, escapes and character
+// references. Each is longer than the characters that it encodes. Malformed
+// ones stay unchanged.
 func (v view) decode() view {
 	w := v.writer()
 	for i := 0; i < len(v.text); {
@@ -87,7 +87,7 @@ func (v view) joined() view {
 }
 
 // digits decodes all digits of so many bits each, after the first skip of them,
-// whatever stands between them. value is negative for other bytes.
+// and ignores other bytes, for which value is negative.
 func (v view) digits(bits, skip int, value func(byte) int) view {
 	w := v.writer()
 	acc, have, first := 0, 0, 0 // the bits that are left, and where they began
@@ -159,8 +159,8 @@ func (v view) hide(hidden []bool, i, j int) {
 	}
 }
 
-// unescape returns the characters that the beginning of s stands for, which is not empty,
-// and how many bytes that beginning has.
+// unescape returns the characters that the beginning of s encodes, which is not
+// empty, and the length of that beginning in bytes.
 func unescape(s string) (decoded string, n int) {
 	switch {
 	case s[0] == '%':

@@ -25,7 +25,7 @@ func Example() {
 	db, err := sql.Open("sqlite", ":memory:") // a file, elsewhere
 	check(err)
 	defer db.Close()
-	db.SetMaxOpenConns(1) // every connection to :memory: has a database of its own
+	db.SetMaxOpenConns(1) // every connection to :memory: has another database
 	check(sqlstore.Migrate(ctx, db, sqlstore.SQLite))
 	store, err := sqlstore.New(db, sqlstore.SQLite, "tokens")
 	check(err)

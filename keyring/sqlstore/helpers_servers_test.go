@@ -24,7 +24,7 @@ import (
 	"github.com/oidctoken/oidctoken/keyring/sqlstore"
 )
 
-// backend is where a test keeps documents. Another process can open it, too.
+// backend is the place of a test's documents. Other processes can open it, too.
 type backend struct{ kind, dsn string }
 
 var drivers = map[string]string{"postgresql": "pgx", "mysql": "mysql", "sqlite": "sqlite"}
@@ -135,7 +135,7 @@ func serve(t *testing.T, attr *syscall.SysProcAttr, dir, sig, server string, arg
 		if err := input.Close(); err != nil {
 			t.Error(err)
 		}
-		_ = cmd.Wait() // its end was asked for
+		_ = cmd.Wait() // the test ended it
 		log.Close()
 		if t.Failed() {
 			text, _ := os.ReadFile(log.Name())
@@ -175,8 +175,7 @@ func connected(t *testing.T, driver, dsn string) string {
 	}
 }
 
-// startPostgreSQL starts a cluster of its own, on a socket in a private
-// directory.
+// startPostgreSQL starts a new cluster, on a socket in a private directory.
 func startPostgreSQL(t *testing.T) string {
 	server := program(t, "postgres", "/usr/lib/postgresql/*/bin/postgres")
 	attr := unprivileged(t)
@@ -187,7 +186,7 @@ func startPostgreSQL(t *testing.T) string {
 	return connected(t, "pgx", "host="+dir+" user=ring dbname=postgres sslmode=disable")
 }
 
-// startMariaDB starts a server of its own, on a socket in a private directory.
+// startMariaDB starts a new server, on a socket in a private directory.
 func startMariaDB(t *testing.T) string {
 	server := program(t, "mariadbd", "/usr/sbin/mariadbd")
 	attr := unprivileged(t)

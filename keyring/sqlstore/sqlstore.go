@@ -39,7 +39,7 @@ import (
 	"github.com/oidctoken/oidctoken/keyring"
 )
 
-// Dialect is how a database wants to be talked to.
+// Dialect is the kind of a database.
 type Dialect string
 
 // The dialects.
@@ -88,9 +88,9 @@ func unknown(d Dialect) error {
 	return fmt.Errorf("%.20q is not a dialect: use %q, %q or %q", string(d), string(PostgreSQL), string(MySQL), string(SQLite))
 }
 
-// Migrate makes the table, or brings that of an earlier version of this package
-// up to date. It may be called by any number of processes at once, and whenever
-// they start. Who prefers to make the table by other means need not call it.
+// Migrate makes the table, or updates the table of an earlier version of this
+// package. Any number of processes may call it, at once and at every start. A
+// host that makes the table by other means need not call it.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
 	s, ok := d.statements()
 	if !ok {
@@ -103,8 +103,8 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
 		}
 		err := unlocked(ctx, migrate)
 		if err != nil && d == PostgreSQL && ctx.Err() == nil {
-			// IF NOT EXISTS does not keep two sessions from colliding in the
-			// catalogue; the second time, the table is there.
+			// IF NOT EXISTS does not prevent a collision of two sessions in the
+			// catalogue; the second time, the table exists.
 			err = migrate()
 		}
 		if err != nil {
@@ -184,8 +184,9 @@ func (s *Store) CompareAndSwap(ctx context.Context, old, replacement []byte) err
 	return nil
 }
 
-// failed says of a failure whether the table is missing. Drivers agree about no
-// error for that, so the database is asked.
+// failed returns the error for a failure, which is ErrNotMigrated if the table
+// is missing. Drivers have no common error for that, so failed queries the
+// database.
 func (s *Store) failed(ctx context.Context, op string, err error) error {
 	var missing bool
 	if ctx.Err() == nil && s.db.QueryRowContext(ctx, s.statements.missing).Scan(&missing) == nil && missing {

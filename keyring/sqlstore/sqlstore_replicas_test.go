@@ -172,7 +172,7 @@ func replicate(ctx context.Context, store recorded, wrapper keyring.Wrapper, sta
 	}
 }
 
-// child is a replica in a process of its own.
+// child is the main function of a replica process.
 func child() {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -298,7 +298,7 @@ func TestReplicasInMemory(t *testing.T) {
 			}
 			defer log.Close()
 			for j := 0; ctx.Err() == nil; j++ {
-				// It ends now and then, and starts anew.
+				// It ends from time to time, and starts again.
 				one, end := context.WithTimeout(ctx, 200*time.Millisecond+rand.N(3*time.Second))
 				replicate(one, recorded{store, &journal{w: log, id: fmt.Sprintf("%d.%d", i, j)}, false}, wrapper, start)
 				end()

@@ -42,8 +42,8 @@ func newWrapper(t *testing.T) keyring.Wrapper {
 	return wrapper
 }
 
-// A forgotten migration is an error of its own, which tells what to do and does
-// not go away by itself; a database that is away is not that error.
+// A forgotten migration has its own error, which tells what to do and is not
+// temporary. An unavailable database has another error.
 func TestNotMigrated(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, b backend) {
 		db, store := connect(t, b.kind, b.dsn)
