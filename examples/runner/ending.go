@@ -50,7 +50,6 @@ func withSignals(ctx context.Context) context.Context {
 }
 
 // output is a stream of the process. A write that fails, because the reader is
-// output is a stream of the process. A write that fails, because the reader is
 // gone or the disk is full, ends the run: later output of the steps would be
 // lost.
 type output struct {
