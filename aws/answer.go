@@ -59,10 +59,10 @@ func affordable(body []byte) bool {
 	return len(body) <= maxDocument && bytes.Count(body, []byte("=")) <= maxEquals
 }
 
-// parseDocument reads a document that needs nothing but elements and text: no
-// document type and so no entities of its own, no processing instructions
-// except the declaration, no attributes but those of namespaces, few levels, few
-// elements and short names.
+// parseDocument reads a document of elements and text. It refuses a document
+// type, and so all entities but the predefined ones, processing instructions
+// except the declaration, attributes except those of namespaces, deep nesting,
+// many elements and long names.
 func parseDocument(body []byte) (document, bool) {
 	if !affordable(body) {
 		return document{}, false
@@ -72,7 +72,7 @@ func parseDocument(body []byte) (document, bool) {
 	var (
 		path     []string
 		text     []byte // since the last tag
-		leaf     bool   // the last tag was one that opens
+		leaf     bool   // the last tag was a start tag
 		elements int
 	)
 	for {

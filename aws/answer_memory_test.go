@@ -53,8 +53,8 @@ func hostileXML() map[string]string {
 	}
 }
 
-// X08: whatever XML comes as an answer or as a refusal, reading it costs less
-// than 1 MiB, with the answer's own buffers.
+// X08: reading any XML as an answer or as a refusal costs less than 1 MiB, with
+// the answer's own buffers.
 func TestXMLMemory(t *testing.T) {
 	for name, xml := range hostileXML() {
 		for _, status := range []int{200, 403} {

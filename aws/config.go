@@ -15,20 +15,20 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// Config says as what pipelines come to AWS. It holds no secret.
+// Config is the identity of pipelines in AWS. It holds no secret.
 type Config struct {
 	// RoleARN is the role to assume,
 	// arn:PARTITION:iam::ACCOUNT:role/PATH/NAME, of 20 to 2048 characters.
 	// Required.
 	RoleARN string
 
-	// Region is the Region whose STS endpoint is asked, and where the
-	// credential's tools work by default, such as eu-west-1. It is one of
-	// RoleARN's partition. Required.
+	// Region is the Region of the STS endpoint and the default Region of the
+	// credential's tools, such as eu-west-1. It must be in RoleARN's partition.
+	// Required.
 	Region string
 
-	// Endpoint is the address of STS, https, or http for a loopback host,
-	// without a query. Optional, by default that of Region:
+	// Endpoint is the address of STS, https, or http for a loopback host, without
+	// a query. Optional; the default is Region's endpoint,
 	// https://sts.REGION.amazonaws.com, or with the suffix of the partition.
 	Endpoint string
 
@@ -238,7 +238,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// url is where a checked c's requests go.
+// url returns the address of a checked c's requests.
 func (c *Config) url() string {
 	if c.Endpoint != "" {
 		return strings.TrimSuffix(c.Endpoint, "/") + "/"
@@ -370,7 +370,8 @@ func wordByte(b byte) bool {
 	return digit(b) || lower(b) || upper(b) || b == '_'
 }
 
-// nameByte is one of a role's name, a session's name and a source identity.
+// nameByte reports whether a role's name, a session's name and a source
+// identity may have b.
 func nameByte(b byte) bool { return wordByte(b) || strings.IndexByte("+=,.@-", b) >= 0 }
 
 func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }

@@ -68,7 +68,7 @@ func (e *Exchanger) SessionBundle(dir, tokenFile, sessionName string) (*exchange
 	return b, nil
 }
 
-// bundle is what tools need wherever they find the credential.
+// bundle returns the variables that tools need for every way of delivery.
 func (e *Exchanger) bundle(dir string) *exchange.Bundle {
 	env := map[string]string{
 		envRegion:                     e.config.Region,
@@ -147,11 +147,11 @@ func CredentialProcess(c *exchange.Credential) ([]byte, error) {
 }
 
 // ContainerCredentials returns the body of a container credentials endpoint,
-// the one that AWS_CONTAINER_CREDENTIALS_FULL_URI leads SDKs to: a secret, and
-// the caller's. It is served as application/json. The credential should have
-// more than 15 minutes left: below that, boto3 asks anew at every call. It fails
-// with a [*oidctoken.ConfigError] if c is not a credential of an [Exchanger] of this
-// package.
+// which SDKs find by AWS_CONTAINER_CREDENTIALS_FULL_URI. The body is a secret,
+// and the caller owns it. Serve it as application/json. The credential should
+// be valid for more than 15 minutes: below that, boto3 requests it again at
+// every call. ContainerCredentials fails with a [*oidctoken.ConfigError] if c
+// is not a credential of an [Exchanger] of this package.
 func ContainerCredentials(c *exchange.Credential) ([]byte, error) {
 	if reason := checkCredential(c); reason != "" {
 		return nil, configError("Credential", reason)

@@ -169,7 +169,7 @@ func TestCredentialFormats(t *testing.T) {
 	}
 }
 
-// An SDK takes a credential without an expiry for one that never ends, and one
+// An SDK takes a credential without an expiry for a permanent one, and one
 // without a token for a user's.
 func TestCredentialFormatsRefuse(t *testing.T) {
 	all := map[string]string{"AWS_ACCESS_KEY_ID": accessKeyID, "AWS_SECRET_ACCESS_KEY": secretKey, "AWS_SESSION_TOKEN": sessionToken, "AWS_ACCOUNT_ID": "123456789012"}

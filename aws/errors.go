@@ -43,8 +43,8 @@ const (
 var throttled = []string{"Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
 	"RequestLimitExceeded", "TooManyRequestsException", "SlowDown", "PriorRequestNotComplete"}
 
-// malformed is the refusal to use an answer. A retry would not help: whatever
-// stands at that address is not STS.
+// malformed refuses an answer. It is not retried: the server at that address is
+// not STS.
 func malformed(err error) *exchange.Error {
 	return &exchange.Error{
 		Provider: provider, Op: op, Status: http.StatusOK, Err: err,
@@ -123,7 +123,7 @@ func again() func(err error) tokenhttp.Again {
 	}
 }
 
-// worth says how long a refusal is worth another try.
+// worth returns for how long a refusal is retried.
 func worth(status int, code, message string) time.Duration {
 	switch {
 	case code == codeIDPUnreachable, slices.Contains(throttled, code), code == codeInvalidToken && says(message, noKey):
@@ -143,7 +143,7 @@ func worth(status int, code, message string) time.Duration {
 	return 0
 }
 
-// noKey is what AWS says when it could not get the issuer's keys.
+// noKey is a part of AWS's text when it could not get the issuer's keys.
 const noKey = "verification key"
 
 // early are words for a JWT that is not valid yet.

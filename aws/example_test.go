@@ -245,7 +245,7 @@ func ExampleExchanger_Bundle() {
 	// Output: false
 }
 
-// credential stands for what Exchange returned.
+// credential replaces the result of Exchange.
 func credential() *exchange.Credential {
 	return exchange.NewCredential(time.Date(2030, 1, 2, 4, 4, 5, 0, time.UTC), map[string]string{
 		"AWS_ACCESS_KEY_ID":     "ASIAEXAMPLEEXAMPLE12",

@@ -10,8 +10,8 @@ import (
 	"github.com/oidctoken/oidctoken/aws"
 )
 
-// D06, X06: nor do they hold a JWT that was sent before, in an earlier attempt:
-// in the cloud's own words, in its code, or in those of net/http.
+// D06, X06: errors do not hold the JWT of an earlier attempt either: in the
+// cloud's text, in its code, or in net/http's text.
 func TestErrorsHoldNoEarlierJWT(t *testing.T) {
 	echo := func(w http.ResponseWriter, r *http.Request, jwt string) {
 		(&sts{answers: []answer{refused(403, jwt[:min(len(jwt), 40)], jwt)}}).ServeHTTP(w, r)

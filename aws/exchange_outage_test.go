@@ -25,7 +25,7 @@ func outage(start time.Time, lasts time.Duration, down, up http.Handler) http.Ha
 
 func working() http.Handler { return &sts{answers: []answer{good(time.Now().Add(time.Hour))}} }
 
-// outages are what AWS STS answers when it is not at fault for good.
+// outages are the temporary failures of AWS STS.
 var outages = map[string]func() http.Handler{
 	"unavailable":        func() http.Handler { return &sts{answers: []answer{{status: 503}}} },
 	"throttling":         func() http.Handler { return &sts{answers: []answer{refused(400, "Throttling", "Rate exceeded")}} },

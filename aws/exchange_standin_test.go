@@ -65,7 +65,7 @@ func (c *cloud) request(e *aws.Exchanger) exchange.Request {
 	}}
 }
 
-// From a Scope to a session that STS knows, with all that the JWT carries.
+// From a Scope to a session of STS, with all claims of the JWT.
 func TestExchangeEndToEnd(t *testing.T) {
 	c := newCloud(t)
 	e := newExchanger(t, c, aws.Config{

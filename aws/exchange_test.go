@@ -24,7 +24,7 @@ func TestExchangeRequest(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		config aws.Config
-		want   url.Values // beyond those of every request
+		want   url.Values // in addition to those of every request
 	}{
 		{"default", aws.Config{}, url.Values{"DurationSeconds": {"3600"}}},
 		{"lifetime", aws.Config{Lifetime: 15 * time.Minute}, url.Values{"DurationSeconds": {"900"}}},
@@ -232,8 +232,8 @@ func TestExchangeRefusesJWT(t *testing.T) {
 	}
 }
 
-// Without the pin, a JWT needs none; one that is pinned elsewhere is refused
-// all the same.
+// With InsecureAnyRole, a JWT needs no roles claim; a JWT for another role is
+// refused all the same.
 func TestExchangeUnpinned(t *testing.T) {
 	s := &sts{answers: []answer{good(time.Now().Add(time.Hour))}}
 	e := newExchanger(t, s, aws.Config{InsecureAnyRole: true})
@@ -246,7 +246,8 @@ func TestExchangeUnpinned(t *testing.T) {
 	}
 }
 
-// The host's own errors come back as they are, and nothing is asked again.
+// The host's own errors are returned unchanged, and the request is not
+// repeated.
 func TestExchangeSubjectError(t *testing.T) {
 	for _, want := range []error{&oidctoken.ScopeError{Field: "Audience", Reason: "is required"}, oidctoken.ErrSignerUnavailable, context.Canceled} {
 		s := &sts{answers: []answer{good(time.Now().Add(time.Hour))}}
@@ -266,7 +267,7 @@ func TestExchangeRetries(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		give answer
-		want time.Duration // how long STS is asked again, while it goes on like this
+		want time.Duration // how long STS is retried while it fails
 	}{
 		{"internal error", refused(500, "InternalFailure", "x"), time.Minute},
 		{"unavailable", refused(503, "ServiceUnavailable", "x"), time.Minute},

@@ -35,7 +35,7 @@ const (
 	sessionName = "acme-release-42"
 )
 
-// sessionToken is as long as AWS's are.
+// sessionToken has the length of AWS's session tokens.
 var sessionToken = "FwoGZXIvYXdz" + strings.Repeat("x/+=", 80)
 
 // inProcess serves requests without a network, so that time in a bubble of
@@ -64,7 +64,7 @@ type call struct {
 	Body                             string
 }
 
-// answer is what STS gives back for one request.
+// answer is STS's answer to one request.
 type answer struct {
 	status int // 0 is 200
 	header http.Header
@@ -144,7 +144,7 @@ func refused(status int, code, message string) answer {
 		escape(code) + `</Code><Message>` + escape(message) + `</Message></Error><RequestId>ad4156e9</RequestId></ErrorResponse>`}
 }
 
-// newExchanger returns one that talks to h in this process.
+// newExchanger returns an Exchanger that talks to h in this process.
 func newExchanger(t testing.TB, h http.Handler, c aws.Config) *aws.Exchanger {
 	t.Helper()
 	if c.RoleARN == "" {
@@ -161,9 +161,9 @@ func newExchanger(t testing.TB, h http.Handler, c aws.Config) *aws.Exchanger {
 	return e
 }
 
-// minter mints JWTs that look right, each with a signature of its own.
+// minter mints JWTs of the right form, each with another signature.
 type minter struct {
-	header, claims map[string]any // replace those of a good JWT; nil values remove
+	header, claims map[string]any // replace those of a good JWT; a nil value removes one
 
 	mu     sync.Mutex
 	minted []string

@@ -17,10 +17,10 @@ const (
 // then the one that every issuer has. STS does not accept EdDSA.
 var algorithms = []string{"ES256", "RS256", "ES384", "ES512", "RS384", "RS512"}
 
-// Profile is how the JWT must look for AWS: signed with ES256, RS256 or a
-// longer one of their kind, and with the claims that pin it to the role, carry
-// the session tags and set the source identity, as configured. Its lifetime is
-// left to the default; the session's does not depend on it.
+// Profile describes the JWT for AWS: signed with ES256, RS256 or a longer
+// variant, and with the claims that pin it to the role, carry the session tags
+// and set the source identity, as configured. Its lifetime is the default,
+// because the session's lifetime does not depend on it.
 //
 // The profile's Claims, and so Mint, fail when AWS refuses the value of a session
 // tag or of the source identity, unless Config.UnfitTags or

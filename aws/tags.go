@@ -42,11 +42,11 @@ const (
 	maxName     = 64
 )
 
-// registered are the registered claims, which AWS reads by itself.
+// registered are the registered claims, which AWS reads itself.
 var registered = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
 
-// checkClaim says why no claim of that name can be a tag, "" if one can. A name
-// that is not of the table may be one of the host's own claims.
+// checkClaim returns why a claim of that name cannot be a tag, or "". A name
+// that is not in the table may be a claim of the host.
 func checkClaim(name string) (reason string) {
 	table := oidctoken.ClaimNames()
 	lower := strings.ToLower(name)
@@ -77,8 +77,8 @@ var (
 	sourceShape = shape{"source identity", "UnfitSourceIdentity", sourceRune, checkSourceIdentity}
 )
 
-// omitted continues "the claim's value" for one that stands in no token. If the
-// session went without it, it would look like an unknown one.
+// omitted continues "the claim's value" for a value that was left out of the
+// token. A session without the tag would look as if the value were unknown.
 const omitted = "is longer than 1024 bytes, or is not UTF-8, or has control characters"
 
 // value returns a claim's value in this shape, and false if the claim is

@@ -46,7 +46,8 @@ func acmeIssuer(t testing.TB) *oidctoken.Issuer {
 	return oidctokentest.NewIssuer(t, func(c *oidctoken.Config) { c.ExtraPrefix = "acme_" }).Issuer
 }
 
-// A host's own claims become tags and the source identity, as those of the table do.
+// A host's own claims become tags and the source identity, as those of the
+// table do.
 func TestTagsOfHostClaims(t *testing.T) {
 	e := newExchanger(t, nil, aws.Config{
 		SessionTags: []string{"project_id", "acme_team", "acme_unknown"}, TransitiveTagKeys: []string{"acme_team", "acme_unknown"},
@@ -67,7 +68,7 @@ func TestTagsOfHostClaims(t *testing.T) {
 	}
 }
 
-// What happens to a value that AWS does not take is chosen tag by tag.
+// The treatment of a value that AWS does not accept is chosen per tag.
 func TestUnfitTags(t *testing.T) {
 	const (
 		character = "has a character other than letters, digits, spaces and _.:/=+-@"

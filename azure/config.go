@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// Config says as what pipelines come to Azure. It holds no secret.
+// Config is the identity of pipelines in Azure. It holds no secret.
 type Config struct {
 	// TenantID is the tenant: its GUID, or one of its verified domains.
 	// Required.
@@ -29,17 +29,17 @@ type Config struct {
 	// https://login.chinacloudapi.cn, change the defaults below.
 	AuthorityHost string
 
-	// Scopes is the one resource that access tokens are for,
-	// RESOURCE/.default: Entra gives a client a token for all that it may do
-	// with one resource. Optional, by default the Azure Resource Manager of the
-	// cloud: https://management.azure.com/.default,
+	// Scopes is the one resource of the access tokens, RESOURCE/.default: Entra
+	// gives a client a token with all its rights to one resource. Optional; the
+	// default is the Azure Resource Manager of the cloud:
+	// https://management.azure.com/.default,
 	// https://management.usgovcloudapi.net/.default or
 	// https://management.chinacloudapi.cn/.default.
 	Scopes []string
 
-	// Audience is the JWT's "aud", which the federated credential must name:
-	// at most 600 printable ASCII characters without spaces. Optional, by
-	// default that of the cloud: api://AzureADTokenExchange,
+	// Audience is the JWT's "aud", which the federated credential must name: at
+	// most 600 printable ASCII characters without spaces. Optional; the default is
+	// the cloud's audience: api://AzureADTokenExchange,
 	// api://AzureADTokenExchangeUSGov or api://AzureADTokenExchangeChina.
 	Audience string
 
@@ -71,7 +71,7 @@ const (
 	maxDomain    = 253 // RFC 1035, section 2.3.4
 )
 
-// cloud is one of the clouds that know nothing of each other.
+// cloud is one of the separate clouds.
 type cloud struct {
 	authorities []string // hosts; nil for all others
 	scope       string   // of its Azure Resource Manager
@@ -203,7 +203,7 @@ func isGUID(s string) bool {
 	return true
 }
 
-// isDomain wants a dot: "common" and "organizations" stand for no one tenant.
+// isDomain requires a dot: "common" and "organizations" name no tenant.
 func isDomain(s string) bool {
 	labels := strings.Split(s, ".")
 	if len(s) > maxDomain || len(labels) < 2 {

@@ -52,8 +52,8 @@ var (
 	unreachable = []int{50166, 501661, 90061} // the issuer's documents cannot be fetched
 )
 
-// malformed is the refusal to use an answer. A retry would not help: whatever
-// stands at that address is not Entra.
+// malformed refuses an answer. It is not retried: the server at that address is
+// not Entra.
 func malformed(err error) *exchange.Error {
 	return &exchange.Error{
 		Provider: provider, Op: op, Status: http.StatusOK, Err: err,
@@ -109,9 +109,9 @@ func (e *Exchanger) refusal(call *tokenhttp.Call, answer *tokenhttp.Response, j 
 	return xe
 }
 
-// parseRefusal reads an error of Entra: that of RFC 6749, section 5.2, and the
-// numbers of its codes. The description begins with a code if there is any.
-// Both are empty if body is not such an error.
+// parseRefusal reads an error of Entra: the one of RFC 6749, section 5.2, with
+// the numbers of its codes. The description begins with the code, if there is
+// one. Both results are empty if body is not such an error.
 func parseRefusal(body []byte) (code, description string) {
 	var a struct {
 		Error       string          `json:"error"`

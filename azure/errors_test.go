@@ -141,7 +141,7 @@ func TestRefusalBodies(t *testing.T) {
 	}
 }
 
-// X06, D06: whatever a server echoes, no error shows it.
+// X06, D06: no error shows a server's echo.
 func TestErrorsHoldNoSecret(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -16,8 +16,8 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// newIssuer stands for the platform's issuer, with a key of the one algorithm
-// that Entra takes.
+// newIssuer replaces the platform's issuer. It has a key of the one algorithm
+// that Entra accepts.
 func newIssuer() *oidctoken.Issuer {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -34,7 +34,7 @@ func newIssuer() *oidctoken.Issuer {
 	return issuer
 }
 
-// subjectOf mints JWTs for one execution, as e wants them.
+// subjectOf mints JWTs for one execution, with e's audience and profile.
 func subjectOf(issuer *oidctoken.Issuer, e *azure.Exchanger) exchange.SubjectToken {
 	profile := e.Profile()
 	return func(ctx context.Context, audience string) (string, error) {

@@ -63,10 +63,10 @@ func New(c Config) (*Exchanger, error) {
 // Config returns the settings with every default filled in. The caller owns it.
 func (e *Exchanger) Config() Config { return e.config.clone() }
 
-// Profile is how the JWT must look for Entra: signed with RS256, which is all
-// that Entra takes. It lives for 30 minutes, since the Azure SDKs use the text
-// of a file for 10 minutes after they read it; the issuer's MaxLifetime must
-// allow that.
+// Profile describes the JWT for Entra: signed with RS256, the only algorithm
+// that Entra accepts. It lives for 30 minutes, because the Azure SDKs use the
+// text of a file for 10 minutes after they read it. The issuer's MaxLifetime
+// must allow that.
 func (e *Exchanger) Profile() oidctoken.Profile {
 	return oidctoken.Profile{
 		Subject:    e.config.Subject,

@@ -25,7 +25,7 @@ func outage(start time.Time, lasts time.Duration, down, up http.Handler) http.Ha
 
 func working() http.Handler { return &entra{answers: []answer{granted("eyJ0.access")}} }
 
-// outages are what Entra answers when it is not at fault for good.
+// outages are the temporary failures of Entra.
 var outages = map[string]func() http.Handler{
 	"unavailable":        func() http.Handler { return &entra{answers: []answer{{status: 503}}} },
 	"throttling":         func() http.Handler { return &entra{answers: []answer{{status: 429}}} },

@@ -95,8 +95,8 @@ func TestExchangeRetries(t *testing.T) {
 	}
 }
 
-// A federated credential is new only until it has worked: after that, none
-// that matches is a refusal for good, at once.
+// A federated credential counts as new until it has worked once. After that, a
+// mismatch is a permanent refusal, and is not retried.
 func TestExchangeKnowsItsCredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hidden := refused(401, "invalid_client", 700213, "x")

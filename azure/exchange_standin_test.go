@@ -106,7 +106,7 @@ func exchangerFor(t *testing.T, c azure.Config, url string) *azure.Exchanger {
 	return e
 }
 
-// What Entra refuses comes with its code and with a hint.
+// A refusal by Entra has its code and a hint.
 func TestEntraRefuses(t *testing.T) {
 	_, issuer, url := standIn(t)
 	other := oidctokentest.NewIssuer(t)

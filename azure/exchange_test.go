@@ -18,8 +18,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// checkCall wants a request to be the one of RFC 7523, section 2.2, and to hold
-// nothing besides.
+// checkCall requires the request of RFC 7523, section 2.2, and nothing else.
 func checkCall(t *testing.T, c call, address, jwt, scope string) {
 	t.Helper()
 	form, err := url.ParseQuery(c.Body)
@@ -224,7 +223,8 @@ func TestExchangeLongestValues(t *testing.T) {
 	checkCall(t, stub.asked()[0], tokenURL, m.jwts()[0], armScope)
 }
 
-// The host's own errors come back as they are, and nothing is asked again.
+// The host's own errors are returned unchanged, and the request is not
+// repeated.
 func TestExchangeSubjectError(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -13,8 +13,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// S03: whatever Entra answers gives a usable credential or an *exchange.Error,
-// nothing else.
+// S03: every answer of Entra gives a usable credential or an *exchange.Error.
 func FuzzAnswer(f *testing.F) {
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	f.Add(200, granted("eyJ0.access").body)

@@ -63,7 +63,7 @@ type call struct {
 	Body                             string
 }
 
-// answer is what Entra gives back for one request.
+// answer is Entra's answer to one request.
 type answer struct {
 	status int // 0 is 200
 	header http.Header
@@ -135,7 +135,7 @@ func refused(status int, name string, code int, words string) answer {
 	return answer{status: status, body: string(body)}
 }
 
-// newExchanger returns one that talks to h in this process.
+// newExchanger returns an Exchanger that talks to h in this process.
 func newExchanger(t testing.TB, h http.Handler, c azure.Config) *azure.Exchanger {
 	t.Helper()
 	if c.TenantID == "" {
@@ -149,9 +149,9 @@ func newExchanger(t testing.TB, h http.Handler, c azure.Config) *azure.Exchanger
 	return e
 }
 
-// minter mints JWTs that look right, each with a signature of its own.
+// minter mints JWTs of the right form, each with another signature.
 type minter struct {
-	header, claims map[string]any // replace those of a good JWT; nil values remove
+	header, claims map[string]any // replace those of a good JWT; a nil value removes one
 
 	mu     sync.Mutex
 	minted []string

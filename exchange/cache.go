@@ -26,12 +26,12 @@ const (
 
 // CacheConfig is a cache's configuration. The zero value is one.
 type CacheConfig struct {
-	// MaxEntries is the most credentials that are kept. Optional, 1,000 by
-	// default, as for whatever is not positive.
+	// MaxEntries is the limit of credentials in the cache. Optional, 1,000 by
+	// default, also for a value that is not positive.
 	MaxEntries int
 
-	// MaxBytes is the most memory that the credentials and their entries take,
-	// in bytes, about. Optional, 16 MiB by default, as for whatever is not
+	// MaxBytes is the approximate limit of memory for the credentials and their
+	// entries, in bytes. Optional, 16 MiB by default, also for a value that is not
 	// positive.
 	MaxBytes int64
 
@@ -40,7 +40,7 @@ type CacheConfig struct {
 	// must not block for long and must not call Close. Optional.
 	Observe func(context.Context, CacheEvent)
 
-	// Now is the clock. Optional, time.Now by default. With one that is given,
+	// Now is the clock. Optional, time.Now by default. With another clock,
 	// Lease.Get takes a lock.
 	Now func() time.Time
 }
@@ -103,7 +103,7 @@ type Cache struct {
 	store  *store
 }
 
-// NewCache returns an empty cache. Close has to be called in the end.
+// NewCache returns an empty cache. The caller must close it.
 func NewCache(c CacheConfig) *Cache {
 	if c.MaxEntries <= 0 {
 		c.MaxEntries = defaultEntries
@@ -168,7 +168,7 @@ func (c *Cache) Close() {
 	c.store.drop(func(cacheKey) bool { return true })
 }
 
-// Lease is one credential of a [Cache], whichever it is at the time. It is safe
+// Lease returns the current credential of one target from a [Cache]. It is safe
 // for concurrent use, and need not be released.
 type Lease struct {
 	// The fields that a hit reads come first, in one cache line of the processor:
@@ -182,8 +182,8 @@ type Lease struct {
 }
 
 // Get returns the credential. It fails as [Exchanger.Exchange] does, with ctx's
-// error when that ends before the exchange, and after Close. A credential that
-// is at hand is returned whether ctx has ended or not.
+// error when ctx ends before the exchange, and after Close. It returns a cached
+// credential even if ctx has ended.
 func (l *Lease) Get(ctx context.Context) (*Credential, error) {
 	// The monotonic clock alone takes half the time of time.Now. The store
 	// looks at both when the next look is due.
@@ -289,7 +289,7 @@ type cached struct {
 	ids        atomic.Pointer[string]     // the first of KeyIDs at the last look
 	since      time.Time
 
-	renew   time.Time // has both clocks, as since has, whatever the Exchanger gave
+	renew   time.Time // has both clocks, as since has, for any credential of the Exchanger
 	expires time.Time // has both clocks
 	kids    []string  // of the tokens that were minted for it
 	bytes   int64

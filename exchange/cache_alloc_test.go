@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector takes memory of its own, and so these tests leave it out.
+// The race detector uses additional memory, so these tests leave it out.
 
 package exchange_test
 
@@ -11,7 +11,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// P4: a credential that is at hand costs no allocation.
+// P4: a cached credential costs no allocation.
 func TestHitAllocations(t *testing.T) {
 	lease := newLease(t, newCache(t, exchange.CacheConfig{}), target(newIssuer(t, oidctoken.Config{}), &bank{}, "acme"))
 	ctx := t.Context()

@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// crowd is how many callers there are at a time. The race detector takes 8,128
+// crowd returns the number of callers at a time. The race detector allows 8,128
 // goroutines at most.
 func crowd() int {
 	if raceEnabled {
@@ -171,8 +171,8 @@ func TestEndedContext(t *testing.T) {
 	}
 }
 
-// X14: whatever is used, purged and revoked at one time, each caller gets its own
-// tenant's credential.
+// X14: during any use, purges and revocations at one time, each caller gets its
+// own tenant's credential.
 func TestAllAtOnce(t *testing.T) {
 	const tenants = 20
 	keys := [2]oidctoken.Key{newKey(t), newKey(t)}

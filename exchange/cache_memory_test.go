@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector takes memory of its own, and so these tests leave it out.
+// The race detector uses additional memory, so these tests leave it out.
 
 package exchange_test
 
@@ -31,7 +31,7 @@ func TestBytesAreReal(t *testing.T) {
 	}
 }
 
-// X17: failures of endless targets are not remembered without end.
+// X17: the number of remembered failures is limited, for any number of targets.
 func TestFailuresAreBounded(t *testing.T) {
 	issuer := newIssuer(t, oidctoken.Config{})
 	cache := newCache(t, exchange.CacheConfig{MaxEntries: 10})

@@ -71,7 +71,7 @@ func (m *model) get(i, kid int, now time.Time) (want string, must, may bool) {
 	return strconv.Itoa(t.serial), !now.Before(late), !now.Before(early)
 }
 
-// exchanged is how an exchange ended.
+// exchanged records the result of an exchange.
 func (m *model) exchanged(i, kid int, begun time.Time, life time.Duration) {
 	m.exchanges++
 	t := &m.tenants[i]

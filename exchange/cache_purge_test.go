@@ -123,7 +123,7 @@ func TestRevokedKeyOfARetry(t *testing.T) {
 	checkSerial(t, lease, 2)
 }
 
-// twice is a bank that asks for a second token.
+// twice is a bank that calls Subject twice.
 type twice struct {
 	bank
 	between func()

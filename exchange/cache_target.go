@@ -13,8 +13,8 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// Target says which credential a [Lease] is for: whose, from where, and for
-// what.
+// Target identifies the credential of a [Lease]: its tenant, its source and its
+// purpose.
 type Target struct {
 	// Issuer mints the tokens. Required.
 	Issuer *oidctoken.Issuer
@@ -24,7 +24,7 @@ type Target struct {
 	// Profile is used. Account is required.
 	Scope oidctoken.Scope
 
-	// Exchanger exchanges the tokens. Its type is one that == compares, such as a
+	// Exchanger exchanges the tokens. Its type must be comparable, such as a
 	// pointer: two Exchangers that are not equal share no credential. Required.
 	Exchanger Exchanger
 

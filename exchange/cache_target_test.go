@@ -12,8 +12,8 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// X14: whatever differs between two targets, they share no credential; and two
-// that are the same, made anew, do.
+// X14: two targets that differ in anything share no credential, and two equal
+// ones do.
 func TestTargetsThatDiffer(t *testing.T) {
 	config := oidctoken.Config{
 		Keys: oidctoken.StaticKeys{newKey(t)}, ExtraPrefix: "x_", Allow: func(context.Context, oidctoken.Scope) error { return nil },
@@ -125,7 +125,7 @@ type incomparable struct {
 	_ []string
 }
 
-// greedy asks for a token for another audience than it says.
+// greedy requests a token for another audience than its own.
 type greedy struct{ bank }
 
 func (g *greedy) Exchange(ctx context.Context, r exchange.Request) (*exchange.Credential, error) {

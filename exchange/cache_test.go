@@ -262,7 +262,7 @@ func TestObserve(t *testing.T) {
 			if e.Target.Connector != "bank" || e.Target.Scope.Account.ID != "acme" {
 				t.Errorf("event %d is about %+v", i, e.Target)
 			}
-			// The bank refuses before it asks for a token.
+			// The bank refuses before it calls Subject.
 			if minted := e.TokenID != "" && e.KeyID != ""; minted != (e.Err == nil) {
 				t.Errorf("event %d is about the token %q of the key %q", i, e.TokenID, e.KeyID)
 			}

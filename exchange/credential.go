@@ -32,7 +32,7 @@ func NewCredential(expires time.Time, env map[string]string, plain ...string) *C
 	return &Credential{expires, func() map[string]string { return env }, slices.Clone(plain)}
 }
 
-// Expires is when the cloud stops accepting the credential.
+// Expires returns the time at which the cloud stops accepting the credential.
 func (c Credential) Expires() time.Time { return c.expires }
 
 // Value returns the secret or plain value of the variable with that name, such

@@ -29,9 +29,9 @@ const (
 	maxText        = 1024
 )
 
-// Error says on one line which call of which cloud failed, why, and what to
-// do: "gcp: sts:token: invalid_grant (400): description; hint". It is at most
-// 1 KiB and printable, whatever the fields hold.
+// Error returns on one line which call of which cloud failed, why, and what to
+// do: "gcp: sts:token: invalid_grant (400): description; hint". It is at most 1
+// KiB and printable, for any values of the fields.
 func (e *Error) Error() string {
 	var parts []string
 	for _, part := range []string{e.Provider, e.Op} {

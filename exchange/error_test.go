@@ -50,8 +50,8 @@ func TestError(t *testing.T) {
 	}
 }
 
-// X06: the text of an Error is one line that prints, at most 1 KiB, whatever
-// is put into its fields.
+// X06: the text of an Error is one printable line of at most 1 KiB, for any
+// values of its fields.
 func TestErrorIsPrintable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		long := rapid.Custom(func(t *rapid.T) string {
@@ -76,8 +76,8 @@ func TestErrorIsPrintable(t *testing.T) {
 	})
 }
 
-// X06: a cloud that echoes the assertion, as clouds do, in any form: the error
-// that is made of the answer does not have it.
+// X06: clouds echo the assertion, in any form. The error that is made of the
+// answer does not hold it.
 func TestEchoedAssertion(t *testing.T) {
 	assertion := strings.Repeat("eyJhbGciOiJSUzI1NiJ9-_", 20) + ".c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 	inJSON := ""

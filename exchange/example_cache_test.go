@@ -42,7 +42,7 @@ func exampleIssuer() *oidctoken.Issuer {
 	return issuer
 }
 
-// A process has one cache. Who needs the same credential again has it without
+// A process has one cache. The second caller of a credential gets it without
 // another exchange.
 func ExampleNewCache() {
 	cache := exchange.NewCache(exchange.CacheConfig{})

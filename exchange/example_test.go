@@ -54,7 +54,8 @@ func ExampleExchanger() {
 	// TOY_TOKEN has 6 bytes
 }
 
-// A refusal says who must change what, and whether to try again later.
+// A refusal tells who must change which setting, and whether to try again
+// later.
 func ExampleError() {
 	_, err := toy{}.Exchange(context.Background(), exchange.Request{
 		Subject: func(context.Context, string) (string, error) { return "", nil },

@@ -30,14 +30,14 @@ import (
 // A broker that delivers an Exchanger without any of them, or one whose bundles
 // have no variables, gives the step the variables of its Credential.
 type Exchanger interface {
-	// Profile is how the JWT must look for this cloud. It does not change.
+	// Profile describes the JWT for this cloud. It does not change.
 	Profile() oidctoken.Profile
 	// Audience is the "aud" that the cloud expects in the JWT. It does not
 	// change.
 	Audience() string
 	// Exchange gets a JWT from r.Subject and exchanges it. It fails with an
 	// [*Error] when the cloud refuses or cannot be reached, with the error of
-	// r.Subject, or with that of ctx; errors.Is and errors.As find each.
+	// r.Subject, or with the error of ctx; errors.Is and errors.As find each.
 	//
 	// It retries by itself after a failure that may pass, such as an outage of the cloud,
 	// for a minute unless its configuration says otherwise, and returns once ctx
@@ -47,7 +47,8 @@ type Exchanger interface {
 	Exchange(ctx context.Context, r Request) (*Credential, error)
 }
 
-// Request is what one exchange needs besides the Exchanger's configuration.
+// Request has the input of an exchange that is not in the Exchanger's
+// configuration.
 type Request struct {
 	// Subject mints the JWT. Required.
 	Subject SubjectToken
@@ -68,17 +69,17 @@ type Request struct {
 // concurrently when exchanges are.
 type SubjectToken func(ctx context.Context, audience string) (string, error)
 
-// CloudNamed is an [Exchanger] that says which cloud's variables its bundles and
-// credentials have. Of one cloud, a step can be given one.
+// CloudNamed is an [Exchanger] that names the cloud of its bundles and
+// credentials. A step can have one connector of each cloud.
 type CloudNamed interface {
 	// Cloud returns "gcp", "aws" or "azure", or another short name. It does not
 	// change.
 	Cloud() string
 }
 
-// Configured is an [Exchanger] that compares its configuration with another's. A
-// broker uses it to recognize a connector whose Exchanger the host makes anew for
-// each lookup.
+// Configured is an [Exchanger] that compares its configuration with another's.
+// A broker uses it to recognize a connector whose Exchanger the host makes
+// again for each lookup.
 type Configured interface {
 	// SameConfig reports whether other has the same type and configuration: for
 	// the same JWT, both get a credential of the same identity with the same

@@ -19,15 +19,15 @@ import (
 
 const bankAudience = "https://bank.example"
 
-// bank is a cloud whose credentials live for an hour and say whom they were
-// given to, and which exchange gave them.
+// bank is a cloud whose credentials live for an hour, and hold their owner and
+// the number of their exchange.
 type bank struct {
 	mu        sync.Mutex
 	exchanges int
 	given     map[string]int // credentials, by "sub"
 	life      time.Duration  // an hour if 0
 
-	// refuse is asked before a token is. Optional.
+	// refuse is called before Subject. Optional.
 	refuse func(ctx context.Context, n int) error
 	// minted is called for each token. Optional.
 	minted func(ctx context.Context, n int)
@@ -69,7 +69,7 @@ func (b *bank) Exchange(ctx context.Context, r exchange.Request) (*exchange.Cred
 	}), nil
 }
 
-// calls is how many exchanges there were.
+// calls returns the number of exchanges.
 func (b *bank) calls() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,7 +10,8 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// refreshEarly is when before its end the source of TokenSource drops a token.
+// refreshEarly is the time before its expiry at which the source of TokenSource
+// drops a token.
 const refreshEarly = time.Minute
 
 // TokenSource returns a source of access tokens for clients that take an

@@ -12,7 +12,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// Config says as what pipelines come to Google Cloud. It holds no secret.
+// Config is the identity of pipelines in Google Cloud. It holds no secret.
 type Config struct {
 	// Provider is the workload identity pool provider's full name,
 	// projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER,
@@ -46,23 +46,23 @@ type Config struct {
 	// issuer's MaxLifetime, 1 hour by default, shortens it.
 	Lifetime time.Duration
 
-	// Project is the id of the project that gcloud and client libraries work
-	// in, unless a command names another. [Exchanger.Bundle] and the Credential
-	// give it as CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT. Optional.
+	// Project is the id of the default project of gcloud and client libraries.
+	// [Exchanger.Bundle] and the Credential have it as CLOUDSDK_CORE_PROJECT and
+	// GOOGLE_CLOUD_PROJECT. Optional.
 	Project string
 
 	// QuotaProject is the id of the project whose quota requests use and which is
 	// billed for them. The identity needs serviceusage.services.use there.
-	// [Exchanger.Bundle] and the Credential give it as
+	// [Exchanger.Bundle] and the Credential have it as
 	// CLOUDSDK_BILLING_QUOTA_PROJECT and GOOGLE_CLOUD_QUOTA_PROJECT, and a
 	// credential file as quota_project_id. Optional.
 	QuotaProject string
 
-	// UniverseDomain is the domain of the cloud's APIs. Optional; by default it
-	// is what follows "sts." in the host of TokenURL, or googleapis.com if the
-	// host does not begin so, is Google's own or is on loopback. It is the
-	// universe_domain of a credential file. [Exchanger.Bundle] gives one that is
-	// not googleapis.com as CLOUDSDK_CORE_UNIVERSE_DOMAIN and
+	// UniverseDomain is the domain of the cloud's APIs. Optional; the default is
+	// the part after "sts." in the host of TokenURL, or googleapis.com if the host
+	// does not begin so, belongs to Google or is on loopback. It is the
+	// universe_domain of a credential file. [Exchanger.Bundle] has a domain other
+	// than googleapis.com as CLOUDSDK_CORE_UNIVERSE_DOMAIN and
 	// GOOGLE_CLOUD_UNIVERSE_DOMAIN, since clients refuse a credential of another
 	// universe than theirs.
 	UniverseDomain string
@@ -237,8 +237,8 @@ func checkScopes(field string, scopes []string) error {
 	return nil
 }
 
-// checkEndpoint demands an address that secrets may be posted to, and whose
-// every part is meant.
+// checkEndpoint requires an address to which secrets may be posted, without
+// parts that would be ignored.
 func checkEndpoint(s string) (reason string) {
 	if reason := checkURL(s); reason != "" {
 		return reason
@@ -271,8 +271,8 @@ func isEmail(s string) bool {
 	return ok && len(s) <= 256 && name != "" && domain != "" && consists(name, emailByte) && consists(domain, emailByte)
 }
 
-// isResourceID is more lenient than Google, which wants four characters in a
-// new id: an older id is Google's to judge.
+// isResourceID is more lenient than Google, which requires four characters in a
+// new id: Google decides about an older id.
 func isResourceID(s string) bool {
 	return s != "" && len(s) <= 32 && consists(s, func(b byte) bool { return digit(b) || lower(b) || b == '-' })
 }

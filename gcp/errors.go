@@ -29,8 +29,8 @@ var (
 	errTooLong         = errors.New("the token claims to live longer than was asked for")
 )
 
-// malformed is the refusal to use an answer. A retry would not help: whatever
-// stands at that address is not Google's API.
+// malformed refuses an answer. It is not retried: the server at that address is
+// not Google's API.
 func malformed(op string, err error) *exchange.Error {
 	return &exchange.Error{
 		Provider: "gcp", Op: op, Status: http.StatusOK, Err: err,

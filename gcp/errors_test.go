@@ -145,7 +145,7 @@ func TestRefusalHints(t *testing.T) {
 	}
 }
 
-// X06, D06: whatever a server echoes, no error shows it.
+// X06, D06: no error shows a server's echo.
 func TestErrorsHoldNoSecret(t *testing.T) {
 	// echo builds an answer from the JWT or the federated token that was sent.
 	for _, tt := range []struct {

@@ -21,7 +21,7 @@ import (
 	"github.com/oidctoken/oidctoken/gcp"
 )
 
-// newIssuer stands for the platform's issuer, with a key for each of Google's
+// newIssuer replaces the platform's issuer. It has a key for each of Google's
 // algorithms.
 func newIssuer() *oidctoken.Issuer {
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -50,7 +50,7 @@ func newIssuer() *oidctoken.Issuer {
 	return issuer
 }
 
-// subjectOf mints JWTs for one execution, as e wants them.
+// subjectOf mints JWTs for one execution, with e's audience and profile.
 func subjectOf(issuer *oidctoken.Issuer, e *gcp.Exchanger) exchange.SubjectToken {
 	profile := e.Profile()
 	return func(ctx context.Context, audience string) (string, error) {

@@ -25,7 +25,7 @@ func outage(start time.Time, lasts time.Duration, down, up http.Handler) http.Ha
 
 func working() http.Handler { return &google{answers: []answer{federated("ya29.federated", 899)}} }
 
-// outages are what Google's STS answers when it is not at fault for good.
+// outages are the temporary failures of Google's STS.
 var outages = map[string]func() http.Handler{
 	"unavailable": func() http.Handler { return &google{answers: []answer{{status: 503}}} },
 	"throttling":  func() http.Handler { return &google{answers: []answer{{status: 429}}} },

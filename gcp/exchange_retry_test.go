@@ -39,7 +39,7 @@ func TestExchangeDeadline(t *testing.T) {
 	})
 }
 
-// X09: each attempt has a JWT of its own.
+// X09: each attempt has another JWT.
 func TestExchangeRetries(t *testing.T) {
 	wait := http.Header{"Retry-After": {"7"}}
 	for _, tt := range []struct {

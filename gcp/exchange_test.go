@@ -18,7 +18,7 @@ import (
 	"github.com/oidctoken/oidctoken/gcp"
 )
 
-// stsForm is all that a token request may hold.
+// stsForm returns all members of a token request.
 func stsForm(jwt, scope string) url.Values {
 	return url.Values{
 		"grant_type":           {"urn:ietf:params:oauth:grant-type:token-exchange"},
@@ -203,7 +203,8 @@ func TestExchangeRefusesJWT(t *testing.T) {
 	}
 }
 
-// The host's own errors come back as they are, and nothing is asked again.
+// The host's own errors are returned unchanged, and the request is not
+// repeated.
 func TestExchangeSubjectError(t *testing.T) {
 	for _, tt := range []struct {
 		name string

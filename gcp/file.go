@@ -10,8 +10,8 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// Source is where a program finds the JWT: a [FileSource], a [URLSource] or an
-// [ExecutableSource].
+// Source is the place where a program finds the JWT: a [FileSource], a
+// [URLSource] or an [ExecutableSource].
 type Source interface {
 	// render checks the source and returns the value of credential_source.
 	render() (credentialSource, error)

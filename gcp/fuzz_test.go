@@ -17,7 +17,7 @@ import (
 	"github.com/oidctoken/oidctoken/gcp"
 )
 
-// checkOutcome wants a usable credential or an *exchange.Error, nothing else.
+// checkOutcome requires a usable credential or an *exchange.Error.
 func checkOutcome(t *testing.T, begin time.Time, c *exchange.Credential, err error, name string) {
 	t.Helper()
 	if err != nil {

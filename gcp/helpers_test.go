@@ -56,7 +56,7 @@ type call struct {
 	Body                             string
 }
 
-// answer is what Google gives back for one request.
+// answer is Google's answer to one request.
 type answer struct {
 	status int // 0 is 200
 	header http.Header
@@ -127,7 +127,7 @@ func refusedIAM(status int, code, message string) answer {
 	return answer{status: status, body: fmt.Sprintf(`{"error":{"code":%d,"message":%q,"status":%q}}`, status, message, code)}
 }
 
-// newExchanger returns one that talks to g in this process.
+// newExchanger returns an Exchanger that talks to g in this process.
 func newExchanger(t testing.TB, g http.Handler, c gcp.Config) *gcp.Exchanger {
 	t.Helper()
 	if c.Provider == "" {
@@ -141,9 +141,9 @@ func newExchanger(t testing.TB, g http.Handler, c gcp.Config) *gcp.Exchanger {
 	return e
 }
 
-// minter mints JWTs that look right, each with a signature of its own.
+// minter mints JWTs of the right form, each with another signature.
 type minter struct {
-	header, claims map[string]any // replace those of a good JWT; nil values remove
+	header, claims map[string]any // replace those of a good JWT; a nil value removes one
 
 	mu     sync.Mutex
 	minted []string

@@ -10,7 +10,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// IDTokenRequest is what one ID token needs besides the Exchanger's
+// IDTokenRequest has the input of an ID token that is not in the Exchanger's
 // configuration.
 type IDTokenRequest struct {
 	// Subject mints the JWT. Required.
@@ -56,7 +56,8 @@ func (t *exchangeCall) impersonate(ctx context.Context, generate func(context.Co
 	var federated, result token
 	err := tokenhttp.Retry(ctx, t.config.Budget, func(ctx context.Context) (err error) {
 		if !t.config.Now().Before(federated.expires) {
-			// The IAM Credentials API wants this scope, whichever the final token has.
+			// The IAM Credentials API requires this scope, for any scopes of the final
+			// token.
 			if federated, err = t.federate(ctx, []string{cloudPlatform}); err != nil {
 				return err
 			}

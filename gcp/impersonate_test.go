@@ -19,7 +19,7 @@ import (
 
 const cloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
 
-// checkIAMCall wants the body to be exactly want.
+// checkIAMCall requires the body to be exactly want.
 func checkIAMCall(t *testing.T, c call, method, bearer string, want map[string]any) {
 	t.Helper()
 	var body map[string]any
@@ -124,8 +124,8 @@ func TestImpersonateAnswer(t *testing.T) {
 	}
 }
 
-// X09: a failing IAM Credentials API is asked again with the same federated
-// token while that lives, and with a new one from a new JWT afterwards.
+// X09: a failing IAM Credentials API is retried with the same federated token
+// while that is valid, and with a new one from a new JWT afterwards.
 func TestImpersonateRetries(t *testing.T) {
 	wait := http.Header{"Retry-After": {"20"}}
 	for _, tt := range []struct {

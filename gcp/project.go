@@ -48,10 +48,10 @@ func isDomain(s string) bool {
 	return len(s) <= maxDomain && len(labels) > 1 && !consists(labels[len(labels)-1], digit)
 }
 
-// universeOf returns the universe whose STS a checked token URL names. The hosts
-// of a universe's STS are sts.UNIVERSE, and Google's have more forms, such as
-// sts.mtls.googleapis.com. A host of another form, such as a proxy, says nothing
-// about the universe.
+// universeOf returns the universe of the STS in a checked token URL. The host
+// of a universe's STS is sts.UNIVERSE, and Google's has more forms, such as
+// sts.mtls.googleapis.com. A host of another form, such as a proxy, does not
+// tell the universe.
 func universeOf(tokenURL string) string {
 	u, err := url.Parse(tokenURL)
 	if err != nil {

@@ -70,7 +70,7 @@ func TestJWTLifetime(t *testing.T) {
 	}
 }
 
-// X12: the file, and the variables, name the universe whose STS is asked.
+// X12: the file and the variables name the universe of the STS.
 func TestUniverseDomain(t *testing.T) {
 	const other = "apis-acme.example"
 	for _, tt := range []struct {

@@ -86,7 +86,7 @@ func cloudOf(cloud string) string {
 }
 
 // formOf returns in which form a step got its credential. The environment of a
-// connector has no expiry of its own.
+// connector has no expiry.
 func formOf(e *broker.Event) string {
 	switch {
 	case e.File != "":

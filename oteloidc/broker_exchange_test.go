@@ -16,7 +16,8 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// How an exchange ended, how long it took, and what its span says of a refusal.
+// The outcome and the duration of an exchange, and the attributes of a
+// refusal's span.
 func TestExchange(t *testing.T) {
 	refusal := func(e exchange.Error) error { return fmt.Errorf("broker: connector c: %w", &e) }
 	for _, tt := range []struct {
@@ -24,7 +25,7 @@ func TestExchange(t *testing.T) {
 		cloud string
 		err   error
 		want  string // outcome
-		span  string // attributes besides
+		span  string // further attributes
 	}{
 		{"a credential", "gcp", nil, "ok", ""},
 		{"no cloud", "", nil, "ok", ""},

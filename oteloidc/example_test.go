@@ -40,7 +40,8 @@ func ExampleNew() {
 	// true <nil>
 }
 
-// The issuer's tokens and refusals are counted, and still told to the audit log.
+// The issuer's tokens and refusals are counted, and the audit log receives
+// them, too.
 func ExampleTelemetry_Mint() {
 	telemetry := newTelemetry()
 	audit := func(_ context.Context, e oidctoken.Event) { fmt.Println("audit:", e.Scope.Account.ID, e.Err) }
@@ -131,7 +132,7 @@ func ExampleTelemetry_Ring() {
 // service.
 func ExampleTelemetry_Signer() {
 	telemetry := newTelemetry()
-	service := newSigner() // that of package awskms, elsewhere
+	service := newSigner() // in a host: of package awskms
 	issuer := newIssuer(oidctoken.Config{Keys: oidctoken.StaticKeys{{Signer: telemetry.Signer(service, "awskms")}}})
 	_, err := issuer.Mint(context.Background(), oidctoken.Scope{Audience: "https://vault.example.com", Account: oidctoken.Entity{ID: "acme"}})
 	fmt.Println(err)
@@ -141,8 +142,8 @@ func ExampleTelemetry_Signer() {
 	// signer.duration{algorithm=ES256,outcome=ok,signer=awskms} 1
 }
 
-// The caches of a broker are looked at when metrics are collected. A step asks
-// for one token twice.
+// The caches of a broker are read when metrics are collected. A step requests
+// one token twice.
 func ExampleTelemetry_Cache() {
 	telemetry := newTelemetry()
 	b, err := broker.New(broker.Config{

@@ -8,8 +8,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// set is an attribute, and all values that it can have. The last one stands for
-// whatever is not among them.
+// set is an attribute with all its values. The last value replaces every other
+// one.
 type set struct {
 	key    attribute.Key
 	values []string
@@ -51,7 +51,7 @@ const (
 	cacheKey  = attribute.Key("oidctoken.cache")
 )
 
-// index is the place of the value that stands for v.
+// index returns the place of v, or of the value that replaces it.
 func (s set) index(v string) int {
 	if i := slices.Index(s.values, v); i >= 0 {
 		return i
@@ -74,7 +74,7 @@ func newLabels(attributes ...attribute.KeyValue) labels {
 }
 
 // table has the labels of every combination of the values of its sets. There
-// are no others, so that their number bounds that of an instrument's series.
+// are no others, so their number limits the number of an instrument's series.
 type table struct {
 	sets   []set
 	labels []labels
@@ -112,8 +112,8 @@ const (
 	other    = "other"
 )
 
-// names bounds the names that a host gives: the first maxNames that look like
-// one are taken, and all that follow are other.
+// names limits the names that a host chooses: the first maxNames valid ones are
+// used, and all later ones are "other".
 type names struct {
 	mu    sync.Mutex
 	known []string

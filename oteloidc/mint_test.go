@@ -14,7 +14,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// Every way in which an issuer's Mint can end is an outcome of its own.
+// Every result of an issuer's Mint has an outcome.
 func TestMint(t *testing.T) {
 	fails := func(err error) oidctoken.KeySource {
 		return oidctoken.StaticKeys{{Signer: &signerFunc{newSigner(), func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) { return nil, err }}}}
@@ -116,7 +116,7 @@ func TestMintDuration(t *testing.T) {
 	}
 }
 
-// stages are all that there are.
+// stages has a stage of every type.
 var stages = []oidctoken.Stage{
 	oidctoken.CI{ID: "s"}, oidctoken.Deployment{ID: "s"}, oidctoken.Custom{ID: "s"}, oidctoken.Approval{ID: "s"},
 	oidctoken.IACM{ID: "s"}, oidctoken.SecurityTests{ID: "s"}, oidctoken.FeatureFlag{ID: "s"},

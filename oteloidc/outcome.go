@@ -42,7 +42,8 @@ func outcomeOf(err error) string {
 	return "error"
 }
 
-// outcomeOfSigner says how a signature ended, by a signer's own error.
+// outcomeOfSigner returns the outcome of a signature, from the signer's own
+// error.
 func outcomeOfSigner(err error) string {
 	var temporary interface{ Temporary() bool }
 	switch {

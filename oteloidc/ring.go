@@ -11,8 +11,8 @@ import (
 // Ring returns a hook for the [keyring.Config] of one ring, its Audit, which
 // counts transitions and failures and then calls next, unless that is nil.
 func (t *Telemetry) Ring(next func(context.Context, keyring.Event)) func(context.Context, keyring.Event) {
-	// The series of failures, which are rare, are there before anything fails:
-	// who watches for a change of one would not notice that it begins with 1.
+	// The series of failures exist before the first failure: an alert on the
+	// change of a series would not notice one that begins with 1.
 	t.failing.Add(context.Background(), 0)
 	for i := range t.failed.labels {
 		t.failures.Add(context.Background(), 0, t.failed.labels[i].add...)

@@ -147,7 +147,7 @@ func TestRingFailures(t *testing.T) {
 	check("one has recovered")
 }
 
-// Every transition that there is has a label of its own.
+// Every transition has a label.
 func TestTransitions(t *testing.T) {
 	o := newTelemetry()
 	hook := o.Ring(nil)

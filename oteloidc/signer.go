@@ -39,8 +39,8 @@ func (t *Telemetry) Signer(s oidctoken.Signer, service string) oidctoken.Signer 
 	}
 }
 
-// signer keeps the one that it measures in a func, so that no print verb reaches
-// what that holds.
+// signer keeps the measured Signer in a func, so that no print verb reaches its
+// values.
 type signer struct {
 	telemetry *Telemetry
 	inner     func() oidctoken.Signer

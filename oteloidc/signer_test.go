@@ -30,7 +30,7 @@ func TestSignerContract(t *testing.T) {
 	}
 }
 
-// temporary is a service's error that says it will pass.
+// temporary is a temporary error of a service.
 type temporary struct{}
 
 func (temporary) Error() string   { return "throttled" }
@@ -127,7 +127,7 @@ func TestSignerAlgorithms(t *testing.T) {
 	}
 }
 
-// Names that a host makes up without end do not make series without end.
+// Any number of names of a host makes a limited number of series.
 func TestNamesAreBounded(t *testing.T) {
 	o := newTelemetry()
 	sign := func(service string) {

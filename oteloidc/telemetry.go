@@ -23,7 +23,7 @@ import (
 
 const scopeName = "github.com/oidctoken/oidctoken/oteloidc"
 
-// Config says where metrics and spans go. The zero value is one.
+// Config is the destination of metrics and spans. The zero value works.
 type Config struct {
 	// MeterProvider makes the instruments. Optional, otel.GetMeterProvider() by
 	// default.

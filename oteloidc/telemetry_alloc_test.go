@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector takes memory of its own, and so these tests leave it out.
+// The race detector uses additional memory, so these tests leave it out.
 
 package oteloidc_test
 

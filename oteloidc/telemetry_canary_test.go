@@ -21,7 +21,7 @@ import (
 	"github.com/oidctoken/oidctoken/keyring"
 )
 
-// exported is all that leaves the process, as JSON.
+// exported returns all data that leaves the process, as JSON.
 func (o *observed) exported(t *testing.T) string {
 	t.Helper()
 	var collected metricdata.ResourceMetrics

@@ -22,8 +22,8 @@ import (
 	"github.com/oidctoken/oidctoken/oteloidc"
 )
 
-// closed are all values that a label may have. The names that a host gives are
-// not here: there are 16 of them, and other.
+// closed has all values of the labels, without the names that a host chooses:
+// 16 of them, and other.
 var closed = map[attribute.Key][]string{
 	"oidctoken.outcome":            {"ok", "denied", "scope", "no_key", "signer", "bad_signature", "canceled", "refused", "unavailable", "error"},
 	"oidctoken.stage.type":         {"CI", "Deployment", "Custom", "Approval", "IACM", "SecurityTests", "FeatureFlag", "Pipeline", "none", "other"},
@@ -54,15 +54,15 @@ var most = map[string]int{
 	"oidctoken.cache.lookups":       17 * 2,
 }
 
-// What spans say besides.
+// Further attributes of spans.
 var (
 	operations = []string{"sts:token", "iamcredentials:generateAccessToken", "iamcredentials:generateIdToken", "sts:AssumeRoleWithWebIdentity", "entra:token", "other"}
 	code       = regexp.MustCompile(`\A[A-Za-z0-9_.:-]{1,64}\z`)
 	name       = regexp.MustCompile(`\A[a-z][a-z0-9_]{0,31}\z`)
 )
 
-// D06: whatever tenants, clouds and hosts choose, labels have the values of
-// closed sets, and there are no more series than those make.
+// D06: labels have the values of closed sets, whatever tenants, clouds and
+// hosts choose, and there are no more series than their combinations.
 func TestLabelsAreClosed(t *testing.T) {
 	o := newTelemetry()
 	mint, hook, ring := o.Mint(nil), o.Broker(nil), o.Ring(nil)

@@ -33,8 +33,7 @@ func (c *standIn) assertion(t *testing.T, project string, o azidentity.ClientAss
 	return credential
 }
 
-// The SDK's own credential gets in with the JWTs that Exchanger.Profile asks
-// for.
+// The SDK's own credential authenticates with the JWTs of Exchanger.Profile.
 func TestClientAssertionCredential(t *testing.T) {
 	c := newStandIn(t)
 	options := azidentity.ClientAssertionCredentialOptions{

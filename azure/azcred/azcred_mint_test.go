@@ -8,7 +8,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// mint stands for a host's way to its issuer.
+// mint replaces a host's call of its issuer.
 func mint(ctx context.Context, audience string) (string, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

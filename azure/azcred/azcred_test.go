@@ -94,7 +94,7 @@ func (c *standIn) mints(t *testing.T, project string) exchange.SubjectToken {
 	}
 }
 
-// checkToken wants an access token of the stand-in, for the Azure Resource
+// checkToken requires an access token of the stand-in, for the Azure Resource
 // Manager.
 func (c *standIn) checkToken(t *testing.T, token string) {
 	t.Helper()
@@ -187,7 +187,7 @@ func TestGetTokenRefuses(t *testing.T) {
 	}
 }
 
-// What Entra refuses is an *exchange.Error, as without the SDK.
+// A refusal by Entra is an *exchange.Error, as without the SDK.
 func TestGetTokenFails(t *testing.T) {
 	c := newStandIn(t)
 	e, err := azure.New(azure.Config{TenantID: tenant, ClientID: tenant, AuthorityHost: c.server.URL, Transport: c.server.Client().Transport})
@@ -220,7 +220,7 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	credential := azcred.New(e, exchange.Request{Subject: mint}) // mint asks the platform's issuer
-	// Clients of the SDK take it: armsubscriptions.NewClient(credential, nil).
+	// Pass it to clients of the SDK: armsubscriptions.NewClient(credential, nil).
 	token, err := credential.GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}})
 	if err != nil {
 		log.Fatal(err)

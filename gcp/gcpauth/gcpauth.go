@@ -22,15 +22,16 @@ import (
 	"github.com/oidctoken/oidctoken/gcp"
 )
 
-// leastLifetime is what cloud.google.com/go/auth takes off a token's life: one
-// with less is expired to it, so that every call would exchange anew.
+// leastLifetime is the time that cloud.google.com/go/auth subtracts from a
+// token's life. For it, a token with less has expired, and every call would
+// exchange again.
 const leastLifetime = 225 * time.Second
 
 // Credentials returns credentials whose access tokens e gets for r. They are
-// cached, refreshed 225 seconds before their end, and serve as an
+// cached, refreshed 225 seconds before their expiry, and are an
 // [auth.TokenProvider], too. A refresh in the background does not end with the
-// ctx of a call. The project, the quota project and the universe domain are those
-// of e's configuration.
+// ctx of a call. The project, the quota project and the universe domain come
+// from e's configuration.
 //
 // Token fails as [gcp.Exchanger.Exchange] does, and with an [*exchange.Error]
 // when Google gives a token that lives for 225 seconds or less.

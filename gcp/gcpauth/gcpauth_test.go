@@ -164,7 +164,7 @@ func TestCredentialsProperties(t *testing.T) {
 }
 
 // A token that cloud.google.com/go/auth takes for expired is refused, not
-// exchanged anew at every call.
+// exchanged again at every call.
 func TestCredentialsTooShort(t *testing.T) {
 	for _, tt := range []struct {
 		seconds int
