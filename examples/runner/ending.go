@@ -28,13 +28,12 @@ func interrupted(ctx context.Context) int {
 }
 
 // withSignals returns a ctx that ends at the first signal which asks the process
-// to end. A signal that was ignored when the process started, as by nohup, stays
-// ignored.
+// to end.
 func withSignals(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
 	for _, s := range endings {
-		if !signal.Ignored(s) {
+		if !isNohup(s) {
 			signal.Notify(signals, s)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 
 var endings = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
+func isNohup(os.Signal) bool { return false }
+
 const exitBrokenPipe = exitRunner
 
 func isBrokenPipe(error) bool { return false }

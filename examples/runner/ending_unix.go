@@ -12,6 +12,11 @@ import (
 // endings are the signals that ask the process to end.
 var endings = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGTERM}
 
+// isNohup reports whether the process was started so that it survives s: nohup has
+// it ignore SIGHUP. Shells have background jobs ignore SIGINT and SIGQUIT, which
+// says nothing about a signal that is sent to the process alone.
+func isNohup(s os.Signal) bool { return s == syscall.SIGHUP && signal.Ignored(s) }
+
 const exitBrokenPipe = 128 + int(syscall.SIGPIPE)
 
 func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }

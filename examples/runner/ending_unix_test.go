@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -55,6 +56,11 @@ func alive(t *testing.T, out string) (gone func()) {
 // A signal to the runner ends the step with all that it started, and nothing is
 // left behind.
 func TestSignals(t *testing.T) {
+	// A signal that this process catches is not ignored in its children, even if the
+	// tests run under nohup.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
 	for _, tt := range []struct {
 		name   string
 		signal syscall.Signal
@@ -163,8 +169,7 @@ func TestBrokenOutput(t *testing.T) {
 	}
 }
 
-// A signal that was ignored when the runner started stays ignored, as nohup
-// requires.
+// SIGHUP stays ignored if it was when the runner started, as nohup requires.
 func TestIgnoredSignal(t *testing.T) {
 	t.Parallel()
 	file, out := step(t, "echo ready\ncat \"$OUT/go\"\necho done")
