@@ -55,7 +55,7 @@ func awsSDK(chain string) awsClient {
 	}
 }
 
-// terraformAWS is terraform's provider, to which its configuration says nothing.
+// terraformAWS is terraform's provider with an empty configuration.
 func terraformAWS() awsClient {
 	return awsClient{
 		name: "terraform's provider aws", version: terraformAWSVersion,
@@ -139,7 +139,7 @@ func testAWSClient(t *testing.T, a *amazon, c awsClient, d delivery) {
 	if diff := cmp.Diff(arns(t, sessions), printedARNs(o)); diff != "" {
 		t.Errorf("who the client says it is (-STS +client):\n%s", diff)
 	}
-	// Of the expressions, all three are parts of one set of credentials.
+	// The three expressions share one set of credentials.
 	if n := a.Requests("AssumeRoleWithWebIdentity"); d.connectors == nil && n != 2 {
 		t.Errorf("the runner assumed the role %d times for two steps", n)
 	}

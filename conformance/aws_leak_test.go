@@ -21,9 +21,9 @@ type leak struct {
 	did      string
 }
 
-// Of two pipelines on one machine, neither gets at the other's credentials,
-// whatever a client caches in the home directory. What does keep the aws CLI's
-// cache apart is the name of the session, as the control shows: X10 X14
+// Of two pipelines on one machine, neither gets the other's credentials,
+// although clients cache in the home directory. The name of the session
+// separates them in the aws CLI's cache, as the control shows: X10 X14
 func TestAWSPipelinesApart(t *testing.T) {
 	t.Parallel()
 	first := awsSession(deployer, "ledger", "judge")

@@ -97,11 +97,11 @@ func (a *amazon) remember(accessKeyID string) {
 	a.sessions = append(a.sessions, session)
 }
 
-// pass writes an answer that was looked at.
+// pass writes an answer after the test has read it.
 func pass(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
 	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
-	_, _ = w.Write(answer.Body.Bytes()) // a client that hangs up fails by itself
+	_, _ = w.Write(answer.Body.Bytes()) // a client that hangs up fails itself
 }
 
 // everyone returns the sessions of the callers, in order.
@@ -116,7 +116,7 @@ func (a *amazon) callers() []awstest.Session {
 	return slices.CompactFunc(a.everyone(), func(a, b awstest.Session) bool { return a.ARN == b.ARN })
 }
 
-// awsCaller is what of a caller's session is known before it.
+// awsCaller has the parts of a caller's session that the test can predict.
 type awsCaller struct {
 	Role, Subject string
 	Tags          map[string]string
@@ -161,7 +161,8 @@ func printedARNs(o outcome) []string {
 	return names
 }
 
-// pipeline is a file whose connector leads to a, of a runner of its own.
+// pipeline returns a file whose connector leads to a, for one of several
+// runners.
 func (a *amazon) pipeline(runner int, role string, steps ...step) pipeline {
 	return newPipeline(a.issuers[runner], connector{ID: awsConnector, AWS: map[string]any{
 		"roleARN": role, "region": awsRegion, "endpoint": a.url,
@@ -181,7 +182,8 @@ func (a *amazon) delivered() delivery {
 	return delivery{name: "connectors", connectors: []string{awsConnector}}
 }
 
-// expressions gives the credentials alone. The author has to say the rest.
+// expressions delivers the credentials only. The author sets the other
+// variables.
 func (a *amazon) expressions() delivery {
 	const call = `<+secrets.getAWSCredentials("` + awsConnector + `")`
 	return delivery{name: "getAWSCredentials", env: map[string]string{

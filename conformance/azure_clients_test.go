@@ -73,7 +73,7 @@ func azureClients() []azureClient {
 	}
 }
 
-// step is one that runs the client, by way of an authority.
+// step returns a step that runs the client with an authority.
 func (c azureClient) step(t *testing.T, a azureAuthority, id string, env map[string]string) step {
 	t.Helper()
 	s := step{ID: id, Connectors: []string{azureConnector}, Env: c.env(t), Files: c.files, Run: c.run}

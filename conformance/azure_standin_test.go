@@ -171,7 +171,7 @@ func (e *entra) callers(api string) []azureCaller {
 	return slices.Compact(callers)
 }
 
-// checkNothingElse wants that no client turned to a host or an API which the
+// checkNothingElse requires that no client called a host or an API that the
 // test did not expect.
 func (e *entra) checkNothingElse(t *testing.T) {
 	t.Helper()

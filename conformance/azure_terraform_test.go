@@ -20,7 +20,8 @@ const (
 	blobsAPI    = storageHost + "/tfstate"
 )
 
-// storage is what of Azure's Blob Storage terraform needs to keep one state.
+// storage is the part of Azure's Blob Storage that terraform needs to keep a
+// state.
 type storage struct {
 	mu    sync.Mutex
 	blob  []byte // nil: no blob
@@ -28,8 +29,7 @@ type storage struct {
 	lock  string // terraform's own, in the blob's metadata
 }
 
-// newStorage adds a storage account to those of Microsoft's hosts that e stands
-// for.
+// newStorage adds a storage account to the hosts of Microsoft that e serves.
 func newStorage(e *entra) *storage {
 	s := new(storage)
 	for pattern, serve := range map[string]http.HandlerFunc{
@@ -68,10 +68,10 @@ func (s *storage) get(w http.ResponseWriter, _ *http.Request) {
 	header.Set("X-Ms-Meta-Terraformlockid", s.lock)
 	header.Set("Content-Type", "application/octet-stream")
 	header.Set("Content-Length", strconv.Itoa(len(s.blob)))
-	_, _ = w.Write(s.blob) // a client that hangs up fails by itself
+	_, _ = w.Write(s.blob) // a client that hangs up fails itself
 }
 
-// state is what terraform has written; empty if it has not.
+// state returns terraform's state, or nothing if there is no state.
 func (s *storage) state() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,8 +132,8 @@ func terraformAzure() azureClient {
 
 // Terraform keeps its state in Azure with the environment that the runner gives
 // a step, at Microsoft's own hosts. Each step is authenticated as itself,
-// whatever credentials the machine has. A secret that a step's author sets
-// wins, as the control shows: X11 X14 D05
+// although the machine has other credentials. A secret that a step's author
+// sets wins, as the control shows: X11 X14 D05
 func TestAzureTerraform(t *testing.T) {
 	t.Parallel()
 	c := terraformAzure()

@@ -26,17 +26,17 @@ type client struct {
 
 const projectsAPI = "GET cloudresourcemanager.googleapis.com/v1/projects"
 
-// identities are those that a connector gives: the federated one, or a service
+// identities are the identities of a connector: the federated one, or a service
 // account's.
 var identities = []struct{ name, serviceAccount string }{
 	{"direct", ""},
 	{"impersonation", account},
 }
 
-// Every client, unmodified, is admitted with the files and the environment that
-// the runner gives a step, byte for byte those of production. Two steps that
-// run one after the other with one home directory, as one principal, come each
-// with credentials of its own, whatever the client caches: X12 X14 D05
+// Every client, unmodified, authenticates with the files and the environment
+// that the runner gives a step, byte for byte as in production. Two steps that
+// run one after the other with one home directory, as one principal, each use
+// their own credentials, although clients cache: X12 X14 D05
 func TestClients(t *testing.T) {
 	for _, c := range clients() {
 		t.Run(c.name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// row says which judge, of which version, did what, and how that went.
+// row prints a row with the judge, its version, the check and the result.
 func row(t *testing.T, judge, version, did string) {
 	t.Helper()
 	verdict := "good"

@@ -172,7 +172,8 @@ func clusterEnv(t *testing.T, g *google) map[string]string {
 	return nil
 }
 
-// clusterAPI is what of the Kubernetes API kubectl needs to list namespaces.
+// clusterAPI is the part of the Kubernetes API that kubectl needs to list
+// namespaces.
 func (g *google) clusterAPI() http.Handler {
 	mux := http.NewServeMux()
 	for path, body := range map[string]string{

@@ -17,7 +17,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
-// recorder is a proxy that leads nowhere, and notes all that comes to it.
+// recorder is a proxy that forwards nothing and records every request.
 type recorder struct {
 	url string
 
@@ -67,7 +67,7 @@ func (r *recorder) env() map[string]string {
 	return env
 }
 
-// unproxied are what steps may have in NO_PROXY and no_proxy by themselves.
+// unproxied are values of NO_PROXY and no_proxy that steps may have themselves.
 var unproxied = []struct {
 	name string
 	env  map[string]string

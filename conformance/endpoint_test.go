@@ -34,8 +34,8 @@ func oidcPipeline(issuer string, lifetime string, s step) pipeline {
 	return p
 }
 
-// GitHub's own client gets tokens from a step's endpoint, by audience, and goes
-// on to while they are renewed.
+// GitHub's own client gets tokens from a step's endpoint, by audience, also
+// after the tokens were renewed.
 func TestActionsCore(t *testing.T) {
 	t.Parallel()
 	modules := nodeModules(t)
@@ -101,7 +101,7 @@ func TestEndpointCurl(t *testing.T) {
 	row(t, "curl", strings.SplitN(output(t, "curl", "--version"), "\n", 2)[0], "POST of an audience, with the header from a file")
 }
 
-// Clients of Google ask the endpoint for the JWT, as their key file says, each
+// Clients of Google request the JWT from the endpoint of their key file each
 // time they need one.
 func TestEndpointGoogle(t *testing.T) {
 	t.Parallel()
@@ -128,7 +128,7 @@ func TestEndpointGoogle(t *testing.T) {
 	}
 }
 
-// google-auth goes on for longer than any token lives.
+// google-auth works for longer than the lifetime of any token.
 func TestEndpointGoogleRenewed(t *testing.T) {
 	t.Parallel()
 	version := output(t, python(t), "-c", "import google.auth; print(google.auth.__version__)")

@@ -103,8 +103,8 @@ func (g *google) serve() {
 	g.api("GET cloudresourcemanager.googleapis.com/v1/projects", g.Server)
 	g.api("GET cloudresourcemanager.googleapis.com/v1/projects/"+number, answer(
 		`{"projectId":%q,"projectNumber":%q,"name":%q,"lifecycleState":"ACTIVE"}`, project, number, project))
-	// Where a credential may be used. Google's newer libraries ask this of all
-	// that they get here, and go on without an answer.
+	// Where a credential may be used. Google's newer libraries request this for
+	// every credential from here, and work without an answer.
 	for _, path := range []string{"projects/-/serviceAccounts/" + account, pool} {
 		g.api("GET iamcredentials.googleapis.com/v1/"+path+"/allowedLocations", answer(
 			`{"locations":["europe-west1"],"encodedLocations":"0x8"}`))
@@ -155,7 +155,7 @@ func answer(format string, values ...any) http.Handler {
 	body := fmt.Sprintf(format, values...)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-		_, _ = w.Write([]byte(body)) // a client that hangs up fails by itself
+		_, _ = w.Write([]byte(body)) // a client that hangs up fails itself
 	})
 }
 
@@ -175,7 +175,7 @@ func (g *google) callers(api string) []caller {
 
 type caller struct{ Step, ServiceAccount string }
 
-// checkNothingElse wants that no client turned to a host or an API which the
+// checkNothingElse requires that no client called a host or an API that the
 // test did not expect.
 func (g *google) checkNothingElse(t *testing.T) {
 	t.Helper()

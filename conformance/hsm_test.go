@@ -17,9 +17,8 @@ import (
 	"github.com/oidctoken/oidctoken/signer/pkcs11"
 )
 
-// Keys that never leave a PKCS #11 token, where the ring has them made, sign
-// tokens that others' verifiers admit, also after one was revoked.
-// T06 T07
+// The ring creates keys that never leave a PKCS #11 token. Foreign verifiers
+// accept their tokens, also after a key was revoked. T06 T07
 func TestHSM(t *testing.T) {
 	token := openHSM(t)
 	provisioner, err := pkcs11.NewProvisioner(pkcs11.ProvisionerConfig{Token: token, Prefix: "conformance"})

@@ -9,8 +9,8 @@ import (
 	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
-// pins are the files that say which versions. The installer leaves a copy of
-// the one that it went by.
+// pins are the files with the versions. The installer leaves a copy of the file
+// that it used.
 var pins = map[string]string{
 	"python":   "python/requirements.txt",
 	"azurecli": "python/azure-cli.txt",

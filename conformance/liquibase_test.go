@@ -45,7 +45,7 @@ func TestLiquibase(t *testing.T) {
 	}
 	for _, run := range []struct {
 		name  string
-		edits []string // of the file, as strings.NewReplacer takes them
+		edits []string // pairs for strings.NewReplacer, of the file
 		code  int
 		says  []string // somewhere in the output
 		calls []attempt
@@ -113,7 +113,8 @@ type attempt struct {
 	Code        codes.Code
 }
 
-// attempts are those that calls were, each once for calls in a row.
+// attempts returns the attempts of the calls, one for several equal calls in a
+// row.
 func attempts(calls []spannerCall) []attempt {
 	var made []attempt
 	for _, c := range calls {
@@ -166,7 +167,7 @@ func newDeployments(t *testing.T) *google {
 // issuerURL has a path, as the page's has.
 func (g *google) issuerURL() string { return "http://" + g.issuer + "/oidc" }
 
-// liquibase runs the example's pipeline file, edited, on a machine of its own.
+// liquibase runs the example's pipeline file, edited, on a separate machine.
 // The settings give the places of the programs; Liquibase uses the proxy as any
 // other.
 func (g *google) liquibase(t *testing.T, lib string, edits []string) outcome {

@@ -6,9 +6,9 @@ import (
 	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
-// What tools log in with stays in the step: gcloud and kubectl write where the
-// delivered variables lead, and docker reads there. The next step of the same HOME
-// finds nothing.
+// The logins of tools stay in the step: gcloud and kubectl write to the
+// delivered variables' files, and docker reads them. The next step with the
+// same HOME finds nothing.
 func TestLoginsStayInTheStep(t *testing.T) {
 	t.Parallel()
 	needs.Program(t, "kubectl")

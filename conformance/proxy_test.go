@@ -23,14 +23,14 @@ import (
 	"time"
 )
 
-// proxy is an HTTP proxy on loopback that answers itself for some hosts, under
-// a CA of its own, and connects to no other. So files that name Google's hosts
-// can be used as they are.
+// proxy is an HTTP proxy on loopback that itself serves some hosts, under its
+// own CA, and connects to no other. So files that name Google's hosts can be
+// used unchanged.
 type proxy struct {
 	url    string
 	caFile string // PEM
 	ca     *authority
-	hosts  *httptest.Server // TLS; stands for every host that is answered for
+	hosts  *httptest.Server // TLS; serves every host
 
 	mu      sync.Mutex
 	refused []string
@@ -43,7 +43,7 @@ func newProxy(t *testing.T, has func(host string) bool, handler http.Handler) *p
 	if err := os.WriteFile(p.caFile, p.ca.pem(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	quiet := log.New(io.Discard, "", 0) // of clients that hang up; what matters they say themselves
+	quiet := log.New(io.Discard, "", 0) // of clients that hang up; they report their own errors
 	p.hosts = httptest.NewUnstartedServer(handler)
 	p.hosts.EnableHTTP2 = true // gRPC needs it
 	p.hosts.TLS = &tls.Config{GetCertificate: p.ca.certificate}
@@ -83,15 +83,15 @@ func describe(r *http.Request) string {
 	return what
 }
 
-// Refused is what clients wanted of hosts that the proxy does not answer for.
+// Refused returns the requests for hosts that the proxy does not serve.
 func (p *proxy) Refused() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.refused...)
 }
 
-// tunnel joins a client and the server that stands for all hosts. Either end's
-// closing ends both.
+// tunnel joins a client and the server of all hosts. When either end closes,
+// both are closed.
 func (p *proxy) tunnel(w http.ResponseWriter) {
 	inner, err := net.Dial("tcp", p.hosts.Listener.Addr().String())
 	if err != nil {
@@ -120,7 +120,7 @@ func (p *proxy) tunnel(w http.ResponseWriter) {
 	}()
 }
 
-// authority is a CA that makes a certificate for every name it is asked for.
+// authority is a CA that makes a certificate for every requested name.
 type authority struct {
 	key *ecdsa.PrivateKey
 	crt *x509.Certificate

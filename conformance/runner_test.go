@@ -118,8 +118,8 @@ func (g *google) pipeline(serviceAccount string, steps ...step) pipeline {
 	}}, steps)
 }
 
-// step is one that is given the connector's whole environment and files, the
-// way to the proxy, and env.
+// step returns a step with the connector's whole environment and files, the
+// proxy, and env.
 func (g *google) step(id, run string, env map[string]string) step {
 	s := step{ID: id, Connectors: []string{gcpConnector}, Env: g.proxyEnv(), Run: run}
 	maps.Copy(s.Env, env)
@@ -156,7 +156,7 @@ func (o outcome) String() string {
 	return fmt.Sprintf("exit code %d\nstdout: %s\nstderr: %s", o.code, o.stdout, o.stderr)
 }
 
-// run runs a pipeline file on a machine of its own: the steps have one home
+// run runs a pipeline file on a separate machine: the steps share a home
 // directory.
 func (g *google) run(t *testing.T, p pipeline) outcome {
 	t.Helper()
@@ -169,7 +169,7 @@ func (g *google) start(t *testing.T, env []string, args ...string) outcome {
 	return start(t, append([]string{"HTTPS_PROXY=" + g.proxy.url, "SSL_CERT_FILE=" + g.proxy.caFile}, env...), args...)
 }
 
-// write writes the file to a directory of its own.
+// write writes the file to a new directory.
 func (p pipeline) write(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "pipeline.yaml")

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// Every command of gcloud reads CLOUDSDK_AUTH_ACCESS_TOKEN_FILE anew, so that a
-// step which outlives its first token goes on, and the file wins over a delivered
-// credential file. D01
+// Every command of gcloud reads CLOUDSDK_AUTH_ACCESS_TOKEN_FILE, so a step that
+// outlives its first token continues. The file wins over a delivered credential
+// file. D01
 func TestGcloudReadsTheTokenFileAnew(t *testing.T) {
 	t.Parallel()
 	version := component("gcloud", `"Google Cloud SDK"`)(t)
@@ -35,7 +35,7 @@ func TestGcloudReadsTheTokenFileAnew(t *testing.T) {
 	if len(slices.Compact(ends)) != 2 {
 		t.Errorf("gcloud called with tokens that end at %v, want two tokens", ends)
 	}
-	// A gcloud that read the credential file would exchange by itself.
+	// A gcloud that used the credential file would exchange itself.
 	if n := g.Requests("/v1/token") - exchanges; n != 2 {
 		t.Errorf("%d exchanges, want the runner's 2", n)
 	}

@@ -195,7 +195,7 @@ func swtpmVersion(t *testing.T) string {
 	return version
 }
 
-// startTPM starts a TPM of its own, whose state lives as long as the test.
+// startTPM starts a TPM whose state lives as long as the test.
 func startTPM(t *testing.T) transport.TPM {
 	t.Helper()
 	dir := t.TempDir()
@@ -209,7 +209,7 @@ func startTPM(t *testing.T) transport.TPM {
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = command.Wait() // killed, or ended by itself, which the test below sees
+		_ = command.Wait() // killed, or ended, which the test below detects
 		close(ended)
 	}()
 	t.Cleanup(func() {

@@ -14,7 +14,7 @@ import (
 )
 
 func ExampleNewIssuer() {
-	// As a func TestX(t *testing.T) of its own.
+	// The content of a func TestX(t *testing.T).
 	_ = func(t *testing.T) {
 		issuer := oidctokentest.NewIssuer(t, func(c *oidctoken.Config) {
 			c.Keys = append(c.Keys.(oidctoken.StaticKeys), oidctokentest.NewKey(t, "EdDSA"))

@@ -134,7 +134,7 @@ func inOrder[V any](m map[string]V) iter.Seq2[string, V] {
 	}
 }
 
-// runExchanger runs one subtest in a bubble of its own.
+// runExchanger runs one subtest in a bubble.
 func runExchanger(t *testing.T, name string, x ExchangerTest, run func(*exchangerRun)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {

@@ -108,7 +108,7 @@ func (r *exchangerRun) concurrency() {
 	r.checkSubjects()
 }
 
-// retry wants a failure that may pass to be tried again, with a new JWT.
+// retry requires that a temporary failure is retried, with a new JWT.
 func (r *exchangerRun) retry() {
 	start := time.Now()
 	credential, err := r.exchange(r.Context(), inTurn(status(http.StatusServiceUnavailable, ""), r.good()))
@@ -122,8 +122,8 @@ func (r *exchangerRun) retry() {
 	}
 }
 
-// outage wants a cloud that is down for less than a minute to be waited for,
-// with a new JWT for each try.
+// outage requires that an outage of less than a minute is survived, with a new
+// JWT for each try.
 func (r *exchangerRun) outage(lasts time.Duration) {
 	start := time.Now()
 	good, down := r.good(), status(http.StatusServiceUnavailable, "")
@@ -141,7 +141,8 @@ func (r *exchangerRun) outage(lasts time.Duration) {
 	r.checkSubjects()
 }
 
-// lastingOutage wants the refusal itself, and not the end of the retries.
+// lastingOutage requires the cloud's error, and not an error about the end of
+// the retries.
 func (r *exchangerRun) lastingOutage() {
 	_, err := r.exchange(r.Context(), status(http.StatusServiceUnavailable, ""))
 	if err == nil {
@@ -157,7 +158,7 @@ func (r *exchangerRun) lastingOutage() {
 	}
 }
 
-// retryAfter wants a cloud's wish to wait for a day not to be granted.
+// retryAfter requires that a Retry-After of a day is not waited for.
 func (r *exchangerRun) retryAfter() {
 	start := time.Now()
 	_, err := r.exchange(r.Context(), inTurn(status(http.StatusTooManyRequests, "86400"), r.good()))
@@ -169,7 +170,7 @@ func (r *exchangerRun) retryAfter() {
 	}
 }
 
-// refusal wants one that is for good not to be tried again.
+// refusal requires that a permanent refusal is not retried.
 func (r *exchangerRun) refusal() {
 	_, err := r.exchange(r.Context(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeCloud(w, r.test.Refusal("the cloud's own words"))
@@ -233,7 +234,7 @@ func (r *exchangerRun) cancelledMeanwhile() {
 	r.checkEnd(err, context.Canceled, time.Since(start), after)
 }
 
-// deadline wants an answer that comes in drops to be given up.
+// deadline requires that a very slow answer is given up.
 func (r *exchangerRun) deadline() {
 	const after = 5 * time.Second
 	ctx, cancel := context.WithTimeout(r.Context(), after)
@@ -273,7 +274,7 @@ func (r *exchangerRun) checkEnd(err, want error, took, after time.Duration) {
 	r.checkShown(err)
 }
 
-// noDeadline wants the Exchanger to have a deadline of its own.
+// noDeadline requires that the Exchanger has a deadline of its own.
 func (r *exchangerRun) noDeadline() {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()

@@ -61,7 +61,8 @@ func (r *exchangerRun) encodedEcho(encode func(string) string) http.Handler {
 	})
 }
 
-// earlier is the first JWT of the exchange, which is not that of the request.
+// earlier returns the first JWT of the exchange, which is not that of the
+// request.
 func (r *exchangerRun) earlier() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,8 +89,8 @@ func (r *exchangerRun) otherCase() http.Handler {
 	})
 }
 
-// namesTwice is a good answer in JSON in which each name stands twice. In
-// another format it is no answer at all.
+// namesTwice returns a good answer in JSON in which each name stands twice. In
+// another format it is malformed.
 func (r *exchangerRun) namesTwice() http.Handler {
 	return r.altered(func(_ http.ResponseWriter, a *CloudAnswer) {
 		object := strings.TrimSpace(a.Body)

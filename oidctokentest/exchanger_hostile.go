@@ -127,7 +127,7 @@ func (r *exchangerRun) html() http.Handler {
 	})
 }
 
-// otherType is a good answer that says to be something else.
+// otherType returns a good answer with another Content-Type.
 func (r *exchangerRun) otherType() http.Handler {
 	return r.altered(func(_ http.ResponseWriter, a *CloudAnswer) { a.ContentType = "text/html; charset=utf-8" })
 }
@@ -157,7 +157,7 @@ func (r *exchangerRun) echoInType() http.Handler {
 	return r.altered(func(_ http.ResponseWriter, a *CloudAnswer) { a.ContentType = "text/" + r.stolen() })
 }
 
-// echo is the JWT in an answer that says to be a good one.
+// echo returns the JWT in an answer of status 200.
 func (r *exchangerRun) echo() http.Handler {
 	return r.altered(func(_ http.ResponseWriter, a *CloudAnswer) { a.Body = r.stolen() })
 }

@@ -31,8 +31,8 @@ const (
 	maxErrorText = 1 << 10 // bytes
 )
 
-// exchangerRun is one subtest: an Exchanger, its cloud, and what went between
-// them.
+// exchangerRun is one subtest: an Exchanger, its cloud, and the requests and
+// answers between them.
 type exchangerRun struct {
 	*testing.T
 	test      ExchangerTest
@@ -144,7 +144,7 @@ func (r *exchangerRun) exchange(ctx context.Context, cloud http.Handler) (*excha
 	return r.exchanger.Exchange(ctx, exchange.Request{Subject: r.subject, SessionName: "oidctokentest"})
 }
 
-// subject mints a JWT as the Exchanger's Profile wants it.
+// subject mints a JWT with the Exchanger's Profile.
 func (r *exchangerRun) subject(ctx context.Context, audience string) (string, error) {
 	if want := r.exchanger.Audience(); audience != want {
 		r.Errorf("Exchange asked for a JWT for %q, and its Audience is %q", audience, want)
@@ -163,14 +163,14 @@ func (r *exchangerRun) subject(ctx context.Context, audience string) (string, er
 	return token.JWT(), nil
 }
 
-// made is how many requests came that Path chooses.
+// made returns the number of requests that Path selects.
 func (r *exchangerRun) made() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.requests
 }
 
-// checkSubjects wants one JWT per request that carries one, each a new one.
+// checkSubjects requires a new JWT in each request that carries one.
 func (r *exchangerRun) checkSubjects() {
 	r.Helper()
 	r.mu.Lock()
@@ -187,7 +187,7 @@ func (r *exchangerRun) checkSubjects() {
 	}
 }
 
-// refuses wants the exchange to fail with an error that is fit to be shown.
+// refuses requires that the exchange fails with an error that may be shown.
 func (r *exchangerRun) refuses(cloud http.Handler) {
 	r.Helper()
 	credential, err := r.exchange(r.Context(), cloud)
@@ -198,7 +198,7 @@ func (r *exchangerRun) refuses(cloud http.Handler) {
 	r.checkError(err)
 }
 
-// checkError wants an *exchange.Error, without a secret in it.
+// checkError requires an *exchange.Error without a secret.
 func (r *exchangerRun) checkError(err error) {
 	r.Helper()
 	var refused *exchange.Error

@@ -203,8 +203,8 @@ func testSample(t *testing.T, defect string) {
 
 func TestSampleExchanger(t *testing.T) { testSample(t, "") }
 
-// brokenExchangers are what TestExchanger must find, each with the subtests
-// that find it and their words.
+// brokenExchangers are the defects that TestExchanger must find, each with the
+// subtests that find it and their messages.
 var brokenExchangers = []struct {
 	defect string
 	found  map[string]string
@@ -263,7 +263,8 @@ var brokenExchangers = []struct {
 	{"never gives up", map[string]string{"NoDeadline": "since its ctx had no earlier deadline"}},
 }
 
-// brokenExchangerFails is what TestExchangerFinds runs in another process: it fails on purpose.
+// brokenExchangerFails fails on purpose: TestExchangerFinds runs it in another
+// process.
 func brokenExchangerFails(t *testing.T) {
 	for _, b := range brokenExchangers {
 		t.Run(b.defect, func(t *testing.T) { testSample(t, b.defect) })

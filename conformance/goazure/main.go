@@ -1,7 +1,9 @@
-// Goazure lists subscriptions, as a program that uses the Azure SDK for Go
-// would: goazure ClientAssertionCredential|WorkloadIdentityCredential|DefaultAzureCredential.
+// Goazure lists subscriptions, as a program with the Azure SDK for Go would:
+// goazure
+// ClientAssertionCredential|WorkloadIdentityCredential|DefaultAzureCredential.
 // It prints their names. RESOURCE_MANAGER is the Azure Resource Manager's
-// address; PRIVATE_AUTHORITY says that Microsoft does not know the authority.
+// address; PRIVATE_AUTHORITY is set for an authority that Microsoft does not
+// know.
 package main
 
 import (

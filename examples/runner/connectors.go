@@ -47,7 +47,7 @@ func (h *host) connectors(issuerURL string) (broker.ConnectorMap, error) {
 	return connectors, s.serve()
 }
 
-// adjust makes tokens look as the file wants all of them to look.
+// adjust applies the file's settings for all tokens.
 func (h *host) adjust(p *oidctoken.Profile) {
 	if h.file.Issuer.NullUnknown {
 		p.NullUnknown = true
@@ -71,7 +71,7 @@ func (h *host) allow(_ context.Context, s oidctoken.Scope) error {
 	return errors.New("the execution is untrusted")
 }
 
-// home is where the file's own tenant has a connector.
+// home returns the key of a connector of the file's tenant.
 func (h *host) home(c *pipeline.Connector) broker.ConnectorKey {
 	home := broker.ConnectorKey{Account: h.file.Account.ID, ID: c.ID}
 	if c.Level != oidctoken.AccountLevel {
@@ -86,8 +86,8 @@ func (h *host) home(c *pipeline.Connector) broker.ConnectorKey {
 // standInBudget is short: a stand-in is in this process, and is never away.
 const standInBudget = 10 * time.Second
 
-// newGCP makes the exchanger of a Google connector. Without a token endpoint of
-// its own, it is led to the stand-in.
+// newGCP makes the exchanger of a Google connector. Without a token endpoint in
+// the file, it uses the stand-in.
 func (s *standIns) newGCP(c *pipeline.GCP, trust *pipeline.Trust) (exchange.Exchanger, error) {
 	config := gcp.Config{
 		Provider:         c.Provider,
@@ -174,7 +174,7 @@ func (s *standIns) newAzure(c *pipeline.Azure, trust *pipeline.Trust) (exchange.
 	return ex, err
 }
 
-// connectorError says where in the file a connector is wrong.
+// connectorError returns err with the connector's place in the file.
 func (h *host) connectorError(c *pipeline.Connector, err error) error {
 	var (
 		google    *oidctoken.ConfigError
@@ -195,7 +195,8 @@ func (h *host) connectorError(c *pipeline.Connector, err error) error {
 	return h.file.ConnectorError(c, "", err)
 }
 
-// brokerError says where in the file a connector is that the broker refuses.
+// brokerError returns err with the place of the connector that the broker
+// refuses.
 func (h *host) brokerError(err error) error {
 	var e *broker.ConnectorError
 	if !errors.As(err, &e) {

@@ -65,8 +65,8 @@ cp "$(sed 's/.*"file": *"\([^"]*\)".*/\1/' "$OUT/adc" | grep "^$STEP_DIR/")" "$O
 	}
 }
 
-// -set leads a connector to another address, and the access token that the step
-// gets is one that Google would know it by.
+// -set changes a connector's address, and the step gets the access token of
+// that address.
 func TestSet(t *testing.T) {
 	const principal = "principal://iam.googleapis.com/" + pool + "/subject/account/acme:org/payments:project/ledger"
 	for name, serviceAccount := range map[string]string{"federated": "", "impersonated": account} {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// ending is why a run ends before its steps do, and the exit code for it. It is
-// the cause of the ctx of such a run.
+// ending is why a run ends before its steps, with the exit code. It is the
+// cause of the run's ctx.
 type ending struct {
 	reason string
 	code   int

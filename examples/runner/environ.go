@@ -53,8 +53,8 @@ func (h *host) checkEnv(stage *pipeline.Stage, step *pipeline.Step) error {
 	return nil
 }
 
-// outside returns text without the part, from its first expression to its last,
-// that has to be resolved before it can be judged.
+// outside returns text without the part from its first expression to its last,
+// which can be judged only after it was resolved.
 func outside(text string) string {
 	for _, d := range []struct{ opening, closing string }{{"<+", ">"}, {"${{", "}}"}} {
 		if before, rest, found := strings.Cut(text, d.opening); found {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// ownGroup puts a command into a process group of its own. When the command's
-// ctx ends, the whole group receives SIGTERM, because a shell does not forward
+// ownGroup puts a command into a new process group. When the command's ctx
+// ends, the whole group receives SIGTERM, because a shell does not forward
 // signals to its children.
 func ownGroup(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

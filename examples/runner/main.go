@@ -159,7 +159,7 @@ func (h *host) runSteps(ctx context.Context, o options) (code int) {
 	return 0
 }
 
-// oneLine is err in one line, whatever it wraps.
+// oneLine returns err's text in one line.
 func oneLine(err error) string {
 	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 }

@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// P09: the issuer that the runner serves over TLS speaks 1.2 and later alone,
-// though the standard library would go down to 1.0 when told to.
+// P09: the issuer that the runner serves over TLS speaks TLS 1.2 and later
+// only, although the standard library would allow 1.0.
 func TestTLSVersions(t *testing.T) {
 	t.Setenv("GODEBUG", "tls10server=1")
 	cert, key := certificate(t)
@@ -62,7 +62,7 @@ func TestTLSVersions(t *testing.T) {
 	}
 }
 
-// issuerAddress is where the issuer of a JWT listens.
+// issuerAddress returns the address of a JWT's issuer.
 func issuerAddress(t *testing.T, jwt string) string {
 	t.Helper()
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(jwt, ".")[1])

@@ -46,7 +46,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// result is how a run ended.
+// result is the result of a run.
 type result struct {
 	stdout, stderr string
 	code           int

@@ -39,8 +39,8 @@ type entra struct {
 	config entratest.Config
 }
 
-// endpoint is where a stand-in is served. It has an address before the
-// stand-in is there, since connectors have to know it.
+// endpoint is the address of a stand-in. It exists before the stand-in, since
+// connectors have to know it.
 type endpoint struct{ listener net.Listener }
 
 // listen returns the endpoint's base URL.
@@ -177,7 +177,7 @@ func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust
 func (s *standIns) admitAWS(c aws.Config, audience string, trust *pipeline.Trust) error {
 	account := strings.Split(c.RoleARN, ":")[4]
 	fresh := awstest.Provider{Account: account, Issuer: s.issuerURL, ClientIDs: []string{audience}}
-	id := strings.ReplaceAll(s.host.file.Account.ID, "$", "%24") // as a subject has it
+	id := strings.ReplaceAll(s.host.file.Account.ID, "$", "%24") // as in a subject
 	statement := awstest.Trust{
 		Provider:            s.issuerURL,
 		StringEquals:        map[string][]string{"aud": {audience}},
@@ -211,8 +211,8 @@ func (s *standIns) entraOf(tenant string) *entra {
 		&entra{config: entratest.Config{TenantID: tenant}})
 }
 
-// admitAzure sets Entra up for a connector: its application trusts the subject
-// that trust states, or that of the file's project.
+// admitAzure configures Entra for a connector: its application trusts the
+// subject of trust, or the subject of the file's project.
 func (s *standIns) admitAzure(c azure.Config, ex *azure.Exchanger, trust *pipeline.Trust) error {
 	subject := trust.Subject
 	if subject == "" {

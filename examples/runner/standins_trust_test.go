@@ -6,7 +6,7 @@ import (
 )
 
 // trustFile returns a file with one connector, account.x, and a deployment to
-// prod that asks for its credential.
+// prod that requests its credential.
 func trustFile(connector, expression string) string {
 	return `account: acme
 organization: payments

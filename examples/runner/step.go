@@ -182,8 +182,8 @@ func writeScript(dir, script string) (path string, err error) {
 	return path, errors.Join(err, f.Close())
 }
 
-// exitCode is the code that the runner ends with after a command. The error is
-// one that the command's own code does not tell.
+// exitCode returns the runner's exit code after a command, and an error if the
+// code is not the command's own.
 func exitCode(command *exec.Cmd, err error) (int, error) {
 	state := command.ProcessState
 	if state == nil {

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// window is as much of a secret as must not be readable.
+// window is the shortest readable part of a secret that counts as a leak, in
+// bytes.
 const window = 12
 
 // canaryWindows finds the windows of secrets.

@@ -19,9 +19,9 @@ func umask(mask int) (restore func()) {
 	return func() { syscall.Umask(old) }
 }
 
-// D01 D02: whatever the umask, a step's files are in a private directory. Its
-// command starts in another, which is empty and private. Both are gone after the
-// step.
+// D01 D02: for every umask, a step's files are in a private directory. Its
+// command starts in another one, which is empty and private. Both are removed
+// after the step.
 func TestDirectory(t *testing.T) {
 	const look = `[ "$(pwd -P)" = "$(cd "$STEP_WORKDIR" && pwd -P)" ] || exit 9
 [ "$(dirname "$STEP_DIR")" = "$(dirname "$STEP_WORKDIR")" ] || exit 8
@@ -78,8 +78,7 @@ func TestWorkDir(t *testing.T) {
 	}
 }
 
-// A script ends at its first command that fails, unless the step wants it to go
-// on.
+// A script ends at its first command that fails, unless the step has keepGoing.
 func TestScriptStops(t *testing.T) {
 	for _, tt := range []struct {
 		name, more string

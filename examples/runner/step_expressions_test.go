@@ -53,7 +53,7 @@ END`, "  TEXT: "+text, "files: {f: "+text+"}")
 	}
 }
 
-// A value of -set comes from a user, so it is text, whatever the file says.
+// A value of -set comes from a user, so it is text.
 func TestUsersValues(t *testing.T) {
 	const variables = "variables: {v: '<+secrets.getJWT(\"mine\")>'}\n"
 	for _, tt := range []struct{ name, set, want string }{

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// W05: a step's own NO_PROXY stays, and has the endpoint's hosts besides, if a
-// connector is delivered.
+// W05: a step's own NO_PROXY stays, and a delivered connector adds the
+// endpoint's hosts.
 func TestNoProxy(t *testing.T) {
 	const script = "printf '%s|%s\\n' \"$NO_PROXY\" \"$no_proxy\""
 	for _, tt := range []struct {

@@ -33,7 +33,7 @@ func (h *host) newStep(stage *pipeline.Stage, step *pipeline.Step) (*broker.Step
 	})
 }
 
-// readVariables reads those of the variables that has reports.
+// readVariables returns the variables for which has is true.
 func readVariables(variables map[string]pipeline.Text, has func(pipeline.Text) bool) reader {
 	return func(path string) (string, bool) {
 		name, ok := strings.CutPrefix(path, "variables.")

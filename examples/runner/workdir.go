@@ -17,8 +17,8 @@ type workDir struct {
 
 const workDirPrefix = "oidctoken-runner-"
 
-// newWorkDir makes a directory for a run, and removes those of runs that were
-// killed.
+// newWorkDir makes a directory for a run, and removes the directories of killed
+// runs.
 func newWorkDir() (*workDir, error) {
 	left, err := filepath.Glob(filepath.Join(os.TempDir(), workDirPrefix+"*"))
 	if err != nil {

@@ -30,8 +30,8 @@ func lockDir(dir string) (io.Closer, error) {
 	return f, nil
 }
 
-// isLeftover says whether a directory is of a run of this user that lives no
-// more. In doubt it is not.
+// isLeftover reports whether dir belongs to a run of this user that no longer
+// lives. In doubt it returns false.
 func isLeftover(dir string) bool {
 	info, err := os.Lstat(dir)
 	if err != nil || info.Mode() != fs.ModeDir|0o700 {

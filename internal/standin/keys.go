@@ -143,8 +143,8 @@ func (k *IssuerKeys) get(ctx context.Context, url string, types ...string) (body
 	return body, maxAge(answer.Header.Values("Cache-Control")), err
 }
 
-// maxAge is how long an answer may be kept (RFC 9111, section 5.2.2): not at
-// all if it does not say.
+// maxAge returns how long an answer may be cached (RFC 9111, section 5.2.2): 0
+// without max-age.
 func maxAge(fields []string) time.Duration {
 	var age time.Duration
 	for directive := range strings.SplitSeq(strings.Join(fields, ","), ",") {
@@ -163,7 +163,7 @@ func maxAge(fields []string) time.Duration {
 	return age
 }
 
-// KeyNamed returns the key with that kid, if exactly one key has it.
+// KeyNamed returns the key with that kid, if exactly one key has the kid.
 func KeyNamed(set *jose.Set, kid string) (found jose.Key, ok bool) {
 	for _, k := range set.Keys() {
 		if k.ID == kid {

@@ -61,7 +61,7 @@ func CheckIssuer(issuer string) (reason string) {
 // TokenHash identifies an access token. The tokens themselves are not kept.
 type TokenHash [sha256.Size]byte
 
-// WriteJSON writes an answer. value must be one that can be encoded.
+// WriteJSON writes value, which must be encodable, as an answer.
 func WriteJSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	w.Header().Set("Cache-Control", "no-store")

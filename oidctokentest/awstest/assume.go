@@ -52,7 +52,7 @@ func (a *Server) serveAssume(w http.ResponseWriter, r *http.Request, form url.Va
 	return nil
 }
 
-// authorize says which role the JWT may assume.
+// authorize returns the role that the JWT may assume.
 func (a *Server) authorize(identity *webIdentity, asked *assumption) (*awsRole, *awsError) {
 	denied := forbidden("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 	// The roles claim refuses every other role before the trust policy.
@@ -108,8 +108,8 @@ func withoutScheme(issuer string) string {
 
 func validation(message string) *awsError { return badRequest("ValidationError", message) }
 
-// constraint is how the query APIs report a parameter of the wrong shape.
-// AWS's own words repeat the value.
+// constraint is the query APIs' error for a parameter of the wrong form. AWS's
+// own text repeats the value.
 func constraint(parameter, rule string) *awsError {
 	return validation("1 validation error detected: Value at '" + parameter + "' failed to satisfy constraint: Member must " + rule)
 }
@@ -190,7 +190,7 @@ func policySize(asked *assumption) int {
 	return size
 }
 
-// checkPolicyDocument wants the members that every IAM policy has.
+// checkPolicyDocument requires the members of every IAM policy.
 func checkPolicyDocument(text string) *awsError {
 	var policy struct {
 		Version   string

@@ -182,7 +182,7 @@ func TestAWSRefuses(t *testing.T) {
 	}
 }
 
-// All that a JWT may carry, in the answer and in the session.
+// Every claim of a JWT that AWS reads, in the answer and in the session.
 func TestAWSAssumes(t *testing.T) {
 	a := newAWS(t)
 	r := a.request()

@@ -25,10 +25,10 @@ type Config struct {
 	// Providers are the IAM OpenID Connect identity providers of all accounts.
 	// Required.
 	Providers []Provider
-	// Roles are those that can be assumed. Required.
+	// Roles can be assumed. Required.
 	Roles []Role
-	// Fault is asked about every request, which it must not read; a Handler
-	// that it returns answers instead of the stand-in. Optional.
+	// Fault is called for every request, which it must not read. A Handler that it
+	// returns answers instead of the stand-in. Optional.
 	Fault func(*http.Request) http.Handler
 	// Transport fetches discovery documents and JWK Sets. It must not follow
 	// redirects. Optional; the default uses no proxy and the system's roots.
@@ -44,8 +44,8 @@ type Provider struct {
 	// Issuer is the "iss" of its JWTs, byte for byte: https, or http for a
 	// loopback host, of at most 255 characters and without a query. Required.
 	Issuer string
-	// ClientIDs are what "aud" may be: 1 to 100, of 1 to 255 characters each.
-	// Required.
+	// ClientIDs are the accepted values of "aud": 1 to 100, of 1 to 255 characters
+	// each. Required.
 	ClientIDs []string
 }
 
@@ -94,7 +94,7 @@ type Session struct {
 	Account string
 	// Provider and Subject are the "iss" and "sub" of the JWT.
 	Provider, Subject string
-	// Tags are the session tags by key, and TransitiveTagKeys those of them
+	// Tags are the session tags by key. TransitiveTagKeys are the keys of the tags
 	// that stay when the session assumes further roles.
 	Tags              map[string]string
 	TransitiveTagKeys []string
@@ -103,7 +103,7 @@ type Session struct {
 	// Policy and PolicyARNs limit the session.
 	Policy     string
 	PolicyARNs []string
-	// Expires is when the session ends.
+	// Expires is the end of the session.
 	Expires time.Time
 }
 
@@ -128,8 +128,9 @@ type Server struct {
 	requests map[string]int
 }
 
-// New returns a stand-in that knows what c says. It makes no request. It
-// fails with a [*oidctoken.ConfigError] when AWS would refuse the configuration.
+// New returns a stand-in with the configuration c. It makes no request. It
+// fails with a [*oidctoken.ConfigError] when AWS would refuse the
+// configuration.
 func New(c Config) (*Server, error) {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -178,8 +179,9 @@ func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Requests is how many requests came for an action, AssumeRoleWithWebIdentity
-// or GetCallerIdentity, that Fault let through.
+// Requests returns the number of requests for an action,
+// AssumeRoleWithWebIdentity or GetCallerIdentity, without those that Fault
+// answered.
 func (a *Server) Requests(action string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -244,7 +246,8 @@ func awsSecret(n int) string {
 	return base64.StdEncoding.EncodeToString(random)
 }
 
-// forget drops the sessions that have ended, or else the one that ends first.
+// forget drops the expired sessions, or if there are none, the one that expires
+// first.
 func (a *Server) forget(now time.Time) {
 	var first string
 	var end time.Time

@@ -148,7 +148,7 @@ func isARN(s string) bool {
 }
 
 // admits reports whether the statement allows the JWT to assume the role, with
-// all that it asks for.
+// its tags and source identity.
 func (t *Trust) admits(w *webIdentity, role string) bool {
 	if t.Provider != w.issuer || t.RoleAuthorizedByIdP && !slices.Contains(w.roles, role) ||
 		len(w.tags) > 0 && !t.TagSession || w.sourceIdentity != "" && !t.SetSourceIdentity {
@@ -168,9 +168,9 @@ func (t *Trust) admits(w *webIdentity, role string) bool {
 	return true
 }
 
-// like matches s with a pattern in which * stands for any text and ? for any
-// character. It goes back to the last * alone, so that its time is bounded by
-// the product of the lengths.
+// like reports whether s matches a pattern in which * matches any text and ?
+// any character. It goes back to the last * only, so its time is limited by the
+// product of the lengths.
 func like(pattern, s string) bool {
 	p, t := []rune(pattern), []rune(s)
 	i, j, star, mark := 0, 0, -1, 0

@@ -182,7 +182,7 @@ func identity(keys awsKeys) *awsCall {
 	}
 }
 
-// send signs c as the documentation of Signature Version 4 says, and sends it.
+// call signs c by the documentation of Signature Version 4, and sends it.
 func (a *awsCloud) call(t testing.TB, c *awsCall) *httptest.ResponseRecorder {
 	t.Helper()
 	canonical := c.method + "\n" + c.path + "\n\n"

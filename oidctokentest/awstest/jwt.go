@@ -121,7 +121,7 @@ func fitsAWS(k jose.Key, algorithm string) bool {
 	return false
 }
 
-// checkTimes wants integers (RFC 7519, section 2, would take fractions).
+// checkTimes requires integers (RFC 7519, section 2, would allow fractions).
 func checkTimes(j standin.JWT, now time.Time) *awsError {
 	var times [3]int64
 	for i, name := range []string{"iat", "exp", "nbf"} {

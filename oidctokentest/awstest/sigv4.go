@@ -129,7 +129,7 @@ func canonicalRequest(r *http.Request, headers []string, body []byte) string {
 		case "host":
 			values = []string{r.Host}
 		case "content-length":
-			// net/http takes it out of the header; a signer has it in.
+			// net/http removes it from the header; the signature covers it.
 			values = []string{strconv.FormatInt(r.ContentLength, 10)}
 		}
 		trimmed := make([]string, len(values))

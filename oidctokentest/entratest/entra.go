@@ -25,15 +25,15 @@ type Config struct {
 	// Domain is a verified domain of the tenant, by which requests may name it,
 	// too. Optional.
 	Domain string
-	// Applications are those that have a token endpoint to ask. Required.
+	// Applications have a token endpoint. Required.
 	Applications []Application
 	// Resources are the application ID URIs that access tokens can be for.
 	// Optional; by default https://management.azure.com,
 	// https://graph.microsoft.com, https://vault.azure.net and
 	// https://storage.azure.com.
 	Resources []string
-	// Fault is asked about every request, which it must not read; a Handler
-	// that it returns answers instead of the stand-in. Optional.
+	// Fault is called for every request, which it must not read. A Handler that it
+	// returns answers instead of the stand-in. Optional.
 	Fault func(*http.Request) http.Handler
 	// Transport fetches discovery documents and JWK Sets. It must not follow
 	// redirects. Optional; the default uses no proxy and the system's roots.
@@ -62,13 +62,13 @@ type FederatedCredential struct {
 	// Audience is the "aud". Entra's API has a list, of one. Optional,
 	// api://AzureADTokenExchange by default.
 	Audience string
-	// VisibleAfter is how many token requests that match the credential are
-	// answered as if it did not exist, as Entra does for some minutes after a
+	// VisibleAfter is the number of matching token requests that are answered as
+	// if the credential did not exist, as Entra does for some minutes after a
 	// change. Optional, 0 by default.
 	VisibleAfter int
 }
 
-// Identity is what an access token of an [Server] stands for.
+// Identity is the identity behind an access token of a [Server].
 type Identity struct {
 	// TenantID and ClientID identify the application.
 	TenantID, ClientID string
@@ -76,7 +76,7 @@ type Identity struct {
 	Issuer, Subject string
 	// Resource is the application ID URI that the token is for.
 	Resource string
-	// Expires is when the access token ends.
+	// Expires is the end of the access token.
 	Expires time.Time
 }
 
@@ -104,8 +104,9 @@ type Server struct {
 	requests map[string]int
 }
 
-// New returns a stand-in that knows what c says. It makes no request. It
-// fails with a [*oidctoken.ConfigError] when Entra would refuse the configuration.
+// New returns a stand-in with the configuration c. It makes no request. It
+// fails with a [*oidctoken.ConfigError] when Entra would refuse the
+// configuration.
 func New(c Config) (*Server, error) {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -157,7 +158,7 @@ func (e *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Requests is how many requests came for a path, such as
+// Requests returns the number of requests for a path, such as
 // "/TENANT/oauth2/v2.0/token", faults included.
 func (e *Server) Requests(path string) int {
 	e.mu.Lock()
@@ -173,8 +174,8 @@ func (e *Server) count(path string) {
 	}
 }
 
-// serveInstance says of every authority that it is one, and where its
-// configuration is.
+// serveInstance accepts every authority, and returns the address of its
+// configuration.
 func serveInstance(w http.ResponseWriter, r *http.Request) *entraError {
 	endpoint, err := url.Parse(r.URL.Query().Get("authorization_endpoint"))
 	if err != nil || endpoint.Host == "" {
@@ -219,7 +220,7 @@ func baseOf(r *http.Request) string {
 	return "https://" + r.Host
 }
 
-// checkTenant wants the tenant's name in a path to be one of its two.
+// checkTenant requires one of the tenant's two names in the path.
 func (e *Server) checkTenant(tenant string) *entraError {
 	switch {
 	case strings.EqualFold(tenant, e.config.TenantID), e.config.Domain != "" && strings.EqualFold(tenant, e.config.Domain):

@@ -113,7 +113,7 @@ func TestNewEntraTakesTheLongest(t *testing.T) {
 	}
 }
 
-// What Microsoft's libraries ask before they ask for a token.
+// The requests of Microsoft's libraries before they request a token.
 func TestEntraDiscovery(t *testing.T) {
 	e := newEntra(t)
 	get := func(path string) (status int, got map[string]any) {
@@ -261,7 +261,7 @@ func TestEntraRequire(t *testing.T) {
 	}
 }
 
-// The stand-in remembers a bounded number of tokens, the ones that live longest.
+// The stand-in keeps a limited number of tokens, those that live longest.
 func TestEntraForgets(t *testing.T) {
 	now := time.Now()
 	e := newEntra(t, func(c *entratest.Config) { c.Now = func() time.Time { return now } })
@@ -281,8 +281,7 @@ func TestEntraForgets(t *testing.T) {
 	}
 }
 
-// T05: whatever is sent as a JWT is refused as the protocol says, unless the
-// issuer signed it.
+// T05: every JWT that the issuer did not sign is refused by the protocol.
 func FuzzEntraJWT(f *testing.F) {
 	e := newEntra(f)
 	r := e.request()

@@ -9,7 +9,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/tokenhttp"
 )
 
-// entraError is an error of Entra: that of RFC 6749, section 5.2, and the
+// entraError is an error of Entra: the one of RFC 6749, section 5.2, with the
 // number of an AADSTS code.
 type entraError struct {
 	status  int
@@ -52,7 +52,7 @@ func (e *Server) writeError(w http.ResponseWriter, r *http.Request, refused *ent
 	})
 }
 
-// newGUID is one of version 4 (RFC 9562, section 5.4).
+// newGUID returns a GUID of version 4 (RFC 9562, section 5.4).
 func newGUID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails: the program ends without entropy

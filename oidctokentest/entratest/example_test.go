@@ -89,7 +89,7 @@ func exampleEntra() *entratest.Server {
 	return entra
 }
 
-// An API of Azure that a test needs besides.
+// An additional API of Azure for a test.
 func ExampleServer_Require() {
 	subscriptions := exampleEntra().Require("https://management.azure.com", func(w http.ResponseWriter, _ *http.Request, grant entratest.Identity) {
 		fmt.Fprintln(w, "the subscriptions of", grant.ClientID)

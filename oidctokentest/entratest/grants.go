@@ -37,7 +37,8 @@ func (e *Server) issue(grant Identity) (accessToken string) {
 	return accessToken
 }
 
-// forget drops the grants that have ended, or else the one that ends first.
+// forget drops the expired grants, or if there are none, the one that expires
+// first.
 func (e *Server) forget(now time.Time) {
 	var first standin.TokenHash
 	var end time.Time
@@ -53,9 +54,9 @@ func (e *Server) forget(now time.Time) {
 	}
 }
 
-// entraToken looks as an access token of Entra does, since some clients read
-// its claims though it is not for them. It proves nothing: what stands for the
-// signature is random, and makes it a secret.
+// entraToken returns an access token of Entra's form, because some clients read
+// its claims although it is not meant for them. It proves nothing: its
+// signature is random, which makes it a secret.
 func entraToken(grant Identity, now time.Time) string {
 	encode := func(v any) string {
 		b, err := json.Marshal(v)

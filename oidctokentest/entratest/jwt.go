@@ -149,7 +149,8 @@ func isStored(set *jose.Set, kid string) bool {
 	return slices.ContainsFunc(keys[:min(len(keys), maxStoredKeys)], func(k jose.Key) bool { return k.ID == kid })
 }
 
-// checkEntraTimes wants integers (RFC 7519, section 2, would take fractions).
+// checkEntraTimes requires integers (RFC 7519, section 2, would allow
+// fractions).
 func (j assertion) checkEntraTimes(now time.Time) *entraError {
 	var times [3]time.Time
 	for i, name := range []string{"iat", "exp", "nbf"} {

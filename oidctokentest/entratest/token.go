@@ -14,7 +14,7 @@ import (
 
 const (
 	clientAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" // RFC 7523, section 2.2
-	entraLifetime   = 3599 * time.Second                                       // as Entra's usual answer has it
+	entraLifetime   = 3599 * time.Second                                       // as in Entra's usual answer
 )
 
 // serveToken is the token endpoint (RFC 6749, section 4.4; RFC 7523, section

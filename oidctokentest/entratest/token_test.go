@@ -250,7 +250,8 @@ func TestEntraKeepsFirstKeys(t *testing.T) {
 	}
 }
 
-// An issuer that cannot be read is said to be, and is asked again.
+// An issuer that cannot be read is reported, and is read again for the next
+// request.
 func TestEntraFetchFails(t *testing.T) {
 	network := &standintest.Counting{Next: &http.Transport{DisableKeepAlives: true}}
 	e := newEntra(t, func(c *entratest.Config) { c.Transport = network })

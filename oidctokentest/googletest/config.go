@@ -116,7 +116,7 @@ func isPool(name string) bool {
 		p[3] == "global" && p[4] == "workloadIdentityPools" && isResourceID(p[5])
 }
 
-// isResourceID is more lenient than Google, which wants four characters in a
+// isResourceID is more lenient than Google, which requires four characters in a
 // new id.
 func isResourceID(s string) bool {
 	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
@@ -182,7 +182,7 @@ func isMember(m string) bool {
 	return ok && found && isPool(pool) && isAttribute(name) && value != ""
 }
 
-// members are all names by which an IAM policy may know the bearer of grant.
+// members returns all names by which an IAM policy may name the grant's bearer.
 func (grant *Identity) members() []string {
 	if grant.ServiceAccount != "" {
 		return []string{"serviceAccount:" + grant.ServiceAccount}

@@ -80,7 +80,7 @@ func exampleGoogle() *googletest.Server {
 	return google
 }
 
-// An API of Google that a test needs besides.
+// An additional API of Google for a test.
 func ExampleServer_Require() {
 	google := exampleGoogle()
 	buckets := google.Require(func(w http.ResponseWriter, _ *http.Request, grant googletest.Identity) {

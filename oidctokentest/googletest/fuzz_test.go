@@ -15,9 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken/oidctokentest/internal/standintest"
 )
 
-// Whatever is sent as a JWT is refused as the protocol says, unless the issuer
-// signed it.
-// T05
+// Every JWT that the issuer did not sign is refused by the protocol. T05
 func FuzzGoogleJWT(f *testing.F) {
 	g := newGoogle(f)
 	r := g.request()
@@ -41,7 +39,7 @@ func FuzzGoogleJWT(f *testing.F) {
 	})
 }
 
-// What NewGoogle understands of CEL, said in another way.
+// A second implementation of the part of CEL that New understands.
 var (
 	claim     = ` *(?:assertion\.[A-Za-z_][A-Za-z0-9_]*|assertion\[` + literal + `\]) *`
 	term      = claim + `== *` + literal + ` *`

@@ -21,13 +21,13 @@ import (
 type Config struct {
 	// Providers are the workload identity pool providers. Required.
 	Providers []Provider
-	// ServiceAccounts are those that can be impersonated. Optional.
+	// ServiceAccounts can be impersonated. Optional.
 	ServiceAccounts []ServiceAccount
-	// Projects are what projects.list of the Cloud Resource Manager API shows
-	// to every live bearer with the scope cloud-platform. Optional.
+	// Projects are the result of projects.list of the Cloud Resource Manager API,
+	// for every valid bearer with the scope cloud-platform. Optional.
 	Projects []Project
-	// Fault is asked about every request, which it must not read; a Handler
-	// that it returns answers instead of the stand-in. Optional.
+	// Fault is called for every request, which it must not read. A Handler that it
+	// returns answers instead of the stand-in. Optional.
 	Fault func(*http.Request) http.Handler
 	// Transport fetches discovery documents and JWK Sets. It must not follow
 	// redirects. Optional; the default uses no proxy and the system's roots.
@@ -44,8 +44,8 @@ type Provider struct {
 	// Issuer is the "iss" of its JWTs, byte for byte: https, or http for a
 	// loopback host. Required.
 	Issuer string
-	// AllowedAudiences are what "aud" may be: at most 10, of at most 256
-	// characters each. Optional; without one, "aud" is Name behind
+	// AllowedAudiences are the accepted values of "aud": at most 10, of at most
+	// 256 characters each. Optional; without one, "aud" is Name behind
 	// "https://iam.googleapis.com/" or "//iam.googleapis.com/".
 	AllowedAudiences []string
 	// AttributeMapping maps google.subject and attribute.NAME to an expression.
@@ -76,9 +76,9 @@ type ServiceAccount struct {
 	// is projects/NUMBER/locations/global/workloadIdentityPools/ID. Optional;
 	// without a member, every caller is refused.
 	Members []string
-	// MaxLifetime is the longest lifetime of its access tokens, in whole
-	// seconds, 1 to 12 hours: more than 1 hour stands for the organization
-	// policy constraints/iam.allowServiceAccountCredentialLifetimeExtension.
+	// MaxLifetime is the longest lifetime of its access tokens, in whole seconds,
+	// 1 to 12 hours. More than 1 hour means that the organization policy
+	// constraints/iam.allowServiceAccountCredentialLifetimeExtension is set.
 	// Optional, 1 hour by default.
 	MaxLifetime time.Duration
 }
@@ -89,7 +89,7 @@ type Project struct {
 	ID, Number, Name string
 }
 
-// Identity is what an access token of a [Server] stands for.
+// Identity is the identity behind an access token of a [Server].
 type Identity struct {
 	// Principal is the federated identity,
 	// principal://iam.googleapis.com/POOL/subject/SUBJECT, also behind a service
@@ -103,7 +103,7 @@ type Identity struct {
 	ServiceAccount string
 	// Scopes are the OAuth scopes (RFC 6749, section 3.3).
 	Scopes []string
-	// Expires is when the access token ends.
+	// Expires is the end of the access token.
 	Expires time.Time
 
 	pool   string // full name
@@ -137,9 +137,9 @@ type Server struct {
 	requests map[string]int
 }
 
-// New returns a stand-in that knows what c says. It makes no request. It
-// fails with a [*oidctoken.ConfigError] when Google would refuse the configuration, or
-// this stand-in cannot follow it.
+// New returns a stand-in with the configuration c. It makes no request. It
+// fails with a [*oidctoken.ConfigError] when Google would refuse the
+// configuration, or this stand-in does not support it.
 func New(c Config) (*Server, error) {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -167,7 +167,7 @@ const (
 	accountPrefix = "/v1/projects/-/serviceAccounts/"
 )
 
-// ServeHTTP answers as the API does whose path is asked for.
+// ServeHTTP serves the API of the request's path.
 func (g *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.count(r.URL.Path)
 	if g.config.Fault != nil {
@@ -194,8 +194,8 @@ func (g *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Requests is how many requests came for a path, such as "/v1/token", faults
-// included.
+// Requests returns the number of requests for a path, such as "/v1/token",
+// faults included.
 func (g *Server) Requests(path string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -42,7 +42,8 @@ func (g *Server) issue(grant Identity) (accessToken string) {
 	return accessToken
 }
 
-// forget drops the grants that have ended, or else the one that ends first.
+// forget drops the expired grants, or if there are none, the one that expires
+// first.
 func (g *Server) forget(now time.Time) {
 	var first standin.TokenHash
 	var end time.Time

@@ -101,9 +101,9 @@ func accessLifetime(text string, longest time.Duration) (_ time.Duration, reason
 	return lifetime, ""
 }
 
-// impersonated is the account of that address if bearer may make tokens for
-// it, through the delegates: each must be allowed to act for the next. An
-// account that does not exist is not told from one that is denied.
+// impersonated returns the account of that address if bearer may create tokens
+// for it, through the delegates: each must be allowed to act for the next. A
+// missing account and a denied one have the same error.
 func (g *Server) impersonated(bearer Identity, email string, delegates []string) *ServiceAccount {
 	members := bearer.members()
 	for _, d := range append(slices.Clone(delegates), "projects/-/serviceAccounts/"+email) {
@@ -161,7 +161,7 @@ func (g *Server) generateIDToken(w http.ResponseWriter, r *http.Request, bearer 
 	standin.WriteJSON(w, http.StatusOK, map[string]string{"token": token})
 }
 
-// uniqueID stands for the number that Google gives every account.
+// uniqueID returns a number such as Google gives every account.
 func uniqueID(email string) string {
 	sum := sha256.Sum256([]byte(email))
 	number := uint64(0)

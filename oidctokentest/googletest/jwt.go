@@ -94,8 +94,8 @@ func (p *googleProvider) keys(ctx context.Context, kid string, now func() time.T
 	return p.issuer.Find(ctx, kid, now)
 }
 
-// checkAudience wants one string: Google's documentation knows no list, though
-// its words show one.
+// checkAudience requires one string: Google's documentation has no list,
+// although its error texts show one.
 func (p *googleProvider) checkAudience(j standin.JWT) *refusal {
 	raw, present := j.Claims["aud"]
 	var one string

@@ -21,7 +21,7 @@ import (
 
 const issuerError = `{"error":"invalid_grant","error_description":"Error connecting to the given credential's issuer."}` + "\n"
 
-// What Google demands of an issuer's documents.
+// Google's requirements for an issuer's documents.
 func TestGoogleDiscovery(t *testing.T) {
 	type documents struct {
 		discovery, jwks         string

@@ -11,8 +11,7 @@ import (
 // another, with a key that it has no field for.
 var inFile = []string{"Untrusted", "Context", "Account", "Organization", "Project", "Execution", "Trigger", "Source", "Runner", "Template", "PipelineTemplate"}
 
-// belongs says where a key may stand, of those that describe an execution;
-// empty if nowhere.
+// belongs returns where a key of an execution may stand, or "".
 func belongs(key string) string {
 	var r reader // whose schemas read nothing here
 	var scope oidctoken.Scope

@@ -59,12 +59,12 @@ func (f *File) newIssuer() (*oidctoken.Issuer, error) {
 	}
 	algorithms := f.Issuer.Algorithms
 	if algorithms == nil || len(algorithms) > 0 {
-		algorithms = append(slices.Clone(algorithms), "EdDSA") // that of the key here
+		algorithms = append(slices.Clone(algorithms), "EdDSA") // the algorithm of the key here
 	}
 	issuer, err := oidctoken.NewIssuer(oidctoken.Config{
 		URL:  url,
 		Keys: oidctoken.StaticKeys{{Signer: signer}},
-		// How long a subject may be is the relying party's to say.
+		// The relying party limits the length of a subject.
 		Profile: oidctoken.Profile{Subject: "account/{account_id}", Algorithms: algorithms, Lifetime: f.Issuer.Lifetime},
 	})
 	var e *oidctoken.ConfigError
@@ -144,7 +144,7 @@ func (f *File) preview(issuer *oidctoken.Issuer, s oidctoken.Scope, found ...pla
 		if path, ok := places[e.Field]; ok {
 			return r.fail(path, "%s", e.Reason)
 		}
-		if path, ok := places[entity]; ok { // the entity is there, and lacks the member
+		if path, ok := places[entity]; ok { // the entity exists, and lacks the member
 			at := join(path, snake(member))
 			f.lines[at] = f.lines[path]
 			return r.fail(at, "%s", e.Reason)

@@ -54,8 +54,8 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// selector is how an element of a list, or a key that is no name, is written in
-// a path.
+// selector returns the form of a list's element, or of a key that is not a
+// name, in a path.
 func selector(key string) string {
 	for _, r := range key {
 		if r <= ' ' || r > '~' || r == '[' || r == ']' || r == '"' || len(key) > 256 {

@@ -1,6 +1,6 @@
-// Package pipeline reads pipeline files: what runs, in which scope, with which
-// connectors. A file that it returns is in order as far as reading it can
-// tell, so that nothing is started for one that is not.
+// Package pipeline reads pipeline files: their steps, the scopes of the steps,
+// and the connectors. It checks everything that can be checked without running
+// the file, so that nothing is started for a wrong file.
 package pipeline
 
 import (
@@ -29,13 +29,13 @@ type File struct {
 	lines  map[string]int
 }
 
-// places says which key of the file decides a field of a Scope: paths such as
+// places has the file's key for each field of a Scope: paths such as
 // "Stage.Environment.ID", and "stages[deploy].environment.id".
 type places map[string]string
 
-// Issuer is how the file's issuer is reached and signs.
+// Issuer is the address and the signing of the file's issuer.
 type Issuer struct {
-	Line        int           // 1 for a file that says nothing about it
+	Line        int           // 1 if the file has no issuer
 	Listen      string        `key:"listen"`      // host:port; 127.0.0.1:0 by default
 	URL         string        `key:"url"`         // empty: the scheme that TLS decides, and the listener's address
 	Algorithms  []string      `key:"algorithms"`  // preferred first; RS256, ES256 by default
@@ -44,7 +44,7 @@ type Issuer struct {
 	Lifetime    time.Duration `key:"lifetime"`    // of the tokens; 0: the issuer's default
 }
 
-// Expressions is how the texts of steps and variables are read.
+// Expressions has the settings for the texts of steps and variables.
 type Expressions struct {
 	Delimiters   []string `key:"delimiters"`   // "<+ >", "${{ }}" or both; nil is the former
 	Strict       bool     `key:"strict"`       // an expression that would stay text is an error
@@ -151,7 +151,7 @@ type Step struct {
 	Run        string // empty for a step of an Approval stage that runs nothing
 	RunLine    int
 
-	KeepGoing     bool `key:"keepGoing"`     // the script goes on after a command that fails
+	KeepGoing     bool `key:"keepGoing"`     // the script continues after a command that fails
 	ExpectRefusal bool `key:"expectRefusal"` // the step succeeds if it is refused a token or credential, and fails if not
 
 	over   oidctoken.Scope // what replaces the stage's
@@ -171,8 +171,8 @@ type Text struct {
 	Line int // where the text begins; 0 if it was set from outside the file, by a user
 }
 
-// Texts are all texts of the step that may hold expressions, in the order in
-// which they are resolved. The names are fields, as File.Error takes them.
+// Texts returns all texts of the step that may hold expressions, in the order
+// in which they are resolved. The names are fields, as File.Error takes them.
 func (s *Step) Texts() []Text {
 	var texts []Text
 	for _, t := range s.Env {
@@ -228,7 +228,7 @@ type Error struct {
 	cause error // what Reason is the text of, if anything
 }
 
-// Error is one line: "FILE:LINE: FIELD: reason".
+// Error returns one line: "FILE:LINE: FIELD: reason".
 func (e *Error) Error() string {
 	where := fmt.Sprintf("%s:%d: ", e.File, e.Line)
 	if e.Line == 0 {

@@ -107,7 +107,7 @@ func (r *reader) variablesField(variables *map[string]Text) field {
 	}}
 }
 
-// Delimiters are what expressions.delimiters may hold.
+// Values of expressions.delimiters.
 const (
 	Angle  = "<+ >"
 	Braces = "${{ }}"

@@ -21,7 +21,7 @@ pipeline: release
 `
 )
 
-// stageTypes are those that are known.
+// stageTypes are the known types.
 const stageTypes = "CI, Deployment, Custom, Approval, IACM, SecurityTests, FeatureFlag, Pipeline"
 
 type bad struct{ name, text, want string }

@@ -87,7 +87,7 @@ func TestReadLongTexts(t *testing.T) {
 	}
 }
 
-// A file can say all that a token can.
+// A file can state every claim of a token.
 func TestReadEveryClaim(t *testing.T) {
 	f := readFile(t, "every.yaml")
 	unsaid := make(map[string]bool)

@@ -15,7 +15,7 @@ type field struct {
 	read  func(n *node, path string) error
 }
 
-// schema is all keys that a mapping may have.
+// schema has all keys of a mapping.
 type schema []field
 
 // reader reads a file's nodes and remembers where they were.
@@ -23,8 +23,8 @@ type reader struct {
 	lines map[string]int // by path
 }
 
-// mapping reads n by a schema. Hint says more about a key that the schema does
-// not have; it may be nil.
+// mapping reads n by a schema. hint explains a key that the schema does not
+// have; it may be nil.
 func (r *reader) mapping(n *node, path string, s schema, hint func(key string) string) error {
 	if n.null || n.kind == mapping && len(n.entries) == 0 {
 		return r.fail(path, "is empty")
@@ -67,7 +67,7 @@ func (s schema) find(key string) int {
 	return -1
 }
 
-// hint says where a key belongs that s does not have, or which one was meant.
+// hint returns where a key belongs that s does not have, or the nearest key.
 func (s schema) hint(key string, more func(string) string) string {
 	if more != nil {
 		if place := more(key); place != "" {
@@ -205,8 +205,8 @@ func (r *reader) texts(n *node, path string) ([]string, error) {
 	return values, err
 }
 
-// variables is a mapping of names to texts, in the file's order. Name says why
-// a name is refused. Null is a mapping of none.
+// variables reads a mapping of names to texts, in the file's order. name
+// returns why a name is refused. Null is an empty mapping.
 func (r *reader) variables(n *node, path string, name func(string) string) ([]Text, error) {
 	if n.null {
 		return nil, nil

@@ -93,8 +93,8 @@ func closing(s string) int {
 	return -1
 }
 
-// in is the place in n that s leads to. A mapping that does not have it gets
-// it; nil is there then.
+// in returns the place in n that s names. A mapping without it gets it, with
+// the value nil.
 func (s segment) in(n *node) (_ **node, reason string) {
 	switch {
 	case n.kind == list && s.selector:

@@ -106,8 +106,8 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// What one step was given does not reach another that the file wrote with the
-// same alias.
+// A value that is set for one step does not reach another step with the same
+// alias.
 func TestSetBehindAlias(t *testing.T) {
 	f := readFile(t, "aliases.yaml", "stages[test].steps[list].env.ZONE=us")
 	got := []string{f.Stages[0].Steps[0].Env[0].Text, f.Stages[1].Steps[0].Env[0].Text, f.Stages[1].Steps[0].Files[0].Text}

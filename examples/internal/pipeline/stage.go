@@ -74,7 +74,7 @@ func (r *reader) stageKeys(typed reflect.Value, over *oidctoken.Scope, found pla
 		pick = inCI
 	}
 	members := r.members(typed, "stage", "Stage.", found)
-	if i := members.find("kind"); i >= 0 { // the key type has it
+	if i := members.find("kind"); i >= 0 { // type is the key for the kind
 		members = slices.Delete(members, i, i+1)
 	}
 	return append(members,
@@ -93,10 +93,10 @@ var stageTypes = []oidctoken.Stage{
 	oidctoken.PipelineStage{},
 }
 
-// kindOf is how a file writes the type of a stage.
+// kindOf returns a stage's type in the form of the file.
 func kindOf(t oidctoken.Stage) string {
 	if _, ok := t.(oidctoken.PipelineStage); ok {
-		return "Pipeline" // as the claim has it
+		return "Pipeline" // the form of the claim
 	}
 	return reflect.TypeOf(t).Name()
 }

@@ -51,8 +51,8 @@ func (r *reader) checkTrust(c *Connector, path, cloud string) error {
 	return nil
 }
 
-// endpointKey returns the key by which a connector names a server of its own,
-// or "" if a stand-in answers it.
+// endpointKey returns the key by which a connector names its own server, or ""
+// if a stand-in serves it.
 func (c *Connector) endpointKey() string {
 	switch {
 	case c.GCP != nil && c.GCP.TokenURL != "":
