@@ -17,11 +17,11 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// Issuer is an issuer that a test serves on a loopback address.
+// Issuer is an issuer on a loopback address for a test.
 type Issuer struct {
 	*oidctoken.Issuer
-	// URL is where it is served, http://127.0.0.1:PORT, which is its issuer
-	// identifier too unless the test configured another.
+	// URL is its address, http://127.0.0.1:PORT, and its issuer identifier, unless
+	// the test configured another one.
 	URL string
 	// Client is a client for it.
 	Client *http.Client

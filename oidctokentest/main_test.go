@@ -11,11 +11,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// inChild is set in a process that runs a test which is meant to fail.
+// inChild is set in a process that runs a test which must fail.
 const inChild = "OIDCTOKENTEST_CHILD"
 
-// failsInChild runs a test of this package in another process and wants its
-// subtests to fail, each with words of its own. A test that fails on purpose
+// failsInChild runs a test of this package in another process and requires each
+// of its subtests to fail with its own words. A test that fails on purpose
 // skips itself outside such a process.
 func failsInChild(t *testing.T, test string, found map[string]string) {
 	t.Helper()

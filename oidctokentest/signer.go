@@ -160,7 +160,7 @@ func (s signerTest) token(t *testing.T) {
 }
 
 // shortDigest gives Sign a digest without its last byte. Signing it unchanged
-// does no harm; completing it would sign another message.
+// is harmless; completing it would sign another message.
 func (s signerTest) shortDigest(t *testing.T) {
 	digest := s.digest()
 	digest[len(digest)-1] = 0

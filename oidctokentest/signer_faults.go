@@ -19,8 +19,8 @@ type SignerFaults struct {
 	// [oidctoken.Key].
 	Algorithm string
 
-	// Rotate makes another version of the key, for the service to sign with
-	// when it is not told which.
+	// Rotate makes another version of the key. The service signs with it if the
+	// request names no version.
 	Rotate func()
 	// Alter has the service answer, instead of each signature, what alter
 	// returns for that and for the digest that was signed (for EdDSA, the
@@ -31,8 +31,9 @@ type SignerFaults struct {
 	// answer instead of every signature, such as a signature of another version,
 	// one with a wrong checksum, or a page of HTML.
 	Garbage map[string]func()
-	// Temporary and Permanent are the service's failures: each has it fail so at
-	// every call, such as "throttled", "down", or "denied", "disabled", "gone".
+	// Temporary and Permanent are the service's failures. Each func makes the
+	// service fail so at every call, such as "throttled", "down", or "denied",
+	// "disabled", "gone".
 	Temporary, Permanent map[string]func()
 	// Hang has the service take calls and not answer. The channel gets a value
 	// for a call that it took, or is closed at the first.

@@ -16,7 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 )
 
-// faultTest is one subtest of [TestSignerFaults].
+// faultTest is a subtest of [TestSignerFaults].
 type faultTest struct {
 	t *testing.T
 	SignerFaults
@@ -85,7 +85,8 @@ func showsBytes(text string, hidden []byte) bool {
 	return false
 }
 
-// refused wants that err, if Sign returned it, tells whether it is temporary.
+// refused requires that err, if Sign returned it, tells whether it is
+// temporary.
 func (f *faultTest) refused(when string, err error) bool {
 	f.t.Helper()
 	var r signRefusal
@@ -96,7 +97,7 @@ func (f *faultTest) refused(when string, err error) bool {
 	return true
 }
 
-// classed is what an error says of itself.
+// classed returns the class of an error.
 func (f *faultTest) classed(what string, err error) (temporary bool) {
 	f.t.Helper()
 	var classed interface{ Temporary() bool }
@@ -107,7 +108,7 @@ func (f *faultTest) classed(what string, err error) (temporary bool) {
 	return classed.Temporary()
 }
 
-// mint wants a token, or an error that says that the signer is at fault.
+// mint requires a token, or an error that blames the signer.
 func (f *faultTest) mint() (*oidctoken.Token, error) {
 	f.t.Helper()
 	token, err := f.issuer.Mint(f.t.Context(), oidctoken.Scope{
@@ -186,7 +187,8 @@ func (f *faultTest) otherForm() {
 	}
 }
 
-// observe has one signature made and kept, which the service may give again.
+// observe lets the service make and keep a signature, which it may return
+// again.
 func (f *faultTest) observe() {
 	f.t.Helper()
 	f.Alter(func(_, sig []byte) []byte { return f.answer(sig) })
@@ -205,7 +207,7 @@ func (f *faultTest) answer(sig []byte) []byte {
 	return sig
 }
 
-// fails wants an error of one class, from Sign and through Mint.
+// fails requires an error of one class, from Sign and through Mint.
 func (f *faultTest) fails(temporary bool) {
 	err := f.sign(f.t.Context())
 	if !f.refused("while the service failed", err) {

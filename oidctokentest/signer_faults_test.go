@@ -23,7 +23,7 @@ type service struct {
 	newKey   func() (crypto.Signer, error)
 	alter    func(digest, sig []byte) []byte
 	failure  error
-	version  int // that it says it signed with, if not 0
+	version  int // the version in the answer, if not 0
 	hang     chan struct{}
 	taken    chan struct{}
 }
@@ -299,7 +299,7 @@ var brokenFaults = []struct {
 	{"test with a weak key", map[string]string{"Rotation": "no issuer takes the key"}},
 }
 
-// brokenTest changes a test for the defects that are not those of pinned.
+// brokenTest changes a test for the defects that pinned does not have.
 func brokenTest(defect string, f *oidctokentest.SignerFaults) {
 	switch defect {
 	case "no class after rotation":
@@ -320,7 +320,8 @@ func brokenTest(defect string, f *oidctokentest.SignerFaults) {
 	}
 }
 
-// brokenFaultsFails is what TestSignerFaultsFinds runs in another process: it fails on purpose.
+// brokenFaultsFails fails on purpose: TestSignerFaultsFinds runs it in another
+// process.
 func brokenFaultsFails(t *testing.T) {
 	for _, b := range brokenFaults {
 		t.Run(b.defect, func(t *testing.T) {

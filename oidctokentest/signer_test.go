@@ -73,8 +73,8 @@ func ecdsaKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// brokenSigners are what TestSigner must find, each with the subtest that
-// finds it and its words.
+// brokenSigners are the defects that TestSigner must find, each with the
+// subtest that finds it and its message.
 var brokenSigners = []struct {
 	name, subtest, words string
 	make                 func(t *testing.T) oidctoken.Signer
@@ -213,7 +213,8 @@ func (p *pairing) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpt
 	return p.Signer.Sign(ctx, digest, opts)
 }
 
-// brokenSignerFails is what TestSignerFinds runs in another process: it fails on purpose.
+// brokenSignerFails fails on purpose: TestSignerFinds runs it in another
+// process.
 func brokenSignerFails(t *testing.T) {
 	for _, b := range brokenSigners {
 		t.Run(b.name, func(t *testing.T) {

@@ -42,7 +42,7 @@ type storeTest struct {
 	store, other keyring.Store // of one content
 }
 
-// load wants the document to be want.
+// load requires the document to be want.
 func (s storeTest) load(from keyring.Store, want []byte) {
 	s.Helper()
 	got, err := from.Load(s.Context())

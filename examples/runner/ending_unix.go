@@ -21,8 +21,7 @@ const exitBrokenPipe = 128 + int(syscall.SIGPIPE)
 
 func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
 
-// keepBrokenPipes has a write to a broken pipe fail. Without it, Go ends a
-// process whose standard output or error is broken, and the step would run on.
-// The signal itself says nothing: a connection that a client closed raises it,
-// too.
+// keepBrokenPipes makes a write to a broken pipe fail. Otherwise Go ends a process
+// whose standard output or error is broken, and the step would run on. The signal
+// itself is ignored, because a connection that a client closed raises it, too.
 func keepBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

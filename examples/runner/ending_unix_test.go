@@ -53,7 +53,7 @@ func alive(t *testing.T, out string) (gone func()) {
 	}
 }
 
-// A signal to the runner ends the step with all that it started, and nothing is
+// A signal to the runner ends the step with all of its processes, and nothing is
 // left behind.
 func TestSignals(t *testing.T) {
 	// A signal that this process catches is not ignored in its children, even if the

@@ -200,7 +200,7 @@ func TestGoogleUploadedKeys(t *testing.T) {
 	}
 }
 
-// A discovered key of another kind is there, and is not used.
+// A discovered key of another kind is ignored.
 func TestGoogleLeavesOtherKeys(t *testing.T) {
 	g := newGoogle(t)
 	issuer := oidctokentest.NewIssuer(t, func(c *oidctoken.Config) {

@@ -125,9 +125,9 @@ func (p *googleProvider) grant(j standin.JWT) (Identity, *refusal) {
 	}, nil
 }
 
-// oauthClient is the OAuth client that authenticated (RFC 6749, section
-// 2.3.1); "" if none did. Google's documentation wants no Authorization header
-// in a token request, and knows no client but gcloud's own.
+// oauthClient returns the authenticated OAuth client (RFC 6749, section 2.3.1),
+// or "". Google's documentation has no Authorization header in a token request,
+// and no client except gcloud's own.
 func oauthClient(r *http.Request) (client string, ok bool) {
 	if len(r.Header["Authorization"]) == 0 {
 		return "", true
