@@ -124,7 +124,7 @@ func notNamespace(a xml.Attr) bool { return a.Name.Local != "xmlns" && a.Name.Sp
 
 func blank(text []byte) bool { return len(bytes.TrimSpace(text)) == 0 }
 
-// only is the text of the leaf of that path, if there is one and no other.
+// only returns the text of the leaf of that path, if there is one and no other.
 func (d document) only(path string) (text string, ok bool) {
 	if d.count[path] != 1 {
 		return "", false

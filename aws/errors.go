@@ -70,7 +70,7 @@ func (e *Exchanger) post(ctx context.Context, call *tokenhttp.Call, form url.Val
 	return answer.Body, nil
 }
 
-// unanswered is the error for a request that brought nothing to work with.
+// unanswered returns the error for a request that brought nothing to work with.
 func unanswered(err error) error {
 	var te *tokenhttp.Error
 	if !errors.As(err, &te) {
@@ -85,7 +85,7 @@ func unanswered(err error) error {
 	}
 }
 
-// refusal is the error for an answer of another status than 200.
+// refusal returns the error for an answer of another status than 200.
 func (e *Exchanger) refusal(call *tokenhttp.Call, answer *tokenhttp.Response, j *jwt) *exchange.Error {
 	code, message := parseRefusal(answer.Body)
 	code = call.Code(code)

@@ -49,7 +49,7 @@ func New(c Config) (*Exchanger, error) {
 	}, nil
 }
 
-// Audience is the "aud" of the JWT.
+// Audience returns the "aud" of the JWT.
 func (e *Exchanger) Audience() string { return e.config.Audience }
 
 // Cloud is "aws": a step can be given one connector of a cloud.

@@ -113,7 +113,7 @@ func escape(s string) string {
 	return b.String()
 }
 
-// granted is a good answer of STS, of the members of the credentials.
+// granted returns a good answer of STS, of the members of the credentials.
 func granted(id, secret, token, expiration string) answer {
 	return answer{body: `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
   <AssumeRoleWithWebIdentityResult>
@@ -133,12 +133,12 @@ func granted(id, secret, token, expiration string) answer {
 `}
 }
 
-// good is the answer for a session that ends then.
+// good returns the answer for a session that ends then.
 func good(expires time.Time) answer {
 	return granted(accessKeyID, secretKey, sessionToken, expires.UTC().Format(time.RFC3339))
 }
 
-// refused is an error of STS.
+// refused returns an error of STS.
 func refused(status int, code, message string) answer {
 	return answer{status: status, body: `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>` +
 		escape(code) + `</Code><Message>` + escape(message) + `</Message></Error><RequestId>ad4156e9</RequestId></ErrorResponse>`}
@@ -188,7 +188,7 @@ func (m *minter) jwts() []string {
 	return append([]string(nil), m.minted...)
 }
 
-// request is a good one.
+// request returns a good one.
 func (m *minter) request() exchange.Request {
 	return exchange.Request{Subject: m.subject, SessionName: sessionName}
 }
@@ -217,7 +217,7 @@ func compact(header, claims any) string {
 	return encode(header) + "." + encode(claims) + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// exchangeError is the error of an exchange that must fail.
+// exchangeError returns the error of an exchange that must fail.
 func exchangeError(t *testing.T, e *aws.Exchanger, r exchange.Request) error {
 	t.Helper()
 	c, err := e.Exchange(t.Context(), r)
@@ -227,7 +227,7 @@ func exchangeError(t *testing.T, e *aws.Exchanger, r exchange.Request) error {
 	return err
 }
 
-// configError is err as one, or nil.
+// configError returns err as one, or nil.
 func configError(err error) *oidctoken.ConfigError {
 	var e *oidctoken.ConfigError
 	errors.As(err, &e)

@@ -18,7 +18,7 @@ import (
 	"github.com/oidctoken/oidctoken/exchange"
 )
 
-// refusalOf is the error of an exchange that gets one answer for ever, in no
+// refusalOf returns the error of an exchange that gets one answer for ever, in no
 // time.
 func refusalOf(t *testing.T, a answer) (err error) {
 	synctest.Test(t, func(t *testing.T) {

@@ -76,7 +76,7 @@ func (e *Exchanger) Profile() oidctoken.Profile {
 	}
 }
 
-// Audience is the "aud" of the JWT.
+// Audience returns the "aud" of the JWT.
 func (e *Exchanger) Audience() string { return e.config.Audience }
 
 // Cloud is "azure". A broker knows by it which functions a connector is for.

@@ -22,7 +22,7 @@ import (
 
 const ledger = "account/acme:org/payments:project/ledger"
 
-// standIn is an Entra that admits the project ledger of an issuer.
+// standIn returns an Entra that admits the project ledger of an issuer.
 func standIn(t *testing.T) (*entratest.Server, *oidctokentest.Issuer, string) {
 	t.Helper()
 	issuer := oidctokentest.NewIssuer(t)
@@ -42,7 +42,7 @@ func standIn(t *testing.T) (*entratest.Server, *oidctokentest.Issuer, string) {
 	return entra, issuer, server.URL
 }
 
-// mints is the source of JWTs of an execution in a project.
+// mints returns the source of JWTs of an execution in a project.
 func mints(issuer *oidctoken.Issuer, profile oidctoken.Profile, project string) exchange.SubjectToken {
 	return func(ctx context.Context, audience string) (string, error) {
 		token, err := issuer.Mint(ctx, oidctoken.Scope{

@@ -113,12 +113,12 @@ func (e *entra) asked() []call {
 	return append([]call(nil), e.calls...)
 }
 
-// granted is a good answer of the token endpoint.
+// granted returns a good answer of the token endpoint.
 func granted(token string) answer {
 	return answer{body: fmt.Sprintf(`{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":%q}`, token)}
 }
 
-// refused is an answer of the token endpoint, as Entra words it.
+// refused returns an answer of the token endpoint, as Entra words it.
 func refused(status int, name string, code int, words string) answer {
 	body, err := json.Marshal(map[string]any{
 		"error":             name,
@@ -199,7 +199,7 @@ func compact(header, claims any) string {
 	return encode(header) + "." + encode(claims) + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// exchangeError is the error of an exchange that must fail.
+// exchangeError returns the error of an exchange that must fail.
 func exchangeError(t *testing.T, e *azure.Exchanger, r exchange.Request) error {
 	t.Helper()
 	c, err := e.Exchange(t.Context(), r)

@@ -33,7 +33,7 @@ type tenant struct {
 	failed time.Time
 }
 
-// pause is the least time between two tries.
+// pause returns the least time between two tries.
 func (m *model) pause(err error, serving bool) time.Duration {
 	e, _ := errors.AsType[*exchange.Error](err)
 	switch {

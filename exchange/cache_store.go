@@ -137,7 +137,7 @@ func (s *store) drop(match func(cacheKey) bool) {
 	}
 }
 
-// last is the credential of key, if there is one.
+// last returns the credential of key, if there is one.
 func (s *store) last(key cacheKey) *cached {
 	if element := s.entries[key]; element != nil {
 		return element.Value.(*entry).cached

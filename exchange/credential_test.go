@@ -64,7 +64,7 @@ func checkHidden(t *testing.T, how, text string) {
 	}
 }
 
-// holders are the ways in which a host's own types may hold a credential.
+// holders returns the ways in which a host's own types may hold a credential.
 func holders() map[string]any {
 	c := exchange.NewCredential(noon, map[string]string{"TOKEN": secret, secret: "x"})
 	type exported struct{ Credential *exchange.Credential }

@@ -23,7 +23,7 @@ func (t *till) Exchange(ctx context.Context, r exchange.Request) (*exchange.Cred
 	return exchange.NewCredential(time.Now().Add(time.Hour), map[string]string{"TOY_TOKEN": "s3cret"}), nil
 }
 
-// exampleIssuer is an issuer that signs with ES256.
+// exampleIssuer returns an issuer that signs with ES256.
 func exampleIssuer() *oidctoken.Issuer {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

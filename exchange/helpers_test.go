@@ -157,7 +157,7 @@ func newLease(t testing.TB, cache *exchange.Cache, target exchange.Target) *exch
 	return lease
 }
 
-// serial is the number of the exchange whose credential Get returns, or why it
+// serial returns the number of the exchange whose credential Get returns, or why it
 // returns none.
 func serial(ctx context.Context, lease *exchange.Lease) string {
 	c, err := lease.Get(ctx)

@@ -221,7 +221,7 @@ func checkProvider(s string) (reason string) {
 	return ""
 }
 
-// pool is the full name of the provider's pool.
+// pool returns the full name of the provider's pool.
 func (c *Config) pool() string {
 	pool, _, _ := strings.Cut(c.Provider, "/providers/")
 	return pool

@@ -69,7 +69,7 @@ func (t *exchangeCall) post(ctx context.Context, op string, r tokenhttp.Request)
 	return answer.Body, nil
 }
 
-// unanswered is the error for a request that brought nothing to work with.
+// unanswered returns the error for a request that brought nothing to work with.
 func unanswered(op string, err error) error {
 	e := &tokenhttp.Error{Reason: "there was no answer"}
 	errors.As(err, &e) // always so, by the contract of Post
@@ -82,7 +82,7 @@ func unanswered(op string, err error) error {
 	}
 }
 
-// refusal is the error for an answer of another status than 200.
+// refusal returns the error for an answer of another status than 200.
 func (t *exchangeCall) refusal(op string, answer *tokenhttp.Response) *exchange.Error {
 	code, description := parseRefusal(answer.Body)
 	code = t.call.Code(code)

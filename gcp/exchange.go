@@ -77,7 +77,7 @@ func (e *Exchanger) Profile() oidctoken.Profile {
 	return p
 }
 
-// Audience is the "aud" of the JWT. The "audience" of the token request is
+// Audience returns the "aud" of the JWT. The "audience" of the token request is
 // another one: it is the provider's name.
 func (e *Exchanger) Audience() string { return e.config.Audience }
 

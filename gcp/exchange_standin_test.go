@@ -31,7 +31,7 @@ const (
 	ciRobot    = "robot@acme.iam.gserviceaccount.com"
 )
 
-// standIn is a Google that trusts an issuer, whose production pipelines may
+// standIn returns a Google that trusts an issuer, whose production pipelines may
 // use the deployer, which may use the robot.
 func standIn(t *testing.T) (*googletest.Server, *oidctokentest.Issuer, string) {
 	t.Helper()
@@ -56,7 +56,7 @@ func standIn(t *testing.T) (*googletest.Server, *oidctokentest.Issuer, string) {
 	return google, issuer, server.URL
 }
 
-// mints is the source of JWTs of an execution in a project.
+// mints returns the source of JWTs of an execution in a project.
 func mints(issuer *oidctokentest.Issuer, profile oidctoken.Profile, account, project string) exchange.SubjectToken {
 	return func(ctx context.Context, audience string) (string, error) {
 		token, err := issuer.Mint(ctx, oidctoken.Scope{

@@ -211,7 +211,7 @@ func (e *Exchanger) bundle(dir string, source Source) (*exchange.Bundle, error) 
 	}, nil
 }
 
-// botoConfig is a configuration of gsutil. A percent sign begins a reference in
+// botoConfig returns a configuration of gsutil. A percent sign begins a reference in
 // it.
 func botoConfig(credentials, stateDir string) []byte {
 	escape := strings.NewReplacer("%", "%%").Replace

@@ -106,23 +106,23 @@ func (g *google) asked() []call {
 	return append([]call(nil), g.calls...)
 }
 
-// federated is a good answer of the STS.
+// federated returns a good answer of the STS.
 func federated(token string, seconds int) answer {
 	return answer{body: fmt.Sprintf(`{"access_token":%q,"issued_token_type":"urn:ietf:params:oauth:token-type:access_token",`+
 		`"token_type":"Bearer","expires_in":%d}`, token, seconds)}
 }
 
-// impersonated is a good answer of generateAccessToken.
+// impersonated returns a good answer of generateAccessToken.
 func impersonated(token string, expires time.Time) answer {
 	return answer{body: fmt.Sprintf(`{"accessToken":%q,"expireTime":%q}`, token, expires.UTC().Format(time.RFC3339))}
 }
 
-// refused is an answer of the STS.
+// refused returns an answer of the STS.
 func refused(status int, code, description string) answer {
 	return answer{status: status, body: fmt.Sprintf(`{"error":%q,"error_description":%q}`, code, description)}
 }
 
-// refusedIAM is an answer of the IAM Credentials API.
+// refusedIAM returns an answer of the IAM Credentials API.
 func refusedIAM(status int, code, message string) answer {
 	return answer{status: status, body: fmt.Sprintf(`{"error":{"code":%d,"message":%q,"status":%q}}`, status, message, code)}
 }

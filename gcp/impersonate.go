@@ -118,7 +118,7 @@ func (t *exchangeCall) postIAM(ctx context.Context, op string, federated token, 
 	})
 }
 
-// methodURL is the address of a method of the service account.
+// methodURL returns the address of a method of the service account.
 func (e *Exchanger) methodURL(op string) string {
 	method := "generateAccessToken"
 	if op == opIDToken {

@@ -47,7 +47,7 @@ func exampleWrapper() keyring.Wrapper {
 	return must(keyring.NewWrapper(must(keyring.ParseWrappingKey(exampleKey))))
 }
 
-// otherUser is the user of a child process: another one, if this one can choose.
+// otherUser returns the user of a child process: another one, if this one can choose.
 func otherUser() int {
 	if uid := os.Geteuid(); uid != 0 {
 		return uid
@@ -55,7 +55,7 @@ func otherUser() int {
 	return 65534
 }
 
-// publicDir is a directory that otherUser reaches.
+// publicDir returns a directory that otherUser reaches.
 func publicDir(t *testing.T) string {
 	dir := t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {

@@ -170,7 +170,7 @@ func (c *Config) checkDurations() error {
 	return nil
 }
 
-// slack is the time until all replicas know a change of one, by any of their
+// slack returns the time until all replicas know a change of one, by any of their
 // clocks.
 func (c *Config) slack() time.Duration {
 	return (2*c.Skew + 2*c.PollInterval + callTimeout).Truncate(time.Second) + time.Second

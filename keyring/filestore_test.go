@@ -65,7 +65,7 @@ func init() {
 	}
 }
 
-// shortDir is a directory whose path is short enough for a socket.
+// shortDir returns a directory whose path is short enough for a socket.
 func shortDir(t *testing.T) string {
 	dir := must(os.MkdirTemp("", "kr"))
 	t.Cleanup(func() { os.RemoveAll(dir) })

@@ -89,7 +89,7 @@ func mintWith(t testing.TB, issuer *oidctoken.Issuer, alg string) *oidctoken.Tok
 	return token
 }
 
-// signing is the kid that signs now.
+// signing returns the kid that signs now.
 func signing(t testing.TB, ring *keyring.Ring, now func() time.Time) string {
 	t.Helper()
 	return mintWith(t, newIssuer(t, ring, now), "ES256").KeyID()

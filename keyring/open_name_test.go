@@ -108,7 +108,7 @@ func TestNameConfig(t *testing.T) {
 	}
 }
 
-// unnamed is a ring that was stored before rings had names, under exampleKey.
+// unnamed returns a ring that was stored before rings had names, under exampleKey.
 func unnamed(t testing.TB) (keyring.Store, func() time.Time) {
 	store := new(keyring.MemoryStore)
 	if err := store.CompareAndSwap(t.Context(), nil, must(os.ReadFile("testdata/unnamed.json"))); err != nil {

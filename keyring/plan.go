@@ -17,7 +17,7 @@ type policy struct {
 	provisioned bool
 }
 
-// lead is how long a key is published before it signs.
+// lead returns how long a key is published before it signs.
 func (p *policy) lead() int64 { return p.maxAge + p.propagation }
 
 // atOnce returns the time from which a key signs that must sign at now, by the
@@ -100,7 +100,7 @@ func (s *state) fromFuture(now int64, p *policy) *record {
 	return nil
 }
 
-// chain are the keys of alg that have times and are not revoked, in the order
+// chain returns the keys of alg that have times and are not revoked, in the order
 // in which they sign.
 func (s *state) chain(alg string) (chain []*record) {
 	for i := range s.Keys {
@@ -112,7 +112,7 @@ func (s *state) chain(alg string) (chain []*record) {
 	return chain
 }
 
-// unpublished is the key of alg that was made and not yet seen published.
+// unpublished returns the key of alg that was made and not yet seen published.
 func (s *state) unpublished(alg string) *record {
 	for i := range s.Keys {
 		if k := &s.Keys[i]; k.Algorithm == alg && k.Revoked == 0 && k.Published == 0 {
@@ -122,7 +122,7 @@ func (s *state) unpublished(alg string) *record {
 	return nil
 }
 
-// signer is the key of alg that signs at now.
+// signer returns the key of alg that signs at now.
 func (s *state) signer(alg string, now int64) *record {
 	for _, k := range slices.Backward(s.chain(alg)) {
 		if k.Activate <= now && now < k.Retire {
@@ -132,7 +132,7 @@ func (s *state) signer(alg string, now int64) *record {
 	return nil
 }
 
-// lastBegun is the key of alg whose time to sign came last; nil if none did.
+// lastBegun returns the key of alg whose time to sign came last; nil if none did.
 func (s *state) lastBegun(alg string, now int64) *record {
 	for _, k := range slices.Backward(s.chain(alg)) {
 		if k.Activate <= now {

@@ -150,7 +150,7 @@ func (s *simulation) revocations(interval time.Duration) func() {
 	}
 }
 
-// waiting is a key that has not signed yet.
+// waiting returns a key that has not signed yet.
 func (s *simulation) waiting(r *replica, alg string) string {
 	for _, k := range must(r.ring.Keys(s.Context())) {
 		if k.Algorithm == alg && k.NotBefore.After(time.Now()) {

@@ -144,7 +144,7 @@ func find(keys []map[string]any, kid string) map[string]any {
 	return nil
 }
 
-// material is the name of the JWK member that makes the key.
+// material returns the name of the JWK member that makes the key.
 func material(k map[string]any) string {
 	if k["kty"] == "RSA" {
 		return "n"

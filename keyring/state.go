@@ -83,7 +83,7 @@ func (s *state) find(kid string) *record {
 	return nil
 }
 
-// retention is how long a key stays published after it signed last.
+// retention returns how long a key stays published after it signed last.
 func (s *state) retention() int64 { return s.MaxLifetime + s.Skew + s.MaxAge }
 
 // remove returns the time at which k is no longer published.
@@ -100,7 +100,7 @@ func (s *state) encode(tagKey []byte) ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// tag is an HMAC-SHA-256 of the document without its tag, or a mere SHA-256,
+// tag returns an HMAC-SHA-256 of the document without its tag, or a mere SHA-256,
 // which recognizes damage but no attacker, if no wrapper has a key for it.
 func (s *state) tag(tagKey []byte) ([]byte, error) {
 	untagged := *s

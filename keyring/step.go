@@ -62,7 +62,7 @@ func (r *Ring) step(ctx context.Context) error {
 	return r.concluded(ctx, errors.Join(errs...))
 }
 
-// next is the first transition that is due and has not failed.
+// next returns the first transition that is due and has not failed.
 func (r *Ring) next(snap *snapshot, failed map[change]error) change {
 	var changes []change
 	r.mu.Lock()

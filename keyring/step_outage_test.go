@@ -170,7 +170,7 @@ func TestWrongClock(t *testing.T) {
 	})
 }
 
-// madeKeys are the kids of all keys that there ever were.
+// madeKeys returns the kids of all keys that there ever were.
 func madeKeys(t *testing.T, documents [][]byte) map[string]bool {
 	made := make(map[string]bool)
 	for _, b := range documents {

@@ -125,7 +125,7 @@ func TestDERRefuses(t *testing.T) {
 	}
 }
 
-// fromDER is r || s, by the standard library.
+// fromDER returns r || s, by the standard library.
 func fromDER(der []byte, width int) ([]byte, error) {
 	var sig struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(der, &sig)

@@ -26,7 +26,7 @@ const (
 	Malformed
 )
 
-// String is the kind's name in lower case.
+// String returns the kind's name in lower case.
 func (k Kind) String() string {
 	switch k {
 	case Unavailable:

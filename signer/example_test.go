@@ -93,7 +93,7 @@ func houseError(op string, err error) error {
 	return &signer.Error{Service: "house", Op: op, Kind: signer.Unavailable, Err: err}
 }
 
-// newHouse is such a service in memory.
+// newHouse returns such a service in memory.
 func newHouse() *houseService {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	return &houseService{

@@ -18,14 +18,14 @@ import (
 
 const moment = 250 * time.Millisecond // after a deadline
 
-// down is the answer of a service that is unavailable.
+// down returns the answer of a service that is unavailable.
 func down(context.Context) error {
 	return &signer.Error{Service: "kms", Op: "Sign", Kind: signer.Unavailable, Code: "503"}
 }
 
 func up(context.Context) error { return nil }
 
-// do is a call of a Guard, and how long it took.
+// do returns a call of a Guard, and how long it took.
 func do(ctx context.Context, g *signer.Guard, f func(context.Context) error) (time.Duration, error) {
 	began := time.Now()
 	err := g.Do(ctx, "kms", "Sign", f)

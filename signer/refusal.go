@@ -36,7 +36,7 @@ func (r *refusals) of(c call, now time.Time) error {
 	return nil
 }
 
-// admit is of for a call that is about to be made: of those that come when a
+// admit returns of for a call that is about to be made: of those that come when a
 // refusal is over, one tries again and the others get the refusal for as long.
 func (r *refusals) admit(c call, now time.Time) error {
 	r.mu.Lock()

@@ -20,7 +20,7 @@ import (
 	"github.com/oidctoken/oidctoken/azure"
 )
 
-// assertion is a new credential of the SDK's own that gets a JWT each time.
+// assertion returns a new credential of the SDK's own that gets a JWT each time.
 func (c *standIn) assertion(t *testing.T, project string, o azidentity.ClientAssertionCredentialOptions) azcore.TokenCredential {
 	t.Helper()
 	subject := c.mints(t, project)

@@ -79,7 +79,7 @@ func (c *standIn) exchanger(t *testing.T) *azure.Exchanger {
 	return e
 }
 
-// mints is the source of JWTs of an execution in a project.
+// mints returns the source of JWTs of an execution in a project.
 func (c *standIn) mints(t *testing.T, project string) exchange.SubjectToken {
 	profile := c.exchanger(t).Profile()
 	return func(ctx context.Context, audience string) (string, error) {

@@ -85,7 +85,7 @@ func wantErrno(err error, want syscall.Errno) error {
 	return nil
 }
 
-// big is so long that a kill is likely to hit a write in progress.
+// big returns so long that a kill is likely to hit a write in progress.
 func big(n uint64) []byte { return bytes.Repeat(stamped(n)[:8], 64<<10) }
 
 func childCommand(t *testing.T, dir, task, arg string) *exec.Cmd {

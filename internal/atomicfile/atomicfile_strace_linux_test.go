@@ -161,7 +161,7 @@ func replaced(t *testing.T, rules ...string) (state *os.ProcessState, content st
 	return state, content, left
 }
 
-// replacement is the system calls of a replacement that nothing disturbs.
+// replacement returns the system calls of a replacement that nothing disturbs.
 func replacement(t *testing.T) []tracedCall {
 	t.Helper()
 	dir := t.TempDir()

@@ -87,5 +87,5 @@ func CreateTemp(dir string) (name string, closeFile func() error, err error) {
 	return name, f.Close, nil
 }
 
-// NewTempName is a name that Write might choose for a temporary file.
+// NewTempName returns a name that Write might choose for a temporary file.
 func NewTempName() string { return newTempName() }

@@ -183,7 +183,7 @@ func (k *Keeper[K, V]) find(ctx context.Context, key K, prepare func() Fetch[V])
 	return value, state, f, err
 }
 
-// recent is the error of the last try, if it is too soon for another.
+// recent returns the error of the last try, if it is too soon for another.
 func (k *Keeper[K, V]) recent(key K, now time.Time, serving bool) error {
 	f, failed := k.failed[key]
 	if !failed || Passed(now, f.at.Add(k.config.Pause(f.err, serving))) {

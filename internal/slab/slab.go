@@ -53,7 +53,7 @@ type blocks[T any] struct {
 
 const perBlock = 1024 // elements
 
-// at is the element of that place.
+// at returns the element of that place.
 func (b *blocks[T]) at(place uint32, size int) []T {
 	i := int(place%perBlock) * size
 	return b.list[place/perBlock][i : i+size : i+size]
@@ -82,7 +82,7 @@ func (t *Table[T]) Find(h Hash) (place Place, ok bool) {
 	return Place(taken - 1), taken != 0
 }
 
-// Value is the value of a row, which can be written to.
+// Value returns the value of a row, which can be written to.
 func (t *Table[T]) Value(place Place) *T { return &t.row(place).value }
 
 // Bytes returns the bytes of a row. The Table owns them and may change them.
@@ -94,7 +94,7 @@ func (t *Table[T]) Bytes(place Place) []byte {
 // Use marks a row as used.
 func (t *Table[T]) Use(place Place) { t.row(place).used = true }
 
-// All are the places of all rows. Any row may be removed meanwhile.
+// All returns the places of all rows. Any row may be removed meanwhile.
 func (t *Table[T]) All() iter.Seq[Place] {
 	return func(yield func(Place) bool) {
 		for place := Place(0); uint32(place) < t.rows.n; place++ {
@@ -115,7 +115,7 @@ func (t *Table[T]) slot(h Hash) int {
 	return i
 }
 
-// home is the slot that a hash points to.
+// home returns the slot that a hash points to.
 func (t *Table[T]) home(h Hash) int {
 	return int(binary.LittleEndian.Uint64(h[:]) & uint64(len(t.index)-1))
 }
@@ -202,7 +202,7 @@ func (t *Table[T]) vacate(free int) {
 	t.index[free] = 0
 }
 
-// Unused is the place of a row that was not used since the search for one passed
+// Unused returns the place of a row that was not used since the search for one passed
 // it last. The table has a row.
 func (t *Table[T]) Unused() Place {
 	for {

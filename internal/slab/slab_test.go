@@ -15,7 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken/internal/slab"
 )
 
-// hashOf is the hash of a number.
+// hashOf returns the hash of a number.
 func hashOf(n int) slab.Hash {
 	sum := sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n)))
 	return slab.Hash(sum[:16])

@@ -79,7 +79,7 @@ func (k *IssuerKeys) Find(ctx context.Context, kid string, now func() time.Time)
 	return set, nil
 }
 
-// cached is the set that is kept, unless it is time to fetch another one.
+// cached returns the set that is kept, unless it is time to fetch another one.
 func (k *IssuerKeys) cached(kid string, now time.Time) *jose.Set {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -136,7 +136,7 @@ func untrusted(err error) string {
 	return ""
 }
 
-// foreign is the text of an error that is not ours, without what we sent.
+// foreign returns the text of an error that is not ours, without what we sent.
 func foreign(err error, u *url.URL, r Request) string {
 	var wrapped *url.Error // its text repeats the URL
 	if errors.As(err, &wrapped) {

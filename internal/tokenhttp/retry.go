@@ -151,7 +151,7 @@ func pause(n int, a Again, start, end time.Time) (wait time.Duration, ok bool) {
 	return wait, wait < left
 }
 
-// overdue is err for a first try that the end of the budget cut off. Its ctx is
+// overdue returns err for a first try that the end of the budget cut off. Its ctx is
 // none of the caller's, whose errors must not be found.
 func overdue(err error, budget time.Duration) error {
 	if !errors.Is(err, context.DeadlineExceeded) {

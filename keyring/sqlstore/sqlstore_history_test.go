@@ -122,7 +122,7 @@ type key struct {
 	Created, Published, Activate, Retire int64
 }
 
-// stored are the documents that were, in order.
+// stored returns the documents that were, in order.
 func stored(t *testing.T, entries []entry) (documents []document) {
 	contents := make(map[string][]byte)
 	successor := make(map[string]string)

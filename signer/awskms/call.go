@@ -227,5 +227,5 @@ func refused(op, format string, args ...any) error {
 	return &signer.Error{Service: service, Op: op, Kind: signer.Refused, Err: fmt.Errorf(format, args...)}
 }
 
-// printable is a text of KMS's that stands where a name is expected.
+// printable returns a text of KMS's that stands where a name is expected.
 func printable(text string) string { return fmt.Sprintf("%q", tokenhttp.Printable(text, 256)) }

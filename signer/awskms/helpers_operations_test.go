@@ -292,7 +292,7 @@ func generate(spec string) crypto.Signer {
 
 var rsa3072 = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 3072)) })
 
-// signingKey is a new asymmetric key.
+// signingKey returns a new asymmetric key.
 func (s *standin) signingKey(spec string) *key {
 	private := generate(spec)
 	if private == nil {
@@ -303,7 +303,7 @@ func (s *standin) signingKey(spec string) *key {
 	return s.add(&key{spec: spec, usage: "SIGN_VERIFY", private: private})
 }
 
-// symmetricKey is a new symmetric key.
+// symmetricKey returns a new symmetric key.
 func (s *standin) symmetricKey() *key {
 	secret := make([]byte, 32)
 	rand.Read(secret)

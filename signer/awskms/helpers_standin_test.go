@@ -76,7 +76,7 @@ func newStandin(tb testing.TB) *standin {
 
 func (s *standin) start() { s.Server = httptest.NewServer(s) }
 
-// client is the real one.
+// client returns the real one.
 func (s *standin) client(tb testing.TB, options ...func(*kms.Options)) *kms.Client {
 	transport := &http.Transport{}
 	tb.Cleanup(transport.CloseIdleConnections)
@@ -107,7 +107,7 @@ func (s *standin) with(f func()) {
 	f()
 }
 
-// enabled are the ARNs of the keys that can sign.
+// enabled returns the ARNs of the keys that can sign.
 func (s *standin) enabled() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,7 +223,7 @@ func read(body []byte, in any) *apiError {
 	return nil
 }
 
-// find is the key that id names, as seen by op.
+// find returns the key that id names, as seen by op.
 func (s *standin) find(op, id string) (*key, *apiError) {
 	for _, k := range s.keys {
 		if id != k.arn && id != k.id {

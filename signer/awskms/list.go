@@ -185,7 +185,7 @@ func (p *provisioner) algorithmOf(key *types.KeyMetadata) string {
 	return ""
 }
 
-// specFor is the spec of the keys that are made for an algorithm.
+// specFor returns the spec of the keys that are made for an algorithm.
 func (p *provisioner) specFor(algorithm string) (types.KeySpec, bool) {
 	switch algorithm {
 	case "RS256", "RS384", "RS512":

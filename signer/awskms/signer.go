@@ -141,7 +141,7 @@ var specs = []types.KeySpec{
 	types.KeySpecEccNistEdwards25519,
 }
 
-// specOf is the spec of a key that signer.PublicKey takes.
+// specOf returns the spec of a key that signer.PublicKey takes.
 func specOf(public crypto.PublicKey) types.KeySpec {
 	switch k := public.(type) {
 	case *rsa.PublicKey:

@@ -272,7 +272,7 @@ func TestNothingIsPrinted(t *testing.T) {
 	}
 }
 
-// publicKey2 is the key's SubjectPublicKeyInfo alone.
+// publicKey2 returns the key's SubjectPublicKeyInfo alone.
 func (k *key) publicKey2() ([]byte, error) {
 	out, refused := k.publicKey()
 	if refused != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/awskms"
 )
 
-// sdkClient is the SDK's default client, without its idle connections.
+// sdkClient returns the SDK's default client, without its idle connections.
 func sdkClient(testing.TB) kms.HTTPClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DisableKeepAlives = true })
 }

@@ -46,7 +46,7 @@ func call[T any](ctx context.Context, guard *signer.Guard, op string, f func(con
 	return result, nil
 }
 
-// problem is an error of ours, whose Op named sets.
+// problem returns an error of ours, whose Op named sets.
 func problem(kind signer.Kind, format string, args ...any) error {
 	return &signer.Error{Service: service, Kind: kind, Err: fmt.Errorf(format, args...)}
 }
@@ -56,7 +56,7 @@ func misuse(op string, err error) error {
 	return &signer.Error{Service: service, Op: op, Kind: signer.Refused, Err: err}
 }
 
-// named is err as an error of the call op.
+// named returns err as an error of the call op.
 func named(op string, err error) error {
 	e, ok := err.(*signer.Error) // a problem; the error of a credential is wrapped
 	if !ok {

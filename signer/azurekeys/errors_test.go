@@ -25,7 +25,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/azurekeys"
 )
 
-// answering is a fault that answers with a status and a text.
+// answering returns a fault that answers with a status and a text.
 func answering(status int, header, value, text string) func(string, http.ResponseWriter, *http.Request) bool {
 	return func(_ string, w http.ResponseWriter, _ *http.Request) bool {
 		if header != "" {

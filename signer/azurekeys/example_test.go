@@ -18,7 +18,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/azurekeys"
 )
 
-// exampleVault is a stand-in of the service, with a client for it.
+// exampleVault returns a stand-in of the service, with a client for it.
 func exampleVault(url string) (s *standIn, client *azkeys.Client, end func()) {
 	s = newStandIn()
 	transport := s.transport()

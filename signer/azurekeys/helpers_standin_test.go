@@ -261,7 +261,7 @@ func (s *standIn) answer(w http.ResponseWriter, op string, answer map[string]any
 	}
 }
 
-// find is the version that an operation is for.
+// find returns the version that an operation is for.
 func (s *standIn) find(w http.ResponseWriter, t target) *version {
 	versions := s.keys[t.key()]
 	if t.version == "" {

@@ -59,7 +59,7 @@ func parseKeyID(text string) (keyID, error) {
 	return id, nil
 }
 
-// vaultOf is the scheme and host of an identifier or a link. The service writes
+// vaultOf returns the scheme and host of an identifier or a link. The service writes
 // the port into links and not into identifiers.
 func vaultOf(u *url.URL) (string, error) {
 	host := strings.TrimSuffix(strings.ToLower(u.Host), ":443")
@@ -78,7 +78,7 @@ func isName(s string) bool {
 	return s != "" && len(s) <= maxName
 }
 
-// pinned is a key identifier with a version.
+// pinned returns a key identifier with a version.
 func pinned(text string) (keyID, error) {
 	id, err := parseKeyID(text)
 	switch {

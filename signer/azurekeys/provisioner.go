@@ -108,7 +108,7 @@ func algorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
 }
 
-// key is the key that has the versions for an algorithm.
+// key returns the key that has the versions for an algorithm.
 func (p *provisioner) key(alg string) keyID {
 	return keyID{vault: p.id.vault, name: p.id.name + "-" + strings.ToLower(alg)}
 }
@@ -380,7 +380,7 @@ func (p *provisioner) forget(id keyID) {
 	delete(p.known, id)
 }
 
-// unlisted are the versions for an algorithm that are known and not listed.
+// unlisted returns the versions for an algorithm that are known and not listed.
 func (p *provisioner) unlisted(alg string, listed []listedVersion) []listedVersion {
 	p.mu.Lock()
 	defer p.mu.Unlock()

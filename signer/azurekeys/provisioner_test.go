@@ -25,7 +25,7 @@ func newProvisioner(t *testing.T, s *standIn, vault string, hsm bool) keyring.Pr
 	}))
 }
 
-// labels are the versions' algorithms and identifiers.
+// labels returns the versions' algorithms and identifiers.
 func labels(versions []keyring.Version) []string {
 	var all []string
 	for _, v := range versions {

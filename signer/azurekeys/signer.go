@@ -61,7 +61,7 @@ func fetch(ctx context.Context, r remote) (*Signer, error) {
 	return &Signer{r, public}, nil
 }
 
-// Public is the version's public key, an *rsa.PublicKey or *ecdsa.PublicKey.
+// Public returns the version's public key, an *rsa.PublicKey or *ecdsa.PublicKey.
 func (s *Signer) Public() crypto.PublicKey { return s.public }
 
 // Sign signs a digest with the key in the service, by the contract of

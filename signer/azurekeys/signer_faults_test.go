@@ -35,7 +35,7 @@ func TestSignerFaults(t *testing.T) {
 	}
 }
 
-// faults are a Signer of v, and what s can be made to do with that.
+// faults returns a Signer of v, and what s can be made to do with that.
 func (s *standIn) faults(t *testing.T, v *version) oidctokentest.SignerFaults {
 	remote := newSigner(t, s, v)
 	set := func(change func()) func() { return func() { s.with(change) } }

@@ -25,7 +25,7 @@ func (staticToken) Token(context.Context) (*auth.Token, error) {
 	return &auth.Token{Value: access}, nil
 }
 
-// exampleService is the client of a service on loopback.
+// exampleService returns the client of a service on loopback.
 func exampleService(s *standin) (service *cloudkms.Service, stop func()) {
 	server := httptest.NewServer(s)
 	service = must(gcpkms.NewService(context.Background(), authorized(server.Client().Transport)))

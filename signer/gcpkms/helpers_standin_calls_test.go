@@ -216,7 +216,7 @@ func (v *version) sign(body []byte, alter func(digest, signature []byte) []byte)
 	return answer, nil
 }
 
-// digestOf is the one digest that an algorithm takes.
+// digestOf returns the one digest that an algorithm takes.
 func digestOf(algorithm string, sha256, sha384, sha512 []byte) (crypto.Hash, []byte, *fault) {
 	var hash crypto.Hash
 	var digest []byte

@@ -36,7 +36,7 @@ func connect(t testing.TB, url string, base http.RoundTripper) *cloudkms.Service
 	return service
 }
 
-// authorized is a client that authorizes requests, as hosts have one.
+// authorized returns a client that authorizes requests, as hosts have one.
 func authorized(base http.RoundTripper) *http.Client {
 	return &http.Client{Transport: &oauth2.Transport{Base: base, Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: access})}}
 }

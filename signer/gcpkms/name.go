@@ -76,7 +76,7 @@ func isNumber(s string) bool {
 	return s != "" && s[0] != '0' && len(s) <= 19
 }
 
-// keyOf is the key that a version is one of.
+// keyOf returns the key that a version is one of.
 func keyOf(version string) string {
 	key, _, _ := strings.Cut(version, "/cryptoKeyVersions/")
 	return key

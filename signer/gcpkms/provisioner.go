@@ -90,12 +90,12 @@ func (p *Provisioner) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "gcpkms.Provisioner(%s)", p.key("*"))
 }
 
-// key is the name of the key for an algorithm.
+// key returns the name of the key for an algorithm.
 func (p *Provisioner) key(alg string) string {
 	return p.config.KeyRing + "/cryptoKeys/" + p.config.Prefix + "-" + strings.ToLower(alg)
 }
 
-// served are the algorithms that there can be keys for.
+// served returns the algorithms that there can be keys for.
 func served() []string {
 	var names []string
 	for i, a := range algorithms {

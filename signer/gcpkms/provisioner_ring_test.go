@@ -133,7 +133,7 @@ func TestRingWrapper(t *testing.T) {
 	}
 }
 
-// secret is a data key.
+// secret returns a data key.
 func secret() []byte {
 	key := make([]byte, 32)
 	rand.Read(key)

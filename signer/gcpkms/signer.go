@@ -81,7 +81,7 @@ func (c caller) signer(ctx context.Context, version string) (*Signer, error) {
 	return &Signer{c, version, public, a}, nil
 }
 
-// Public is the version's public key, as it was when the Signer was made; a
+// Public returns the version's public key, as it was when the Signer was made; a
 // version never changes it.
 func (s *Signer) Public() crypto.PublicKey { return s.public }
 

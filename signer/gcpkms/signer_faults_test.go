@@ -29,7 +29,7 @@ func TestSignerFaults(t *testing.T) {
 	}
 }
 
-// newFaults are a Signer of a new stand-in, and what that can be made to do.
+// newFaults returns a Signer of a new stand-in, and what that can be made to do.
 func newFaults(t *testing.T, algorithm string, private crypto.Signer) oidctokentest.SignerFaults {
 	s := newStandin()
 	k := &key{name: ringOf + "/cryptoKeys/k", purpose: "ASYMMETRIC_SIGN", algorithm: algorithm, level: "SOFTWARE"}

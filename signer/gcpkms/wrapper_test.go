@@ -13,7 +13,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/gcpkms"
 )
 
-// oneKey is the key of a version.
+// oneKey returns the key of a version.
 func oneKey(v keyring.Version) oidctoken.KeySource {
 	return oidctoken.StaticKeys{{Signer: v.Signer, Algorithm: v.Algorithm}}
 }

@@ -165,7 +165,7 @@ func (c *conn) present() error {
 	return err
 }
 
-// only is the one object of a template.
+// only returns the one object of a template.
 func (c *conn) only(what string, template []attribute) (uint, error) {
 	objects, err := c.find(template)
 	switch {

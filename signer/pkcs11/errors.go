@@ -88,7 +88,7 @@ var passing = map[returned]string{
 	cryptoki.CKR_CRYPTOKI_ALREADY_INITIALIZED: "CKR_CRYPTOKI_ALREADY_INITIALIZED",
 }
 
-// failed is the error of a function of the library.
+// failed returns the error of a function of the library.
 func failed(op string, err error) error {
 	var r returned
 	if !errors.As(err, &r) {
@@ -101,7 +101,7 @@ func failed(op string, err error) error {
 	return &signer.Error{Service: service, Op: op, Kind: kind, Code: r.name(), Err: r}
 }
 
-// problem is the error of what we found ourselves.
+// problem returns the error of what we found ourselves.
 func problem(op string, kind signer.Kind, format string, values ...any) error {
 	return &signer.Error{Service: service, Op: op, Kind: kind, Err: fmt.Errorf(format, values...)}
 }
@@ -111,7 +111,7 @@ type lost struct{ error }
 
 func (l lost) Unwrap() error { return l.error }
 
-// plain is the error without the mark, for those who cannot open a session.
+// plain returns the error without the mark, for those who cannot open a session.
 func plain(err error) error {
 	if l, ok := err.(lost); ok {
 		return l.error

@@ -104,7 +104,7 @@ func (o *fakeObject) matches(template []attribute) bool {
 	return true
 }
 
-// encoded is the value of an attribute as the library sees it.
+// encoded returns the value of an attribute as the library sees it.
 func encoded(value any) []byte {
 	switch v := value.(type) {
 	case bool:

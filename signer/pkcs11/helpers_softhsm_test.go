@@ -71,7 +71,7 @@ func (h *softHSM) rename(from, to string) {
 	}
 }
 
-// key is the signer of a new key.
+// key returns the signer of a new key.
 func (h *softHSM) key(alg string) *pkcs11.Signer {
 	h.t.Helper()
 	v, err := newProvisioner(h.t, h.token, "test").Create(h.t.Context(), alg)

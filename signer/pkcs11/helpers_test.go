@@ -44,7 +44,7 @@ func withPIN(text string) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) { return []byte(text), nil }
 }
 
-// privateKeys are keys that a token may have.
+// privateKeys returns keys that a token may have.
 func privateKeys() map[string]crypto.Signer {
 	_, edwards, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

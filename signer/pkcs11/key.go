@@ -74,7 +74,7 @@ func malformedKey(id string, err error) error {
 	return problem("C_GetAttributeValue", signer.Malformed, "the public key of CKA_ID %x: %w", id, err)
 }
 
-// privateKey is the handle of the private half of a key that was pinned before.
+// privateKey returns the handle of the private half of a key that was pinned before.
 func (c *conn) privateKey(id string, public crypto.PublicKey) (uint, error) {
 	if object, ok := c.keys[id]; ok {
 		return object, nil

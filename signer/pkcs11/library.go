@@ -57,7 +57,7 @@ const (
 	ckmEdDSA               = 0x1057
 )
 
-// withID is the template for objects of that class and CKA_ID.
+// withID returns the template for objects of that class and CKA_ID.
 func withID(class uint, id string) []attribute {
 	return []attribute{
 		{cryptoki.CKA_CLASS, class},

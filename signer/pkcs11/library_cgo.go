@@ -156,7 +156,7 @@ func attributes(template []attribute) []*cryptoki.Attribute {
 	return all
 }
 
-// code is the value that a function of the library returned.
+// code returns the value that a function of the library returned.
 func code(err error) error {
 	var e cryptoki.Error
 	if errors.As(err, &e) {

@@ -257,7 +257,7 @@ func TestCreateMakesOnePair(t *testing.T) {
 	}
 }
 
-// listed is the IDs of the versions.
+// listed returns the IDs of the versions.
 func listed(t *testing.T, p keyring.Provisioner) (ids []string) {
 	t.Helper()
 	versions, err := p.Versions(t.Context())

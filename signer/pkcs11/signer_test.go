@@ -129,7 +129,7 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-// another is a new key of the same kind.
+// another returns a new key of the same kind.
 func another(key crypto.Signer) crypto.Signer {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:

@@ -36,7 +36,7 @@ type request struct {
 	secret string // a part of body that no error repeats; may be empty
 }
 
-// fail is an error of the call. reason is a text of ours, or redacted.
+// fail returns an error of the call. reason is a text of ours, or redacted.
 func (r *request) fail(kind signer.Kind, code, reason string) *signer.Error {
 	return &signer.Error{Service: service, Op: r.op, Kind: kind, Code: code, Err: errors.New(reason)}
 }

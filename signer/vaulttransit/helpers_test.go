@@ -19,7 +19,7 @@ import (
 	"github.com/oidctoken/oidctoken/signer/vaulttransit"
 )
 
-// staticToken is a Config.Token.
+// staticToken returns a Config.Token.
 func staticToken(token string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return token, nil }
 }
@@ -105,7 +105,7 @@ func mint(ctx context.Context, keys oidctoken.KeySource, algorithm string) error
 	return err
 }
 
-// printed is value in every way that a host might log it.
+// printed returns value in every way that a host might log it.
 func printed(value any) string {
 	var b bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {

@@ -53,7 +53,7 @@ func (c *Client) readKey(ctx context.Context, guard *signer.Guard, name string) 
 	return &k, nil
 }
 
-// publicKey is the public half of a version that may sign.
+// publicKey returns the public half of a version that may sign.
 func (k *key) publicKey(version int) (crypto.PublicKey, error) {
 	r := readRequest(k.Name)
 	entry, found := k.Keys[strconv.Itoa(version)]

@@ -46,7 +46,7 @@ func NewProvisioner(client *Client, prefix string, guard *signer.Guard) (keyring
 	return &provisioner{client, prefix + "-", guard}, nil
 }
 
-// typeFor is the type of the keys that are made for an "alg"; "" if there is
+// typeFor returns the type of the keys that are made for an "alg"; "" if there is
 // none.
 func typeFor(algorithm string) string {
 	switch algorithm {

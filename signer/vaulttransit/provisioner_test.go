@@ -26,7 +26,7 @@ func newProvisioner(t *testing.T, v *vault) keyring.Provisioner {
 	return p
 }
 
-// listed are the versions that p lists: their algorithms by ID.
+// listed returns the versions that p lists: their algorithms by ID.
 func listed(t *testing.T, p keyring.Provisioner) map[string]string {
 	t.Helper()
 	versions, err := p.Versions(t.Context())

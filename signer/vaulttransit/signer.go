@@ -74,7 +74,7 @@ func checkArguments(client *Client, argument, name string) error {
 	return nil
 }
 
-// Public is the version's public half.
+// Public returns the version's public half.
 func (s *Signer) Public() crypto.PublicKey { return s.public }
 
 // signInput is the body of "sign data".
