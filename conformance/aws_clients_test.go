@@ -55,7 +55,7 @@ func awsSDK(chain string) awsClient {
 	}
 }
 
-// terraformAWS is terraform's provider with an empty configuration.
+// terraformAWS returns terraform's provider with an empty configuration.
 func terraformAWS() awsClient {
 	return awsClient{
 		name: "terraform's provider aws", version: terraformAWSVersion,

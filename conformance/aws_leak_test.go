@@ -84,7 +84,7 @@ func testAWSLeak(t *testing.T, c awsClient, l leak) {
 	}
 }
 
-// strayKey are credentials of the machine's own, that win over a web identity.
+// strayKey returns credentials of the machine's own, that win over a web identity.
 func strayKey() map[string]string {
 	return map[string]string{
 		"AWS_ACCESS_KEY_ID": "ASIASTRAYSTRAYSTRAY1", "AWS_SECRET_ACCESS_KEY": "stray-secret", "AWS_SESSION_TOKEN": "stray-token",

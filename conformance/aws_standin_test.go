@@ -111,7 +111,7 @@ func (a *amazon) everyone() []awstest.Session {
 	return slices.Clone(a.sessions)
 }
 
-// callers are everyone, each once for calls in a row.
+// callers returns everyone, each once for calls in a row.
 func (a *amazon) callers() []awstest.Session {
 	return slices.CompactFunc(a.everyone(), func(a, b awstest.Session) bool { return a.ARN == b.ARN })
 }
@@ -122,7 +122,7 @@ type awsCaller struct {
 	Tags          map[string]string
 }
 
-// awsSession is the session of a step of a project that assumed a role.
+// awsSession returns the session of a step of a project that assumed a role.
 func awsSession(role, project, step string) awsCaller {
 	return awsCaller{role, "account/acme:org/payments:project/" + project, map[string]string{
 		"project_id": project, "stage_id": "stage_" + step, "step_id": step,
@@ -137,7 +137,7 @@ func awsCallers(sessions []awstest.Session) []awsCaller {
 	return callers
 }
 
-// arns are the callers' names, of which no two are the same.
+// arns returns the callers' names, of which no two are the same.
 func arns(t *testing.T, sessions []awstest.Session) []string {
 	t.Helper()
 	var names []string
@@ -150,7 +150,7 @@ func arns(t *testing.T, sessions []awstest.Session) []string {
 	return names
 }
 
-// printedARNs are the ARNs of sessions that a run printed, each a line.
+// printedARNs returns the ARNs of sessions that a run printed, each a line.
 func printedARNs(o outcome) []string {
 	var names []string
 	for line := range strings.Lines(o.stdout) {

@@ -116,7 +116,7 @@ func TestAzureClients(t *testing.T) {
 	}
 }
 
-// strayAzure are credentials of the machine's own that win over a workload's.
+// strayAzure returns credentials of the machine's own that win over a workload's.
 func strayAzure() map[string]string {
 	return map[string]string{
 		"AZURE_CLIENT_SECRET": "stray-secret", "AZURE_CLIENT_CERTIFICATE_PATH": "/stray", "AZURE_USERNAME": "stray", "AZURE_PASSWORD": "stray",

@@ -121,7 +121,7 @@ func (e *entra) serveToken(w http.ResponseWriter, r *http.Request) {
 	pass(w, answer)
 }
 
-// stepOf is the step whose JWT, which Entra has verified, is in a form; empty
+// stepOf returns the step whose JWT, which Entra has verified, is in a form; empty
 // if it names none.
 func stepOf(form []byte) string {
 	values, err := url.ParseQuery(string(form))
@@ -157,7 +157,7 @@ func (e *entra) admit(api, resource string, next http.Handler) http.Handler {
 	})
 }
 
-// callers are the steps that called an API, in order, each once for calls in a
+// callers returns the steps that called an API, in order, each once for calls in a
 // row, and as whom.
 func (e *entra) callers(api string) []azureCaller {
 	e.mu.Lock()
@@ -198,21 +198,21 @@ func (e *entra) trust() map[string]string {
 	}
 }
 
-// private is an authority that Microsoft does not know.
+// private returns an authority that Microsoft does not know.
 func (e *entra) private() azureAuthority {
 	env := e.trust()
 	maps.Copy(env, map[string]string{"RESOURCE_MANAGER": e.url, "PRIVATE_AUTHORITY": "yes"})
 	return azureAuthority{"private authority", e.url, env}
 }
 
-// public is Microsoft's own, behind a proxy.
+// public returns Microsoft's own, behind a proxy.
 func (e *entra) public() azureAuthority {
 	env := e.trust()
 	maps.Copy(env, map[string]string{"RESOURCE_MANAGER": "https://" + managerHost, "HTTPS_PROXY": e.proxy.url})
 	return azureAuthority{loginHost, "https://" + loginHost, env}
 }
 
-// pipeline is a file whose connector leads to an authority.
+// pipeline returns a file whose connector leads to an authority.
 func (e *entra) pipeline(a azureAuthority, steps ...step) pipeline {
 	return newPipeline(e.issuer, connector{ID: azureConnector, Azure: map[string]string{
 		"tenantID": azureTenant, "clientID": azureClientID, "authorityHost": a.host,

@@ -72,7 +72,7 @@ func row(t *testing.T, judge, version, did string) {
 	t.Logf("| %s | %s | %s | %s |", judge, version, did, verdict)
 }
 
-// steps are steps of those names that run the client.
+// steps returns steps of those names that run the client.
 func (c client) steps(t *testing.T, g *google, ids ...string) []step {
 	t.Helper()
 	var env map[string]string
@@ -163,7 +163,7 @@ func output(t *testing.T, name string, args ...string) string {
 	return strings.Join(strings.Fields(string(out)), " ")
 }
 
-// moduleVersion is the version of a module that the programs here are built
+// moduleVersion returns the version of a module that the programs here are built
 // with.
 func moduleVersion(t *testing.T, module string) string {
 	t.Helper()

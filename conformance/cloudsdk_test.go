@@ -15,7 +15,7 @@ const (
 	listNamespaces = "kubectl get namespaces -o name"
 )
 
-// component is the version of a program of the Google Cloud CLI.
+// component returns the version of a program of the Google Cloud CLI.
 func component(program, component string) func(*testing.T) string {
 	return func(t *testing.T) string {
 		needs.Program(t, "gcloud")
@@ -24,7 +24,7 @@ func component(program, component string) func(*testing.T) string {
 	}
 }
 
-// cloudSDKClients are the programs of the Google Cloud CLI.
+// cloudSDKClients returns the programs of the Google Cloud CLI.
 func cloudSDKClients() []client {
 	gcloud := component("gcloud", `"Google Cloud SDK"`)
 	// The token and the file come from expressions. The step itself has to hide
@@ -172,7 +172,7 @@ func clusterEnv(t *testing.T, g *google) map[string]string {
 	return nil
 }
 
-// clusterAPI is the part of the Kubernetes API that kubectl needs to list
+// clusterAPI returns the part of the Kubernetes API that kubectl needs to list
 // namespaces.
 func (g *google) clusterAPI() http.Handler {
 	mux := http.NewServeMux()

@@ -159,7 +159,7 @@ func answer(format string, values ...any) http.Handler {
 	})
 }
 
-// callers are the steps that called an API, in order, each once for calls in a
+// callers returns the steps that called an API, in order, each once for calls in a
 // row, and as whom.
 func (g *google) callers(api string) []caller {
 	g.mu.Lock()
@@ -200,7 +200,7 @@ func isMetadataProbe(refused string) bool {
 		(strings.Contains(refused, "169.254.169.254") || strings.Contains(refused, "metadata.google.internal"))
 }
 
-// encode is v as JSON, which is YAML, too.
+// encode returns v as JSON, which is YAML, too.
 func encode(t *testing.T, v any) string {
 	t.Helper()
 	var b strings.Builder

@@ -64,7 +64,7 @@ func TestHSM(t *testing.T) {
 	row(t, "SoftHSM", strings.TrimSpace(output(t, "softhsm2-util", "--version")), "made an RSA and a P-256 key for a ring, and signed with them")
 }
 
-// openHSM is a token of a SoftHSM of the test's own.
+// openHSM returns a token of a SoftHSM of the test's own.
 func openHSM(t *testing.T) *pkcs11.Token {
 	t.Helper()
 	utility := needs.Program(t, "softhsm2-util")

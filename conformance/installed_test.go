@@ -20,7 +20,7 @@ var pins = map[string]string{
 	"liquibase": "../examples/liquibase/pom.xml",
 }
 
-// installed is the directory of one kind of libraries, where ./install put
+// installed returns the directory of one kind of libraries, where ./install put
 // them. A test whose libraries are missing is skipped; see the package comment.
 func installed(t *testing.T, kind string) string {
 	t.Helper()
@@ -43,20 +43,20 @@ func installed(t *testing.T, kind string) string {
 	return dir
 }
 
-// python is the interpreter that has the pinned libraries.
+// python returns the interpreter that has the pinned libraries.
 func python(t *testing.T) string {
 	t.Helper()
 	return filepath.Join(installed(t, "python"), "bin", "python")
 }
 
-// nodeModules is the directory of the pinned libraries, for NODE_PATH.
+// nodeModules returns the directory of the pinned libraries, for NODE_PATH.
 func nodeModules(t *testing.T) string {
 	t.Helper()
 	needs.Program(t, "node")
 	return filepath.Join(installed(t, "node"), "node_modules")
 }
 
-// absolute is the path of a file of this directory.
+// absolute returns the path of a file of this directory.
 func absolute(t *testing.T, elements ...string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join(elements...))

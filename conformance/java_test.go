@@ -21,7 +21,7 @@ func javaVersion(t *testing.T) string {
 	return strings.TrimSuffix(version, ".jar") + ", " + javaMachine(t)
 }
 
-// javaMachine is the version of the virtual machine.
+// javaMachine returns the version of the virtual machine.
 func javaMachine(t *testing.T) string {
 	t.Helper()
 	machine, _, _ := strings.Cut(output(t, "java", "--version"), " OpenJDK") // the first line

@@ -199,7 +199,7 @@ func (g *google) liquibase(t *testing.T, lib string, edits []string) outcome {
 	return g.start(t, []string{"PATH=" + path, "HOME=" + home}, append(args, file)...)
 }
 
-// edited is text with the pairs' first replaced by their second.
+// edited returns text with the pairs' first replaced by their second.
 func edited(t *testing.T, text string, pairs []string) []byte {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
@@ -210,7 +210,7 @@ func edited(t *testing.T, text string, pairs []string) []byte {
 	return []byte(strings.NewReplacer(pairs...).Replace(text))
 }
 
-// liquibaseVersions are the versions of the JARs that matter, and of Java.
+// liquibaseVersions returns the versions of the JARs that matter, and of Java.
 func liquibaseVersions(t *testing.T, lib string) string {
 	t.Helper()
 	needs.Program(t, "java")

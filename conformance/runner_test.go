@@ -94,7 +94,7 @@ type step struct {
 
 const gcpConnector = "account.gcp_prod"
 
-// newPipeline is a file with one connector. Each step is a stage's, of the step's
+// newPipeline returns a file with one connector. Each step is a stage's, of the step's
 // name. The issuer is the runner's, at that address.
 func newPipeline(issuer string, c connector, steps []step) pipeline {
 	p := pipeline{
@@ -108,7 +108,7 @@ func newPipeline(issuer string, c connector, steps []step) pipeline {
 	return p
 }
 
-// pipeline is a file whose connector leads to g through Google's own hosts.
+// pipeline returns a file whose connector leads to g through Google's own hosts.
 func (g *google) pipeline(serviceAccount string, steps ...step) pipeline {
 	return newPipeline(g.issuer, connector{ID: gcpConnector, GCP: map[string]string{
 		"provider":         provider,

@@ -115,7 +115,7 @@ func refuseCall(w http.ResponseWriter, code codes.Code, message string) {
 	w.Header().Set("Grpc-Message", message)
 }
 
-// Calls are the calls so far.
+// Calls returns the calls so far.
 func (s *spannerAPI) Calls() []spannerCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +194,7 @@ func (s *spannerAPI) create(t *testing.T) {
 	}
 }
 
-// spannerClient is a client of a database that is its project's.
+// spannerClient returns a client of a database that is its project's.
 func spannerClient() client {
 	return client{
 		name:    "cloud.google.com/go/spanner",

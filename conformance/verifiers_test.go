@@ -157,7 +157,7 @@ func mint(t *testing.T, issuer *oidctoken.Issuer, algorithm, audience string) *o
 	return token
 }
 
-// withClaims is jwt with one thing in its claims replaced.
+// withClaims returns jwt with one thing in its claims replaced.
 func withClaims(t *testing.T, jwt, old, replacement string) string {
 	t.Helper()
 	parts := strings.Split(jwt, ".")
@@ -172,7 +172,7 @@ func withClaims(t *testing.T, jwt, old, replacement string) string {
 	return parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + parts[2]
 }
 
-// withSignature is jwt with one bit of its signature flipped.
+// withSignature returns jwt with one bit of its signature flipped.
 func withSignature(t *testing.T, jwt string) string {
 	t.Helper()
 	head, signature, _ := cutLast(jwt, ".")
@@ -184,7 +184,7 @@ func withSignature(t *testing.T, jwt string) string {
 	return head + "." + base64.RawURLEncoding.EncodeToString(bytes)
 }
 
-// withoutSignature is jwt as an attacker would present it to a verifier that
+// withoutSignature returns jwt as an attacker would present it to a verifier that
 // believes the header (RFC 8725, section 2.1).
 func withoutSignature(jwt string) string {
 	parts := strings.Split(jwt, ".")

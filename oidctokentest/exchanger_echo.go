@@ -53,7 +53,7 @@ func inPieces(s string, size int, between string) string {
 	return strings.Join(append(pieces, s), between)
 }
 
-// encodedEcho is a refusal with the signature of the JWT in it.
+// encodedEcho returns a refusal with the signature of the JWT in it.
 func (r *exchangerRun) encodedEcho(encode func(string) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		signature, _, _ := strings.Cut(r.stolen(), ".")
@@ -80,7 +80,7 @@ func (r *exchangerRun) earlierInStatus() http.Handler {
 		r.raw(func() string { return "HTTP/1.1 4x0" + r.earlier() + "\r\nContent-Length: 0\r\n\r\n" }))
 }
 
-// otherCase is a good answer whose names differ from the protocol's by case:
+// otherCase returns a good answer whose names differ from the protocol's by case:
 // they are other names, in JSON as in XML.
 func (r *exchangerRun) otherCase() http.Handler {
 	names := regexp.MustCompile(`"\w+"\s*:|</?\w+`)

@@ -15,7 +15,7 @@ const (
 	maxTaken    = 1 << 20  // bytes of it that may be taken, with what lies in buffers
 )
 
-// redirects are handlers that send the request, and so the JWT, elsewhere.
+// redirects returns handlers that send the request, and so the JWT, elsewhere.
 func redirects() map[string]func(*exchangerRun) http.Handler {
 	all := make(map[string]func(*exchangerRun) http.Handler)
 	for _, code := range []int{301, 302, 303, 307, 308} {
@@ -36,7 +36,7 @@ func redirects() map[string]func(*exchangerRun) http.Handler {
 	return all
 }
 
-// stolen is the JWT that a hostile cloud got, behind its signature: what cuts a
+// stolen returns the JWT that a hostile cloud got, behind its signature: what cuts a
 // text off leaves the worst of it.
 func (r *exchangerRun) stolen() string {
 	r.mu.Lock()
@@ -50,7 +50,7 @@ func (r *exchangerRun) stolen() string {
 
 func signatureOf(jwt string) string { return jwt[strings.LastIndexByte(jwt, '.')+1:] }
 
-// altered is the good answer, altered.
+// altered returns the good answer, altered.
 func (r *exchangerRun) altered(alter func(w http.ResponseWriter, a *CloudAnswer)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		a := r.test.Answer(req, r.value, defaultLifetime)
@@ -59,7 +59,7 @@ func (r *exchangerRun) altered(alter func(w http.ResponseWriter, a *CloudAnswer)
 	})
 }
 
-// tooLong is a good answer with endless space behind it.
+// tooLong returns a good answer with endless space behind it.
 func (r *exchangerRun) tooLong() http.Handler {
 	space := bytes.Repeat([]byte(" "), 32<<10)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -132,7 +132,7 @@ func (r *exchangerRun) otherType() http.Handler {
 	return r.altered(func(_ http.ResponseWriter, a *CloudAnswer) { a.ContentType = "text/html; charset=utf-8" })
 }
 
-// raw is an answer beneath HTTP.
+// raw returns an answer beneath HTTP.
 func (r *exchangerRun) raw(answer func() string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()

@@ -82,7 +82,7 @@ func newExchangerRun(t *testing.T, test ExchangerTest) *exchangerRun {
 	return r
 }
 
-// issuerOf is an issuer with a key for the algorithm that p prefers.
+// issuerOf returns an issuer with a key for the algorithm that p prefers.
 func issuerOf(p oidctoken.Profile) (*oidctoken.Issuer, error) {
 	var key oidctoken.Key
 	var err error

@@ -99,7 +99,7 @@ type signerTest struct {
 	hash   crypto.Hash
 }
 
-// digest is a new one, or for EdDSA a new message.
+// digest returns a new one, or for EdDSA a new message.
 func (s signerTest) digest() []byte {
 	message := []byte(rand.Text())
 	if s.hash == 0 {

@@ -210,7 +210,7 @@ func newService(t *testing.T, alg string) *service {
 	return s
 }
 
-// newFaults is a pinned Signer of a new service.
+// newFaults returns a pinned Signer of a new service.
 func newFaults(t *testing.T, alg, defect string) oidctokentest.SignerFaults {
 	t.Helper()
 	s := newService(t, alg)

@@ -68,7 +68,7 @@ func refusalAttributes(e *exchange.Error) []attribute.KeyValue {
 	return attributes
 }
 
-// codeOf is a cloud's code, if it looks like one. It is a word of at most 64
+// codeOf returns a cloud's code, if it looks like one. It is a word of at most 64
 // bytes: a token is longer, and a sentence has spaces.
 func codeOf(code string) string {
 	const word = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"

@@ -67,7 +67,7 @@ type distribution struct {
 	Buckets map[string]uint64
 }
 
-// series are the values of all metrics whose names begin with prefix, by name
+// series returns the values of all metrics whose names begin with prefix, by name
 // and labels: "mints{outcome=ok,stage.type=CI}".
 func (o *observed) series(prefix string) map[string]any {
 	all := make(map[string]any)
@@ -128,7 +128,7 @@ func labelText(labels attribute.Set) string {
 	return strings.Join(texts, ",")
 }
 
-// spanTexts are the spans that ended: "exchange client Error(refused) cloud=gcp".
+// spanTexts returns the spans that ended: "exchange client Error(refused) cloud=gcp".
 func (o *observed) spanTexts() []string {
 	var texts []string
 	for _, s := range o.spans.Ended() {
@@ -159,7 +159,7 @@ func newSigner() oidctoken.Signer {
 	return must(oidctoken.NewSigner(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))))
 }
 
-// newIssuer is an issuer with an ES256 key, unless c has another.
+// newIssuer returns an issuer with an ES256 key, unless c has another.
 func newIssuer(c oidctoken.Config) *oidctoken.Issuer {
 	c.URL = "https://ci.example.com"
 	c.Profile = oidctoken.Profile{Algorithms: []string{"ES256"}}

@@ -98,7 +98,7 @@ func newTable(sets ...set) table {
 	return t
 }
 
-// of is the labels of values, one for each set.
+// of returns the labels of values, one for each set.
 func (t *table) of(values ...string) *labels {
 	i := 0
 	for n, s := range t.sets {

@@ -27,7 +27,7 @@ func (t *Telemetry) Mint(next func(context.Context, oidctoken.Event)) func(conte
 	}
 }
 
-// stageType is the claim stage_type.
+// stageType returns the claim stage_type.
 func stageType(s oidctoken.Stage) string {
 	switch s.(type) {
 	case nil:

@@ -102,7 +102,7 @@ func TestLabelsAreClosed(t *testing.T) {
 	})
 }
 
-// drawError is an error as a tenant, a cloud or a host can cause it.
+// drawError returns an error as a tenant, a cloud or a host can cause it.
 func drawError(t *rapid.T, text *rapid.Generator[string]) error {
 	draw := func(what string) string { return text.Draw(t, what) }
 	err := rapid.SampledFrom([]error{

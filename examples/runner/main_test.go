@@ -158,7 +158,7 @@ connectors:
 
 const provider = "projects/123/locations/global/workloadIdentityPools/ci/providers/acme"
 
-// steps is a file whose one stage has these steps, each a block of YAML; the
+// steps returns a file whose one stage has these steps, each a block of YAML; the
 // first begins in line 16.
 func steps(blocks ...string) string {
 	text := head + "stages:\n- id: build\n  type: CI\n  steps:\n"
@@ -169,7 +169,7 @@ func steps(blocks ...string) string {
 	return text
 }
 
-// step is a file with one step, named list, that has a directory to leave
+// step returns a file with one step, named list, that has a directory to leave
 // things in, in $OUT.
 func step(t *testing.T, run string, more ...string) (file, out string) {
 	t.Helper()
@@ -203,7 +203,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// google is a stand-in that trusts an issuer, with the flags that lead
+// google returns a stand-in that trusts an issuer, with the flags that lead
 // account.gcp_prod of a file to it.
 func google(t *testing.T, issuer string) (g *googletest.Server, flags []string) {
 	t.Helper()

@@ -188,7 +188,7 @@ func printTable(w io.Writer, rows [][]string) error {
 	return table.Flush()
 }
 
-// memberNames are the names of a JSON object's members, as they stand in it.
+// memberNames returns the names of a JSON object's members, as they stand in it.
 func memberNames(object []byte) ([]string, error) {
 	var members []string
 	d := json.NewDecoder(bytes.NewReader(object))

@@ -120,7 +120,7 @@ func (h *host) prepare(ctx context.Context, given *broker.Step, stage *pipeline.
 	return script, env, nil
 }
 
-// connectorField is the field of a step that a delivered connector stands in.
+// connectorField returns the field of a step that a delivered connector stands in.
 func connectorField(ref pipeline.Ref) string { return "connectors[" + ref.Text + "]" }
 
 // expectRefusal returns the exit code of a step that must be refused. err is

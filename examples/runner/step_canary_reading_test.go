@@ -67,7 +67,7 @@ const (
 	base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 )
 
-// runs are the longest parts of text that have nothing but digits, and enough of
+// runs returns the longest parts of text that have nothing but digits, and enough of
 // them for a window.
 func runs(text, digits string) []string {
 	var isDigit [256]bool

@@ -150,7 +150,7 @@ func ordinaryText(r *rand.Rand) string {
 	return b.String()
 }
 
-// formsOf is a secret as programs print it. It shares nothing with the masks.
+// formsOf returns a secret as programs print it. It shares nothing with the masks.
 func formsOf(secret string, segment bool) []piece {
 	var all []piece
 	add := func(form, text string) { all = append(all, piece{form: form, text: text, segment: segment}) }
@@ -202,7 +202,7 @@ func lines(s string, width int, end string) string {
 	return b.String() + s
 }
 
-// canaryFile is a pipeline whose one step is given forty secrets and more: tokens
+// canaryFile returns a pipeline whose one step is given forty secrets and more: tokens
 // of twelve connectors for two audiences each, credentials of ten connectors of
 // three clouds, and an endpoint.
 func canaryFile(program, out string) string {

@@ -120,7 +120,7 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-// describe is text with its token, if it has one, replaced by what that is.
+// describe returns text with its token, if it has one, replaced by what that is.
 func describe(t *testing.T, text string) string {
 	if strings.HasPrefix(text, "ya29.") {
 		return "access token"

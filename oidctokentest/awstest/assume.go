@@ -108,7 +108,7 @@ func withoutScheme(issuer string) string {
 
 func validation(message string) *awsError { return badRequest("ValidationError", message) }
 
-// constraint is the query APIs' error for a parameter of the wrong form. AWS's
+// constraint returns the query APIs' error for a parameter of the wrong form. AWS's
 // own text repeats the value.
 func constraint(parameter, rule string) *awsError {
 	return validation("1 validation error detected: Value at '" + parameter + "' failed to satisfy constraint: Member must " + rule)
@@ -180,7 +180,7 @@ func (asked *assumption) readPolicies(form url.Values) *awsError {
 	return nil
 }
 
-// policySize is the plain size of the session policies; how AWS packs them, and
+// policySize returns the plain size of the session policies; how AWS packs them, and
 // tags, is not documented.
 func policySize(asked *assumption) int {
 	size := utf8.RuneCountInString(asked.policy)

@@ -238,7 +238,7 @@ func (a *Server) issue(s Session) (accessKeyID, secret, token string) {
 	return accessKeyID, secret, token
 }
 
-// awsSecret is n random bytes as text, as AWS's secrets look: in base64, whose
+// awsSecret returns n random bytes as text, as AWS's secrets look: in base64, whose
 // + and / clients must not trip over.
 func awsSecret(n int) string {
 	random := make([]byte, n)

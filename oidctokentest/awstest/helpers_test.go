@@ -167,7 +167,7 @@ type awsCall struct {
 	authorization, sentBody func(string) string // change the request after it was signed
 }
 
-// identity is a GetCallerIdentity of a client that got keys.
+// identity returns a GetCallerIdentity of a client that got keys.
 func identity(keys awsKeys) *awsCall {
 	now := time.Now().UTC()
 	return &awsCall{

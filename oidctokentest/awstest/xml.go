@@ -131,7 +131,7 @@ type errorDetail struct {
 	Message string
 }
 
-// requestID is a random UUID, as AWS's are.
+// requestID returns a random UUID, as AWS's are.
 func requestID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails: the program ends without entropy

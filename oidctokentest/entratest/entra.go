@@ -192,7 +192,7 @@ func serveInstance(w http.ResponseWriter, r *http.Request) *entraError {
 	return nil
 }
 
-// serveConfiguration is the tenant's discovery document (OpenID Connect
+// serveConfiguration returns the tenant's discovery document (OpenID Connect
 // Discovery 1.0, section 4.2), as far as it concerns clients without a user.
 func (e *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, tenant string) *entraError {
 	if refused := e.checkTenant(tenant); refused != nil {
@@ -212,7 +212,7 @@ func (e *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, tena
 	return nil
 }
 
-// baseOf is the address that r came to.
+// baseOf returns the address that r came to.
 func baseOf(r *http.Request) string {
 	if r.TLS == nil {
 		return "http://" + r.Host

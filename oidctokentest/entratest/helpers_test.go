@@ -55,7 +55,7 @@ func newEntra(t testing.TB, change ...func(*entratest.Config)) *entra {
 	return e
 }
 
-// request is a good token request.
+// request returns a good token request.
 func (e *entra) request() *request {
 	now := time.Now().Unix()
 	return &request{

@@ -111,7 +111,7 @@ func (e *Server) match(a *entraApplication, j assertion) *entraError {
 	return badClient(700213, noMatch+" subject '"+quoted(j.subject)+"'."+learnFederation)
 }
 
-// visible are the application's credentials without those that do not show yet.
+// visible returns the application's credentials without those that do not show yet.
 func (e *Server) visible(a *entraApplication, j assertion) []FederatedCredential {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -98,7 +98,7 @@ func newGoogleProvider(field string, c Provider, transport http.RoundTripper) (*
 	return p, nil
 }
 
-// poolOf is the pool's name in the name of a provider.
+// poolOf returns the pool's name in the name of a provider.
 func poolOf(provider string) (pool, reason string) {
 	if provider == "" {
 		return "", "is required"

@@ -159,7 +159,7 @@ func subjectFirst(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// value is o's for the claims; name is the attribute that it is mapped to.
+// value returns o's for the claims; name is the attribute that it is mapped to.
 func (o operand) value(name string, claims map[string]json.RawMessage) (value string, _ *refusal) {
 	if !o.isClaim {
 		return o.literal, nil

@@ -43,7 +43,7 @@ func (f *File) check() error {
 	return nil
 }
 
-// newIssuer is an issuer that checks: it is served nowhere.
+// newIssuer returns an issuer that checks: it is served nowhere.
 func (f *File) newIssuer() (*oidctoken.Issuer, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

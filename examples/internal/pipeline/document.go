@@ -99,7 +99,7 @@ func syntaxError(err error, lines *lineReader) error {
 	return &Error{Line: line, Field: whole, Reason: "is not YAML: " + reason}
 }
 
-// lineAt is the line of the byte data[i], by what YAML 1.1 takes for the end
+// lineAt returns the line of the byte data[i], by what YAML 1.1 takes for the end
 // of one (section 5.4).
 func lineAt(data []byte, i int) int {
 	n := 1
@@ -116,7 +116,7 @@ func lineAt(data []byte, i int) int {
 	}
 }
 
-// invalidUTF8 is the index of the first byte that is not UTF-8, -1 if all are.
+// invalidUTF8 returns the index of the first byte that is not UTF-8, -1 if all are.
 func invalidUTF8(data []byte) int {
 	for i := 0; i < len(data); {
 		r, n := utf8.DecodeRune(data[i:])

@@ -77,7 +77,7 @@ func (r *reader) entity(v reflect.Value, n *node, path, at string, found places,
 	return nil
 }
 
-// structOf is t, or what t points to, if that is a struct; else nil.
+// structOf returns t, or what t points to, if that is a struct; else nil.
 func structOf(t reflect.Type) reflect.Type {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -104,7 +104,7 @@ var claimOf = map[string]string{
 	"database.instance_id":  "db_instance_id",
 }
 
-// names are the keys for a field: the claim's name without the entity's, the
+// names returns the keys for a field: the claim's name without the entity's, the
 // claim's whole name, and both in camel case.
 func names(owner, field string) []string {
 	short := snake(field)
@@ -152,7 +152,7 @@ func camel(s string) string {
 	return strings.Join(parts, "")
 }
 
-// settings are the keys for the fields of a struct of the configuration, which
+// settings returns the keys for the fields of a struct of the configuration, which
 // stand in the fields' tags.
 func (r *reader) settings(v reflect.Value) schema {
 	var s schema

@@ -43,7 +43,7 @@ func (n *node) get(names ...string) *node {
 	return nil
 }
 
-// join is the path of a key of the mapping at path.
+// join returns the path of a key of the mapping at path.
 func join(path, key string) string {
 	switch {
 	case !isName(key):

@@ -237,15 +237,15 @@ func (e *Error) Error() string {
 	return oneLine(where + e.Field + ": " + e.Reason)
 }
 
-// Unwrap is the error that File.Error was given.
+// Unwrap returns the error that File.Error was given.
 func (e *Error) Unwrap() error { return e.cause }
 
-// oneLine is s without line breaks and other control characters.
+// oneLine returns s without line breaks and other control characters.
 func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, unicode.IsControl), " ")
 }
 
-// Error is an *Error about a field of a step, of a stage if step is nil, or of
+// Error returns an *Error about a field of a step, of a stage if step is nil, or of
 // the file if stage is nil, too. It wraps err.
 func (f *File) Error(line int, stage *Stage, step *Step, field string, err error) error {
 	if step != nil {
@@ -309,7 +309,7 @@ func (c *Connector) settingKey(cloud, field string) string {
 	return ""
 }
 
-// cloud is the key of c's relying party, and how many it has.
+// cloud returns the key of c's relying party, and how many it has.
 func (c *Connector) cloud() (key string, n int) {
 	for _, k := range []struct {
 		key string

@@ -84,7 +84,7 @@ func TestReadBadYAML(t *testing.T) {
 	})
 }
 
-// bomb is ten lines that stand for more than a thousand million values.
+// bomb returns ten lines that stand for more than a thousand million values.
 func bomb() string {
 	text := "a0: &a0 x\n"
 	for i := '1'; i <= '9'; i++ {

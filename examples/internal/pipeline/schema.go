@@ -81,7 +81,7 @@ func (s schema) hint(key string, more func(string) string) string {
 	return nearest(key, known)
 }
 
-// fail is an error about what stands at a path.
+// fail returns an error about what stands at a path.
 func (r *reader) fail(path, format string, args ...any) error {
 	line, known := r.lines[path]
 	field := path
@@ -94,7 +94,7 @@ func (r *reader) fail(path, format string, args ...any) error {
 	return &Error{Line: line, Field: field, Reason: fmt.Sprintf(format, args...)}
 }
 
-// missing is an error about a key that the mapping at path does not have, or
+// missing returns an error about a key that the mapping at path does not have, or
 // has with nothing in it.
 func (r *reader) missing(path, key string) error {
 	at := join(path, key)
@@ -154,7 +154,7 @@ func (r *reader) value(n *node, path string) (string, error) {
 	return n.text, nil
 }
 
-// bool is a truth value, in quotes or not.
+// bool returns a truth value, in quotes or not.
 func (r *reader) bool(n *node, path string) (bool, error) {
 	switch n.text { // empty for a value that is not a scalar
 	case "true", "True", "TRUE", "1":
@@ -165,7 +165,7 @@ func (r *reader) bool(n *node, path string) (bool, error) {
 	return false, r.fail(path, "is neither true nor false")
 }
 
-// duration is a positive duration as time.ParseDuration reads it; empty
+// duration returns a positive duration as time.ParseDuration reads it; empty
 // means the default, 0.
 func (r *reader) duration(n *node, path string) (time.Duration, error) {
 	s, err := r.text(n, path)
@@ -182,7 +182,7 @@ func (r *reader) duration(n *node, path string) (time.Duration, error) {
 	return d, nil
 }
 
-// texts is a list of texts, none of them empty or twice.
+// texts returns a list of texts, none of them empty or twice.
 func (r *reader) texts(n *node, path string) ([]string, error) {
 	values := []string{}
 	seen := make(map[string]bool)
@@ -231,7 +231,7 @@ func (r *reader) variables(n *node, path string, name func(string) string) ([]Te
 	return texts, nil
 }
 
-// nearest is a question after the known name that is most like s; empty if
+// nearest returns a question after the known name that is most like s; empty if
 // none is.
 func nearest(s string, known []string) string {
 	if len(s) > 64 {

@@ -123,7 +123,7 @@ func (s segment) in(n *node) (_ **node, reason string) {
 	return &n.entries[len(n.entries)-1].value, ""
 }
 
-// elementID is the id of an element of the list of that name; empty if it has
+// elementID returns the id of an element of the list of that name; empty if it has
 // none.
 func elementID(listName string, element *node) string {
 	id := element.get(names(strings.TrimSuffix(listName, "s"), "ID")...)

@@ -66,7 +66,7 @@ func (r *reader) stage(s *Stage, n *node, path string) error {
 	return nil
 }
 
-// stageKeys are the keys of a stage that its scope is made of.
+// stageKeys returns the keys of a stage that its scope is made of.
 func (r *reader) stageKeys(typed reflect.Value, over *oidctoken.Scope, found places) schema {
 	pick := inStage
 	switch typed.Interface().(type) {
@@ -190,7 +190,7 @@ func (r *reader) step(s *Step, n *node, path string) error {
 	return nil
 }
 
-// stepKeys are the keys of a step that its scope is made of.
+// stepKeys returns the keys of a step that its scope is made of.
 func (r *reader) stepKeys(s *Step) schema {
 	return append(r.members(reflect.ValueOf(&s.Scope).Elem(), "step", "Step.", s.places),
 		r.members(reflect.ValueOf(&s.over).Elem(), "", "", s.places, inStep...)...)
