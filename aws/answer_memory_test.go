@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oidctoken/oidctoken/aws"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // hostile is XML that costs much to read: each is put into an answer, as large
@@ -65,7 +66,7 @@ func TestXMLMemory(t *testing.T) {
 			}
 			t.Run(http.StatusText(status)+"/"+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					transport := roundTripper(func(*http.Request) (*http.Response, error) {
+					transport := cloudtest.RoundTripper(func(*http.Request) (*http.Response, error) {
 						return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"text/xml"}}, ContentLength: -1,
 							Body: io.NopCloser(strings.NewReader(body))}, nil
 					})

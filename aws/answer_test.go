@@ -11,6 +11,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 var now = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -111,7 +112,7 @@ func TestAnswerRefused(t *testing.T) {
 			if xe.Err.Error() != tt.want || xe.Status != http.StatusOK || xe.Temporary() {
 				t.Errorf("error = %v, want %q of status 200, not temporary", err, tt.want)
 			}
-			noLeak(t, err, accessKeyID, secretKey, sessionToken)
+			cloudtest.NoLeak(t, err, accessKeyID, secretKey, sessionToken)
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 func TestSessionBundle(t *testing.T) {
@@ -203,7 +204,7 @@ func TestCredentialFormatsRefuse(t *testing.T) {
 				if diff := cmp.Diff(want, configError(err)); diff != "" || got != nil {
 					t.Errorf("%s = %s (-want +got):\n%s", name, got, diff)
 				}
-				noLeak(t, err, secretKey, sessionToken)
+				cloudtest.NoLeak(t, err, secretKey, sessionToken)
 			}
 		})
 	}

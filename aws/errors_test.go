@@ -16,6 +16,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 func TestRefusalHints(t *testing.T) {
@@ -134,7 +135,7 @@ func TestRefusalEchoes(t *testing.T) {
 		w.Write([]byte(a.body))
 	})
 	err := exchangeError(t, newExchanger(t, echo, aws.Config{}), m.request())
-	noLeak(t, err, m.jwts()...)
+	cloudtest.NoLeak(t, err, m.All()...)
 	var xe *exchange.Error
 	if !errors.As(err, &xe) || len(xe.Description) > 512 || !strings.Contains(xe.Description, "at 'webIdentityToken' failed") || xe.Code != "" {
 		t.Errorf("error = %#v, want the rest of the words, cut, and no code", xe)
@@ -147,7 +148,7 @@ func TestRefusalEchoes(t *testing.T) {
 func TestConfigErrorHidesValue(t *testing.T) {
 	const secret = "hunter2-hunter2-hunter2"
 	_, err := aws.New(aws.Config{RoleARN: secret, Region: region})
-	noLeak(t, err, secret)
+	cloudtest.NoLeak(t, err, secret)
 	if got, want := fmt.Sprint(err), "aws: RoleARN is not arn:PARTITION:iam::ACCOUNT:role/PATH/NAME, of 20 to 2048 characters"; got != want {
 		t.Errorf("error = %q, want %q", got, want)
 	}

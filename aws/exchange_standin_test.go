@@ -14,6 +14,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 	"github.com/oidctoken/oidctoken/oidctokentest/awstest"
 )
@@ -42,7 +43,7 @@ func newCloud(t *testing.T, change ...func(*awstest.Config)) *cloud {
 			StringLike:   map[string][]string{"sub": {"account/acme:org/payments:*"}},
 			TagSession:   true, SetSourceIdentity: true, RoleAuthorizedByIdP: true,
 		}}}},
-		Transport: inProcess{c.issuer},
+		Transport: cloudtest.InProcess{Handler: c.issuer},
 	}
 	for _, f := range change {
 		f(&config)
@@ -146,7 +147,7 @@ func TestExchangeWaitsForKey(t *testing.T) {
 		tries := 0
 		c := newCloud(t, func(config *awstest.Config) {
 			issuer := config.Transport
-			config.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			config.Transport = cloudtest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 				if tries++; tries <= 2 {
 					return nil, errors.New("nobody is there")
 				}

@@ -16,6 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // D06: all is in the body of one unsigned POST.
@@ -52,7 +53,7 @@ func TestExchangeRequest(t *testing.T) {
 			if len(calls) != 1 {
 				t.Fatalf("%d requests, want 1", len(calls))
 			}
-			checkCall(t, calls[0], m.jwts()[0], tt.want)
+			checkCall(t, calls[0], m.All()[0], tt.want)
 		})
 	}
 }
@@ -111,7 +112,7 @@ func TestExchangeCredential(t *testing.T) {
 			if !c.Expires().Equal(tt.want) {
 				t.Errorf("Expires = %s, want %s", c.Expires(), tt.want)
 			}
-			noLeak(t, c, secretKey, sessionToken)
+			cloudtest.NoLeak(t, c, secretKey, sessionToken)
 		})
 	}
 }
@@ -227,7 +228,7 @@ func TestExchangeRefusesJWT(t *testing.T) {
 			if n := len(s.asked()); n != 0 {
 				t.Errorf("%d requests, want none", n)
 			}
-			noLeak(t, err, sent)
+			cloudtest.NoLeak(t, err, sent)
 		})
 	}
 }
@@ -326,7 +327,7 @@ func TestExchangeRetries(t *testing.T) {
 				if len(sent) != len(calls) {
 					t.Errorf("%d requests had %d different JWTs", len(calls), len(sent))
 				}
-				noLeak(t, err, m.jwts()...)
+				cloudtest.NoLeak(t, err, m.All()...)
 			})
 		})
 		if tt.want == 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // S03 X10: an answer gives a credential that is whole and lives, or an
@@ -87,7 +88,7 @@ func FuzzNew(f *testing.F) {
 	suffixes := []string{".amazonaws.com", ".amazonaws.com.cn", ".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov", ".amazonaws.eu"}
 	f.Fuzz(func(t *testing.T, role, in, endpoint string) {
 		s := &sts{answers: []answer{good(time.Now().Add(time.Hour))}}
-		e, err := aws.New(aws.Config{RoleARN: role, Region: in, Endpoint: endpoint, InsecureAnyRole: true, Transport: inProcess{s}})
+		e, err := aws.New(aws.Config{RoleARN: role, Region: in, Endpoint: endpoint, InsecureAnyRole: true, Transport: cloudtest.InProcess{Handler: s}})
 		if err != nil {
 			if configError(err) == nil || e != nil {
 				t.Fatalf("New = %v, %v", e, err)

@@ -2,17 +2,11 @@ package aws_test
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +17,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/aws"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,25 +32,6 @@ const (
 
 // sessionToken has the length of AWS's session tokens.
 var sessionToken = "FwoGZXIvYXdz" + strings.Repeat("x/+=", 80)
-
-// inProcess serves requests without a network, so that time in a bubble of
-// testing/synctest can pass.
-type inProcess struct{ handler http.Handler }
-
-func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	answered := make(chan *http.Response, 1)
-	go func() {
-		recorder := httptest.NewRecorder()
-		t.handler.ServeHTTP(recorder, r)
-		answered <- recorder.Result()
-	}()
-	select {
-	case resp := <-answered:
-		return resp, nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
-}
 
 // call is a request that STS got.
 type call struct {
@@ -153,7 +129,7 @@ func newExchanger(t testing.TB, h http.Handler, c aws.Config) *aws.Exchanger {
 	if c.Region == "" {
 		c.Region = region
 	}
-	c.Transport = inProcess{h}
+	c.Transport = cloudtest.InProcess{Handler: h}
 	e, err := aws.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -165,56 +141,18 @@ func newExchanger(t testing.TB, h http.Handler, c aws.Config) *aws.Exchanger {
 type minter struct {
 	header, claims map[string]any // replace those of a good JWT; a nil value removes one
 
-	mu     sync.Mutex
-	minted []string
+	cloudtest.JWTs
 }
 
 func (m *minter) subject(_ context.Context, aud string) (string, error) {
 	now := time.Now().Unix()
-	jwt := compact(
-		merge(map[string]any{"alg": "ES256", "kid": "k1", "typ": "JWT"}, m.header),
-		merge(map[string]any{"iss": "https://ci.example.com", "sub": "account/acme", "aud": aud, "iat": now, "nbf": now - 60, "exp": now + 900,
-			"https://aws.amazon.com/roles": roleARN}, m.claims),
-	)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.minted = append(m.minted, jwt)
-	return jwt, nil
-}
-
-func (m *minter) jwts() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]string(nil), m.minted...)
+	return m.Mint(map[string]any{"alg": "ES256", "kid": "k1", "typ": "JWT"}, m.header, map[string]any{"iss": "https://ci.example.com", "sub": "account/acme", "aud": aud, "iat": now, "nbf": now - 60, "exp": now + 900,
+		"https://aws.amazon.com/roles": roleARN}, m.claims), nil
 }
 
 // request returns a good one.
 func (m *minter) request() exchange.Request {
 	return exchange.Request{Subject: m.subject, SessionName: sessionName}
-}
-
-func merge(base, changes map[string]any) map[string]any {
-	for name, value := range changes {
-		if value == nil {
-			delete(base, name)
-		} else {
-			base[name] = value
-		}
-	}
-	return base
-}
-
-func compact(header, claims any) string {
-	encode := func(v any) string {
-		b, err := json.Marshal(v)
-		if err != nil {
-			panic(err)
-		}
-		return base64.RawURLEncoding.EncodeToString(b)
-	}
-	signature := make([]byte, 64)
-	rand.Read(signature)
-	return encode(header) + "." + encode(claims) + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
 // exchangeError returns the error of an exchange that must fail.
@@ -232,33 +170,4 @@ func configError(err error) *oidctoken.ConfigError {
 	var e *oidctoken.ConfigError
 	errors.As(err, &e)
 	return e
-}
-
-// noLeak fails if anything that prints v shows 12 bytes in a row of a secret.
-func noLeak(t *testing.T, v any, secrets ...string) {
-	t.Helper()
-	texts := []string{
-		fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), fmt.Sprintf("%s", v), fmt.Sprintf("%q", v),
-	}
-	if b, err := json.Marshal(v); err == nil {
-		texts = append(texts, string(b))
-	}
-	var logged strings.Builder
-	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "v", v)
-	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "v", v)
-	texts = append(texts, logged.String())
-	if err, ok := v.(error); ok {
-		for e := errors.Unwrap(err); e != nil; e = errors.Unwrap(e) {
-			texts = append(texts, e.Error(), fmt.Sprintf("%#v", e))
-		}
-	}
-	for _, secret := range secrets {
-		for i := 0; i+12 <= len(secret); i++ {
-			for _, text := range texts {
-				if strings.Contains(text, secret[i:i+12]) {
-					t.Fatalf("a secret shows in %q", text)
-				}
-			}
-		}
-	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // refusalOf returns the error of an exchange that gets one answer for ever, in no
@@ -176,11 +177,11 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &minter{}
 				h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					jwts := m.jwts()
+					jwts := m.All()
 					(&entra{answers: []answer{tt.echo(jwts[len(jwts)-1])}}).ServeHTTP(w, r)
 				})
 				err := exchangeError(t, newExchanger(t, h, azure.Config{}), exchange.Request{Subject: m.subject})
-				noLeak(t, err, m.jwts()...)
+				cloudtest.NoLeak(t, err, m.All()...)
 				if text := err.Error(); len(text) > 1024 || strings.ContainsAny(text, "\r\n\x00\x1b") {
 					t.Errorf("error is %d bytes, or not on one line: %q", len(text), text)
 				}
@@ -198,7 +199,7 @@ func TestErrorCodeHoldsNoSecret(t *testing.T) {
 		jwt, err := m.subject(ctx, audience)
 		return jwt[:strings.LastIndexByte(jwt, '.')+1] + signature, err
 	}})
-	noLeak(t, err, signature)
+	cloudtest.NoLeak(t, err, signature)
 	var got *exchange.Error
 	if !errors.As(err, &got) || got.Status != 400 || got.Code != "" {
 		t.Errorf("error = %v, want an *exchange.Error without a code", err)
@@ -208,8 +209,8 @@ func TestErrorCodeHoldsNoSecret(t *testing.T) {
 // X06: nor do the words of the transport, which net/http takes from the server.
 func TestTransportErrorsHoldNoSecret(t *testing.T) {
 	m := &minter{}
-	e, err := azure.New(azure.Config{TenantID: tenant, ClientID: client, Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-		return nil, fmt.Errorf("malformed HTTP response %q", m.jwts()[0])
+	e, err := azure.New(azure.Config{TenantID: tenant, ClientID: client, Transport: cloudtest.RoundTripper(func(*http.Request) (*http.Response, error) {
+		return nil, fmt.Errorf("malformed HTTP response %q", m.All()[0])
 	})})
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +220,7 @@ func TestTransportErrorsHoldNoSecret(t *testing.T) {
 	if !errors.As(err, &got) || !strings.Contains(err.Error(), "malformed HTTP response") {
 		t.Errorf("error = %v, want an *exchange.Error that says what was wrong", err)
 	}
-	noLeak(t, err, m.jwts()...)
+	cloudtest.NoLeak(t, err, m.All()...)
 }
 
 // X08: of an endless answer little is read, and it is refused.
@@ -260,8 +261,8 @@ func TestHugeAnswers(t *testing.T) {
 
 // An Exchanger that has been used, and its configuration, can be logged.
 func TestExchangerPrints(t *testing.T) {
-	stub := inProcess{&entra{answers: []answer{granted("eyJ0.access-token")}}}
-	e, err := azure.New(azure.Config{TenantID: tenant, ClientID: client, Transport: roundTripper(stub.RoundTrip)})
+	stub := cloudtest.InProcess{Handler: &entra{answers: []answer{granted("eyJ0.access-token")}}}
+	e, err := azure.New(azure.Config{TenantID: tenant, ClientID: client, Transport: cloudtest.RoundTripper(stub.RoundTrip)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,6 +270,6 @@ func TestExchangerPrints(t *testing.T) {
 	if _, err := e.Exchange(t.Context(), exchange.Request{Subject: m.subject}); err != nil {
 		t.Fatal(err)
 	}
-	noLeak(t, e, append(m.jwts(), "eyJ0.access-token")...)
-	noLeak(t, e.Config(), append(m.jwts(), "eyJ0.access-token")...)
+	cloudtest.NoLeak(t, e, append(m.All(), "eyJ0.access-token")...)
+	cloudtest.NoLeak(t, e.Config(), append(m.All(), "eyJ0.access-token")...)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // newIssuer replaces the platform's issuer. It has a key of the one algorithm
@@ -50,7 +51,7 @@ func subjectOf(issuer *oidctoken.Issuer, e *azure.Exchanger) exchange.SubjectTok
 // process, in place of Entra.
 func newExample(c azure.Config, answers ...answer) *azure.Exchanger {
 	c.TenantID, c.ClientID = "11111111-2222-3333-4444-555555555555", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
-	c.Transport = inProcess{&entra{answers: answers}}
+	c.Transport = cloudtest.InProcess{Handler: &entra{answers: answers}}
 	e, err := azure.New(c)
 	if err != nil {
 		log.Fatal(err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // D06, X06: errors do not hold the JWT of an earlier attempt either: in the
@@ -35,7 +36,7 @@ func TestErrorsHoldNoEarlierJWT(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &minter{}
 				h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					jwts := m.jwts()
+					jwts := m.All()
 					if len(jwts) == 1 {
 						w.WriteHeader(503)
 						return
@@ -43,10 +44,10 @@ func TestErrorsHoldNoEarlierJWT(t *testing.T) {
 					again(w, r, jwts[0])
 				})
 				err := exchangeError(t, newExchanger(t, h, azure.Config{}), exchange.Request{Subject: m.subject})
-				if len(m.jwts()) != 2 {
-					t.Fatalf("%d JWTs, want 2", len(m.jwts()))
+				if len(m.All()) != 2 {
+					t.Fatalf("%d JWTs, want 2", len(m.All()))
 				}
-				noLeak(t, err, m.jwts()...)
+				cloudtest.NoLeak(t, err, m.All()...)
 				if strings.Contains(err.Error(), "&#101;&#121;&#") {
 					t.Errorf("error = %v, which shows an encoded JWT", err)
 				}
@@ -63,10 +64,10 @@ func TestErrorsHoldNoEarlierJWT(t *testing.T) {
 					return e
 				}()
 				err := exchangeError(t, e, exchange.Request{Subject: m.subject})
-				if len(m.jwts()) != 2 {
-					t.Fatalf("%d JWTs, want 2", len(m.jwts()))
+				if len(m.All()) != 2 {
+					t.Fatalf("%d JWTs, want 2", len(m.All()))
 				}
-				noLeak(t, err, m.jwts()...)
+				cloudtest.NoLeak(t, err, m.All()...)
 			})
 		})
 	}
@@ -75,8 +76,8 @@ func TestErrorsHoldNoEarlierJWT(t *testing.T) {
 // garbled answers the first request with 503, and the second with a status line
 // that holds the first one's JWT.
 func garbled(m *minter) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		jwts := m.jwts()
+	return cloudtest.RoundTripper(func(r *http.Request) (*http.Response, error) {
+		jwts := m.All()
 		if len(jwts) == 1 {
 			return &http.Response{StatusCode: 503, Body: http.NoBody}, nil
 		}

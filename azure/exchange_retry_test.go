@@ -10,6 +10,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // X07: a server that never answers costs no more than the caller's deadline,
@@ -83,7 +84,7 @@ func TestExchangeRetries(t *testing.T) {
 				if took := time.Since(begin); took < tt.least || took > tt.least+10*time.Second {
 					t.Errorf("took %s, want %s and a little", took, tt.least)
 				}
-				calls, jwts := stub.asked(), m.jwts()
+				calls, jwts := stub.asked(), m.All()
 				if len(calls) != tt.tries || len(jwts) != tt.tries {
 					t.Fatalf("%d requests and %d JWTs, want %d", len(calls), len(jwts), tt.tries)
 				}
@@ -121,12 +122,12 @@ func TestExchangeKnowsItsCredential(t *testing.T) {
 // X09
 func TestExchangeRetriesNetworkError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stub := inProcess{&entra{answers: []answer{granted("eyJ0.access")}}}
+		stub := cloudtest.InProcess{Handler: &entra{answers: []answer{granted("eyJ0.access")}}}
 		m := &minter{}
 		tries := 0
-		e, err := azure.New(azure.Config{TenantID: tenant, ClientID: client, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		e, err := azure.New(azure.Config{TenantID: tenant, ClientID: client, Transport: cloudtest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if tries++; tries == 1 {
-				return nil, errReset
+				return nil, cloudtest.ErrReset
 			}
 			return stub.RoundTrip(r)
 		})})
@@ -136,7 +137,7 @@ func TestExchangeRetriesNetworkError(t *testing.T) {
 		if _, err := e.Exchange(t.Context(), exchange.Request{Subject: m.subject}); err != nil {
 			t.Fatal(err)
 		}
-		if jwts := m.jwts(); tries != 2 || len(jwts) != 2 || jwts[0] == jwts[1] {
+		if jwts := m.All(); tries != 2 || len(jwts) != 2 || jwts[0] == jwts[1] {
 			t.Errorf("%d requests and %d JWTs, want 2 different ones", tries, len(jwts))
 		}
 	})

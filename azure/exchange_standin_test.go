@@ -16,6 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 	"github.com/oidctoken/oidctoken/oidctokentest"
 	"github.com/oidctoken/oidctoken/oidctokentest/entratest"
 )
@@ -169,7 +170,7 @@ func TestEntraPropagation(t *testing.T) {
 			Applications: []entratest.Application{{ClientID: client, FederatedCredentials: []entratest.FederatedCredential{
 				{Issuer: "https://ci.example.com", Subject: ledger, VisibleAfter: 3},
 			}}},
-			Transport: inProcess{issuer},
+			Transport: cloudtest.InProcess{Handler: issuer},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // checkCall requires the request of RFC 7523, section 2.2, and nothing else.
@@ -79,7 +80,7 @@ func TestExchangeRequest(t *testing.T) {
 			if len(calls) != 1 {
 				t.Fatalf("%d requests, want 1", len(calls))
 			}
-			checkCall(t, calls[0], tt.address, m.jwts()[0], tt.scope)
+			checkCall(t, calls[0], tt.address, m.All()[0], tt.scope)
 		})
 	}
 }
@@ -98,7 +99,7 @@ func TestExchangeCredential(t *testing.T) {
 	if want := now.Add(3599 * time.Second); !c.Expires().Equal(want) {
 		t.Errorf("Expires = %s, want %s", c.Expires(), want)
 	}
-	noLeak(t, c, "eyJ0.access.token")
+	cloudtest.NoLeak(t, c, "eyJ0.access.token")
 }
 
 func TestExchangeRefusesRequest(t *testing.T) {
@@ -207,7 +208,7 @@ func TestExchangeRefusesJWT(t *testing.T) {
 			if n := len(stub.asked()); n != 0 {
 				t.Errorf("%d requests, want none", n)
 			}
-			noLeak(t, err, sent)
+			cloudtest.NoLeak(t, err, sent)
 		})
 	}
 }
@@ -220,7 +221,7 @@ func TestExchangeLongestValues(t *testing.T) {
 	if _, err := e.Exchange(t.Context(), exchange.Request{Subject: m.subject}); err != nil {
 		t.Fatal(err)
 	}
-	checkCall(t, stub.asked()[0], tokenURL, m.jwts()[0], armScope)
+	checkCall(t, stub.asked()[0], tokenURL, m.All()[0], armScope)
 }
 
 // The host's own errors are returned unchanged, and the request is not
@@ -290,7 +291,7 @@ func TestExchangeRefusesAnswer(t *testing.T) {
 			if len(stub.asked()) != 1 {
 				t.Errorf("%d requests, want 1", len(stub.asked()))
 			}
-			noLeak(t, err, m.jwts()[0], "eyJ0.aaaaaaaaaaaa")
+			cloudtest.NoLeak(t, err, m.All()[0], "eyJ0.aaaaaaaaaaaa")
 		})
 	}
 }
@@ -332,7 +333,7 @@ func TestExchangeRedirect(t *testing.T) {
 			if hits.Load() != 0 {
 				t.Errorf("the second host got %d requests", hits.Load())
 			}
-			noLeak(t, err, m.jwts()[0])
+			cloudtest.NoLeak(t, err, m.All()[0])
 		})
 	}
 }

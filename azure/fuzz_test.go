@@ -11,6 +11,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // S03: every answer of Entra gives a usable credential or an *exchange.Error.
@@ -89,7 +90,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add("http://127.0.0.1:8080", "acme.com%2f..")
 	f.Fuzz(func(t *testing.T, authority, tenant string) {
 		stub := &entra{answers: []answer{granted("eyJ0.access")}}
-		e, err := azure.New(azure.Config{TenantID: tenant, ClientID: client, AuthorityHost: authority, Transport: inProcess{stub}})
+		e, err := azure.New(azure.Config{TenantID: tenant, ClientID: client, AuthorityHost: authority, Transport: cloudtest.InProcess{Handler: stub}})
 		if err != nil {
 			var refused *oidctoken.ConfigError
 			if !errors.As(err, &refused) {

@@ -2,20 +2,12 @@ package azure_test
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +15,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/azure"
 	"github.com/oidctoken/oidctoken/exchange"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,25 +29,6 @@ const (
 	armScope = "https://management.azure.com/.default"
 	tokenURL = "https://login.microsoftonline.com/" + tenant + "/oauth2/v2.0/token"
 )
-
-// inProcess serves requests without a network, so that time in a bubble of
-// testing/synctest can pass.
-type inProcess struct{ handler http.Handler }
-
-func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	answered := make(chan *http.Response, 1)
-	go func() {
-		recorder := httptest.NewRecorder()
-		t.handler.ServeHTTP(recorder, r)
-		answered <- recorder.Result()
-	}()
-	select {
-	case resp := <-answered:
-		return resp, nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
-}
 
 // call is a request that Entra got.
 type call struct {
@@ -141,7 +115,7 @@ func newExchanger(t testing.TB, h http.Handler, c azure.Config) *azure.Exchanger
 	if c.TenantID == "" {
 		c.TenantID = tenant
 	}
-	c.ClientID, c.Transport = client, inProcess{h}
+	c.ClientID, c.Transport = client, cloudtest.InProcess{Handler: h}
 	e, err := azure.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -153,50 +127,12 @@ func newExchanger(t testing.TB, h http.Handler, c azure.Config) *azure.Exchanger
 type minter struct {
 	header, claims map[string]any // replace those of a good JWT; a nil value removes one
 
-	mu     sync.Mutex
-	minted []string
+	cloudtest.JWTs
 }
 
 func (m *minter) subject(_ context.Context, aud string) (string, error) {
 	now := time.Now().Unix()
-	jwt := compact(
-		merge(map[string]any{"alg": "RS256", "kid": "k1", "typ": "JWT"}, m.header),
-		merge(map[string]any{"iss": issuer, "sub": subject, "aud": aud, "iat": now, "exp": now + 1800}, m.claims),
-	)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.minted = append(m.minted, jwt)
-	return jwt, nil
-}
-
-func (m *minter) jwts() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]string(nil), m.minted...)
-}
-
-func merge(base, changes map[string]any) map[string]any {
-	for name, value := range changes {
-		if value == nil {
-			delete(base, name)
-		} else {
-			base[name] = value
-		}
-	}
-	return base
-}
-
-func compact(header, claims any) string {
-	encode := func(v any) string {
-		b, err := json.Marshal(v)
-		if err != nil {
-			panic(err)
-		}
-		return base64.RawURLEncoding.EncodeToString(b)
-	}
-	signature := make([]byte, 64)
-	rand.Read(signature)
-	return encode(header) + "." + encode(claims) + "." + base64.RawURLEncoding.EncodeToString(signature)
+	return m.Mint(map[string]any{"alg": "RS256", "kid": "k1", "typ": "JWT"}, m.header, map[string]any{"iss": issuer, "sub": subject, "aud": aud, "iat": now, "exp": now + 1800}, m.claims), nil
 }
 
 // exchangeError returns the error of an exchange that must fail.
@@ -208,39 +144,3 @@ func exchangeError(t *testing.T, e *azure.Exchanger, r exchange.Request) error {
 	}
 	return err
 }
-
-// noLeak fails if anything that prints v shows 12 bytes in a row of a secret.
-func noLeak(t *testing.T, v any, secrets ...string) {
-	t.Helper()
-	texts := []string{
-		fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), fmt.Sprintf("%s", v), fmt.Sprintf("%q", v),
-	}
-	if b, err := json.Marshal(v); err == nil {
-		texts = append(texts, string(b))
-	}
-	var logged strings.Builder
-	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "v", v)
-	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "v", v)
-	texts = append(texts, logged.String())
-	if err, ok := v.(error); ok {
-		for e := errors.Unwrap(err); e != nil; e = errors.Unwrap(e) {
-			texts = append(texts, e.Error(), fmt.Sprintf("%#v", e))
-		}
-	}
-	for _, secret := range secrets {
-		for i := 0; i+12 <= len(secret); i++ {
-			for _, text := range texts {
-				if strings.Contains(text, secret[i:i+12]) {
-					t.Fatalf("a secret shows in %q", text)
-				}
-			}
-		}
-	}
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// errReset is the error of a broken connection.
-var errReset = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}

@@ -15,6 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // A source keeps its token until a minute before the end.
@@ -64,7 +65,7 @@ func TestTokenSourceErrors(t *testing.T) {
 		t.Error(err)
 	}
 	for i, c := range g.asked() {
-		checkSTSCall(t, c, stsForm(m.jwts()[i], "a"))
+		checkSTSCall(t, c, stsForm(m.All()[i], "a"))
 	}
 }
 
@@ -84,7 +85,7 @@ func TestSubjectTokenSupplier(t *testing.T) {
 	g := &google{answers: []answer{federated("ya29.federated", 600), impersonated("ya29.impersonated", expires)}}
 	e := newExchanger(t, g, gcp.Config{ServiceAccount: serviceAccount})
 	m := &minter{}
-	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: inProcess{g}})
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: cloudtest.InProcess{Handler: g}})
 	s, err := externalaccount.NewTokenSource(ctx, externalaccount.Config{
 		Audience:                       "//iam.googleapis.com/" + provider,
 		SubjectTokenType:               "urn:ietf:params:oauth:token-type:jwt",
@@ -104,8 +105,8 @@ func TestSubjectTokenSupplier(t *testing.T) {
 		t.Errorf("token = %q", got.AccessToken)
 	}
 	calls := g.asked()
-	if len(calls) != 2 || len(m.jwts()) != 1 {
-		t.Fatalf("%d requests and %d JWTs, want 2 and 1", len(calls), len(m.jwts()))
+	if len(calls) != 2 || len(m.All()) != 1 {
+		t.Fatalf("%d requests and %d JWTs, want 2 and 1", len(calls), len(m.All()))
 	}
 }
 
@@ -137,7 +138,7 @@ func TestSubjectTokenSupplierRefuses(t *testing.T) {
 			}
 		})
 	}
-	if n := len(m.jwts()); n != 0 {
+	if n := len(m.All()); n != 0 {
 		t.Errorf("%d JWTs were minted for what was refused", n)
 	}
 }

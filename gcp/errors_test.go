@@ -17,6 +17,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 func TestRefusalHints(t *testing.T) {
@@ -194,7 +195,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 				}
 				m := &minter{}
 				h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					jwts := m.jwts()
+					jwts := m.All()
 					a := tt.echo(jwts[len(jwts)-1], bearer)
 					if impersonated && r.Header.Get("Authorization") == "" {
 						a = federated(bearer, 899)
@@ -207,8 +208,8 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 				if err == nil {
 					t.Fatal("no error")
 				}
-				jwts := m.jwts()
-				noLeak(t, err, append(jwts, bearer)...)
+				jwts := m.All()
+				cloudtest.NoLeak(t, err, append(jwts, bearer)...)
 				if text := err.Error(); len(text) > 1024 || strings.ContainsAny(text, "\r\n\x00\x1b") {
 					t.Errorf("error is %d bytes, or not on one line: %q", len(text), text)
 				}
@@ -225,15 +226,15 @@ func TestErrorsHoldNoEarlierJWT(t *testing.T) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			a := answer{status: 503}
 			if calls++; calls == 2 {
-				a = refused(400, "invalid_grant", m.jwts()[0])
+				a = refused(400, "invalid_grant", m.All()[0])
 			}
 			(&google{answers: []answer{a}}).ServeHTTP(w, r)
 		})
 		err := exchangeError(t, newExchanger(t, h, gcp.Config{}), exchange.Request{Subject: m.subject})
-		if len(m.jwts()) != 2 {
-			t.Fatalf("%d JWTs, want 2", len(m.jwts()))
+		if len(m.All()) != 2 {
+			t.Fatalf("%d JWTs, want 2", len(m.All()))
 		}
-		noLeak(t, err, m.jwts()...)
+		cloudtest.NoLeak(t, err, m.All()...)
 	})
 }
 
@@ -243,13 +244,13 @@ func TestTransportErrorsHoldNoSecret(t *testing.T) {
 	const bearer = "ya29.federated-token-of-google"
 	for _, c := range []gcp.Config{{}, {ServiceAccount: serviceAccount}} {
 		m := &minter{}
-		g := inProcess{&google{answers: []answer{federated(bearer, 899)}}}
+		g := cloudtest.InProcess{Handler: &google{answers: []answer{federated(bearer, 899)}}}
 		c.Provider = provider
-		c.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		c.Transport = cloudtest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if c.ServiceAccount != "" && r.Header.Get("Authorization") == "" {
 				return g.RoundTrip(r)
 			}
-			text := m.jwts()[0]
+			text := m.All()[0]
 			if c.ServiceAccount != "" {
 				text += bearer
 			}
@@ -264,11 +265,11 @@ func TestTransportErrorsHoldNoSecret(t *testing.T) {
 		if !errors.As(err, &got) || !strings.Contains(err.Error(), "malformed HTTP response") {
 			t.Errorf("error = %v, want an *exchange.Error that says what was wrong", err)
 		}
-		secrets := m.jwts()
+		secrets := m.All()
 		if c.ServiceAccount != "" {
 			secrets = append(secrets, bearer)
 		}
-		noLeak(t, err, secrets...)
+		cloudtest.NoLeak(t, err, secrets...)
 	}
 }
 
@@ -342,8 +343,8 @@ func TestContextEnded(t *testing.T) {
 
 // An Exchanger that has been used, and its configuration, can be logged.
 func TestExchangerPrints(t *testing.T) {
-	g := inProcess{&google{answers: []answer{federated("ya29.federated-token", 899)}}}
-	e, err := gcp.New(gcp.Config{Provider: provider, Transport: roundTripper(g.RoundTrip)})
+	g := cloudtest.InProcess{Handler: &google{answers: []answer{federated("ya29.federated-token", 899)}}}
+	e, err := gcp.New(gcp.Config{Provider: provider, Transport: cloudtest.RoundTripper(g.RoundTrip)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,6 +352,6 @@ func TestExchangerPrints(t *testing.T) {
 	if _, err := e.Exchange(t.Context(), exchange.Request{Subject: m.subject}); err != nil {
 		t.Fatal(err)
 	}
-	noLeak(t, e, append(m.jwts(), "ya29.federated-token")...)
-	noLeak(t, e.Config(), append(m.jwts(), "ya29.federated-token")...)
+	cloudtest.NoLeak(t, e, append(m.All(), "ya29.federated-token")...)
+	cloudtest.NoLeak(t, e.Config(), append(m.All(), "ya29.federated-token")...)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // newIssuer replaces the platform's issuer. It has a key for each of Google's
@@ -71,7 +72,7 @@ func subjectOf(issuer *oidctoken.Issuer, e *gcp.Exchanger) exchange.SubjectToken
 // process, in place of Google.
 func newExample(c gcp.Config, answers ...answer) *gcp.Exchanger {
 	c.Provider = "projects/123/locations/global/workloadIdentityPools/ci/providers/acme"
-	c.Transport = inProcess{&google{answers: answers}}
+	c.Transport = cloudtest.InProcess{Handler: &google{answers: answers}}
 	e, err := gcp.New(c)
 	if err != nil {
 		log.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // X07: a server that never answers costs no more than the caller's deadline,
@@ -71,7 +72,7 @@ func TestExchangeRetries(t *testing.T) {
 				if took := time.Since(begin); took < tt.least || took > tt.least+10*time.Second {
 					t.Errorf("took %s, want %s and a little", took, tt.least)
 				}
-				calls, jwts := g.asked(), m.jwts()
+				calls, jwts := g.asked(), m.All()
 				if len(calls) != tt.tries || len(jwts) != tt.tries {
 					t.Fatalf("%d requests and %d JWTs, want %d", len(calls), len(jwts), tt.tries)
 				}
@@ -89,11 +90,11 @@ func TestExchangeRetriesNetworkError(t *testing.T) {
 		g := &google{answers: []answer{federated("ya29.federated", 899)}}
 		m := &minter{}
 		tries := 0
-		e, err := gcp.New(gcp.Config{Provider: provider, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		e, err := gcp.New(gcp.Config{Provider: provider, Transport: cloudtest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if tries++; tries == 1 {
-				return nil, errReset
+				return nil, cloudtest.ErrReset
 			}
-			return inProcess{g}.RoundTrip(r)
+			return cloudtest.InProcess{Handler: g}.RoundTrip(r)
 		})})
 		if err != nil {
 			t.Fatal(err)
@@ -101,7 +102,7 @@ func TestExchangeRetriesNetworkError(t *testing.T) {
 		if _, err := e.Exchange(t.Context(), exchange.Request{Subject: m.subject}); err != nil {
 			t.Fatal(err)
 		}
-		if jwts := m.jwts(); tries != 2 || len(jwts) != 2 || jwts[0] == jwts[1] {
+		if jwts := m.All(); tries != 2 || len(jwts) != 2 || jwts[0] == jwts[1] {
 			t.Errorf("%d requests and %d JWTs, want 2 different ones", tries, len(jwts))
 		}
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 // stsForm returns all members of a token request.
@@ -81,7 +82,7 @@ func TestExchangeRequest(t *testing.T) {
 			if len(calls) != 1 {
 				t.Fatalf("%d requests, want 1", len(calls))
 			}
-			checkSTSCall(t, calls[0], stsForm(m.jwts()[0], tt.want))
+			checkSTSCall(t, calls[0], stsForm(m.All()[0], tt.want))
 		})
 	}
 }
@@ -101,7 +102,7 @@ func TestExchangeCredential(t *testing.T) {
 	if want := now.Add(899 * time.Second); !c.Expires().Equal(want) {
 		t.Errorf("Expires = %s, want %s", c.Expires(), want)
 	}
-	noLeak(t, c, "ya29.federated")
+	cloudtest.NoLeak(t, c, "ya29.federated")
 }
 
 func TestExchangeRefusesRequest(t *testing.T) {
@@ -198,7 +199,7 @@ func TestExchangeRefusesJWT(t *testing.T) {
 			if n := len(g.asked()); n != 0 {
 				t.Errorf("%d requests, want none", n)
 			}
-			noLeak(t, err, sent)
+			cloudtest.NoLeak(t, err, sent)
 		})
 	}
 }
@@ -273,7 +274,7 @@ func TestExchangeRefusesAnswer(t *testing.T) {
 			if len(g.asked()) != 1 {
 				t.Errorf("%d requests, want 1", len(g.asked()))
 			}
-			noLeak(t, err, m.jwts()[0], "ya29.aaaaaaaaaaaa")
+			cloudtest.NoLeak(t, err, m.All()[0], "ya29.aaaaaaaaaaaa")
 		})
 	}
 }
@@ -307,7 +308,7 @@ func TestExchangeRedirect(t *testing.T) {
 			if hits.Load() != 0 {
 				t.Errorf("the second host got %d requests", hits.Load())
 			}
-			noLeak(t, err, m.jwts()[0])
+			cloudtest.NoLeak(t, err, m.All()[0])
 		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 	"github.com/oidctoken/oidctoken/internal/needs"
 )
 
@@ -259,8 +260,8 @@ func TestCredentialFileRefuses(t *testing.T) {
 func TestURLSourcePrints(t *testing.T) {
 	const secret = "Bearer 0123456789abcdef"
 	s := gcp.URLSource{URL: "http://127.0.0.1:8080/", Headers: headers(map[string]string{"Authorization": secret})}
-	noLeak(t, s, secret)
-	noLeak(t, struct{ source gcp.Source }{s}, secret)
+	cloudtest.NoLeak(t, s, secret)
+	cloudtest.NoLeak(t, struct{ source gcp.Source }{s}, secret)
 }
 
 func TestBundle(t *testing.T) {

@@ -2,25 +2,17 @@ package gcp_test
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 const (
@@ -29,25 +21,6 @@ const (
 	audience       = "https://iam.googleapis.com/" + provider
 	serviceAccount = "deployer@acme.iam.gserviceaccount.com"
 )
-
-// inProcess serves requests without a network, so that time in a bubble of
-// testing/synctest can pass.
-type inProcess struct{ handler http.Handler }
-
-func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	answered := make(chan *http.Response, 1)
-	go func() {
-		recorder := httptest.NewRecorder()
-		t.handler.ServeHTTP(recorder, r)
-		answered <- recorder.Result()
-	}()
-	select {
-	case resp := <-answered:
-		return resp, nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
-}
 
 // call is a request that Google got.
 type call struct {
@@ -133,7 +106,7 @@ func newExchanger(t testing.TB, g http.Handler, c gcp.Config) *gcp.Exchanger {
 	if c.Provider == "" {
 		c.Provider = provider
 	}
-	c.Transport = inProcess{g}
+	c.Transport = cloudtest.InProcess{Handler: g}
 	e, err := gcp.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -145,50 +118,12 @@ func newExchanger(t testing.TB, g http.Handler, c gcp.Config) *gcp.Exchanger {
 type minter struct {
 	header, claims map[string]any // replace those of a good JWT; a nil value removes one
 
-	mu     sync.Mutex
-	minted []string
+	cloudtest.JWTs
 }
 
 func (m *minter) subject(_ context.Context, aud string) (string, error) {
 	now := time.Now().Unix()
-	jwt := compact(
-		merge(map[string]any{"alg": "ES256", "kid": "k1", "typ": "JWT"}, m.header),
-		merge(map[string]any{"iss": "https://ci.example.com", "sub": "account/acme", "aud": aud, "iat": now, "exp": now + 900}, m.claims),
-	)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.minted = append(m.minted, jwt)
-	return jwt, nil
-}
-
-func (m *minter) jwts() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]string(nil), m.minted...)
-}
-
-func merge(base, changes map[string]any) map[string]any {
-	for name, value := range changes {
-		if value == nil {
-			delete(base, name)
-		} else {
-			base[name] = value
-		}
-	}
-	return base
-}
-
-func compact(header, claims any) string {
-	encode := func(v any) string {
-		b, err := json.Marshal(v)
-		if err != nil {
-			panic(err)
-		}
-		return base64.RawURLEncoding.EncodeToString(b)
-	}
-	signature := make([]byte, 64)
-	rand.Read(signature)
-	return encode(header) + "." + encode(claims) + "." + base64.RawURLEncoding.EncodeToString(signature)
+	return m.Mint(map[string]any{"alg": "ES256", "kid": "k1", "typ": "JWT"}, m.header, map[string]any{"iss": "https://ci.example.com", "sub": "account/acme", "aud": aud, "iat": now, "exp": now + 900}, m.claims), nil
 }
 
 // exchangeOnce is an exchange that must fail.
@@ -200,39 +135,3 @@ func exchangeError(t *testing.T, e *gcp.Exchanger, r exchange.Request) error {
 	}
 	return err
 }
-
-// noLeak fails if anything that prints v shows 12 bytes in a row of a secret.
-func noLeak(t *testing.T, v any, secrets ...string) {
-	t.Helper()
-	texts := []string{
-		fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), fmt.Sprintf("%s", v), fmt.Sprintf("%q", v),
-	}
-	if b, err := json.Marshal(v); err == nil {
-		texts = append(texts, string(b))
-	}
-	var logged strings.Builder
-	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "v", v)
-	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "v", v)
-	texts = append(texts, logged.String())
-	if err, ok := v.(error); ok {
-		for e := errors.Unwrap(err); e != nil; e = errors.Unwrap(e) {
-			texts = append(texts, e.Error(), fmt.Sprintf("%#v", e))
-		}
-	}
-	for _, secret := range secrets {
-		for i := 0; i+12 <= len(secret); i++ {
-			for _, text := range texts {
-				if strings.Contains(text, secret[i:i+12]) {
-					t.Fatalf("a secret shows in %q", text)
-				}
-			}
-		}
-	}
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// errReset is the error of a broken connection.
-var errReset = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}

@@ -15,6 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/exchange"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 const cloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
@@ -65,7 +66,7 @@ func TestImpersonateRequest(t *testing.T) {
 			if len(calls) != 2 {
 				t.Fatalf("%d requests, want 2", len(calls))
 			}
-			checkSTSCall(t, calls[0], stsForm(m.jwts()[0], cloudPlatform))
+			checkSTSCall(t, calls[0], stsForm(m.All()[0], cloudPlatform))
 			checkIAMCall(t, calls[1], "generateAccessToken", "ya29.federated", tt.want)
 			if got := c.Value("CLOUDSDK_AUTH_ACCESS_TOKEN"); got != "ya29.impersonated" || got != c.Value("GOOGLE_OAUTH_ACCESS_TOKEN") {
 				t.Errorf("access token = %q", got)
@@ -73,7 +74,7 @@ func TestImpersonateRequest(t *testing.T) {
 			if !c.Expires().Equal(expires) {
 				t.Errorf("Expires = %s, want %s", c.Expires(), expires)
 			}
-			noLeak(t, c, "ya29.impersonated", "ya29.federated")
+			cloudtest.NoLeak(t, c, "ya29.impersonated", "ya29.federated")
 		})
 	}
 }
@@ -156,7 +157,7 @@ func TestImpersonateRetries(t *testing.T) {
 				if diff := cmp.Diff(tt.bearers, bearers); diff != "" {
 					t.Errorf("Authorization (-want +got):\n%s", diff)
 				}
-				if n := len(m.jwts()); n != tt.jwts {
+				if n := len(m.All()); n != tt.jwts {
 					t.Errorf("%d JWTs, want %d", n, tt.jwts)
 				}
 			})
@@ -178,15 +179,15 @@ func TestImpersonateGivesUp(t *testing.T) {
 		if took := time.Since(start); took < 54*time.Second || took > time.Minute {
 			t.Errorf("took %s, want the budget of a minute", took)
 		}
-		if n := len(m.jwts()); n != 2 {
+		if n := len(m.All()); n != 2 {
 			t.Errorf("%d JWTs, want 2", n)
 		}
 	})
 }
 
 func idToken(claims map[string]any) answer {
-	jwt := compact(map[string]any{"alg": "RS256", "kid": "g1", "typ": "JWT"},
-		merge(map[string]any{"iss": "https://accounts.google.com", "sub": "1", "aud": "https://run.example.com", "iat": 1, "exp": time.Now().Unix() + 3600}, claims))
+	jwt := cloudtest.Compact(map[string]any{"alg": "RS256", "kid": "g1", "typ": "JWT"},
+		cloudtest.Merge(map[string]any{"iss": "https://accounts.google.com", "sub": "1", "aud": "https://run.example.com", "iat": 1, "exp": time.Now().Unix() + 3600}, claims))
 	return answer{body: fmt.Sprintf(`{"token":%q}`, jwt)}
 }
 
@@ -217,7 +218,7 @@ func TestIDTokenRequest(t *testing.T) {
 			if len(calls) != 2 {
 				t.Fatalf("%d requests, want 2", len(calls))
 			}
-			checkSTSCall(t, calls[0], stsForm(m.jwts()[0], cloudPlatform))
+			checkSTSCall(t, calls[0], stsForm(m.All()[0], cloudPlatform))
 			checkIAMCall(t, calls[1], "generateIdToken", "ya29.federated", tt.want)
 			token := c.Value("GOOGLE_ID_TOKEN")
 			if want := fmt.Sprintf(`{"token":%q}`, token); given.body != want || len(c.Env()) != 1 {
@@ -226,7 +227,7 @@ func TestIDTokenRequest(t *testing.T) {
 			if !c.Expires().Equal(expires) {
 				t.Errorf("Expires = %s, want %s", c.Expires(), expires)
 			}
-			noLeak(t, c, token)
+			cloudtest.NoLeak(t, c, token)
 		})
 	}
 }
@@ -287,7 +288,7 @@ func TestIDTokenRefusesAnswer(t *testing.T) {
 			if !errors.As(err, &got) || got.Op != "iamcredentials:generateIdToken" || got.Err.Error() != tt.want {
 				t.Errorf("error = %v, want %q", err, tt.want)
 			}
-			noLeak(t, err, tt.give.body)
+			cloudtest.NoLeak(t, err, tt.give.body)
 		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/oidctoken/oidctoken"
 	"github.com/oidctoken/oidctoken/gcp"
+	"github.com/oidctoken/oidctoken/internal/cloudtest"
 )
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
@@ -70,7 +71,7 @@ func newTestKeys(t testing.TB) testKeys {
 
 func jwkSet(t testing.TB, members map[string]any, keys ...map[string]any) []byte {
 	t.Helper()
-	b, err := json.Marshal(merge(map[string]any{"keys": keys}, members))
+	b, err := json.Marshal(cloudtest.Merge(map[string]any{"keys": keys}, members))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func jwkSet(t testing.TB, members map[string]any, keys ...map[string]any) []byte
 
 // with returns key with changes; nil removes.
 func with(key, changes map[string]any) map[string]any {
-	return merge(merge(map[string]any{}, key), changes)
+	return cloudtest.Merge(cloudtest.Merge(map[string]any{}, key), changes)
 }
 
 func TestJWKSet(t *testing.T) {
