@@ -96,7 +96,7 @@ func TestQuotaBoundSigner(t *testing.T) {
 	})
 }
 
-// Nobody waits for a renewal that the signer could have made in time, also where
+// No caller waits for a renewal that the signer could have made in time, also where
 // tokens live for seconds: of 1,000 callers at most one waits over 10 ms, with
 // the first token of each scope counted.
 func TestShortLifetime(t *testing.T) {
