@@ -18,7 +18,7 @@ type LockedDir struct {
 
 // errTaken means that another process has locked a new directory, or removed it
 // with RemoveUnlocked, before this process could lock it.
-var errTaken = errors.New("somebody else has locked or removed it")
+var errTaken = errors.New("another process has locked or removed it")
 
 // MkdirTempLocked makes a directory in parent with a new name that begins with
 // prefix, for its owner alone (mode 0700 for every umask), and locks it.

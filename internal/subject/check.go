@@ -14,7 +14,7 @@ func (p *Parser[S]) check(t *Template[S]) (reason string) {
 	}
 	t.markOnlyOptional()
 	if t.mixesEntities() {
-		return "has brackets with claims of two entities: give each entity brackets of its own"
+		return "has brackets with claims of two entities: give each entity its own brackets"
 	}
 	if !p.AccountInIssuer && !t.names(func(c *Claim[S]) bool { return c.Name == "account_id" || c.Name == "account_uid" }) {
 		return "does not name {account_id} or {account_uid} outside brackets: accounts would share subjects"

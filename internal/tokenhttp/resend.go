@@ -2,7 +2,9 @@ package tokenhttp
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -14,10 +16,11 @@ import (
 // Without this, a service that closes idle connections fails a call now and then,
 // because [http.Transport] repeats a POST only in some of these cases.
 //
-// Resend reads the body of r into memory if r has no GetBody. send must not follow
-// redirects.
+// Resend reads the body of r into memory if r has no GetBody. It does not set GetBody,
+// with which an [http.Client] would follow a redirect with the body.
 func Resend(r *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
-	if r.GetBody == nil && r.Body != nil && r.Body != http.NoBody {
+	getBody := r.GetBody
+	if getBody == nil && r.Body != nil && r.Body != http.NoBody {
 		body, err := io.ReadAll(r.Body)
 		if closeErr := r.Body.Close(); err == nil {
 			err = closeErr
@@ -25,9 +28,9 @@ func Resend(r *http.Request, send func(*http.Request) (*http.Response, error)) (
 		if err != nil {
 			return nil, err
 		}
+		getBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		r = r.Clone(r.Context())
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-		if r.Body, err = r.GetBody(); err != nil {
+		if r.Body, err = getBody(); err != nil {
 			return nil, err
 		}
 	}
@@ -37,8 +40,8 @@ func Resend(r *http.Request, send func(*http.Request) (*http.Response, error)) (
 		return answer, err
 	}
 	again := r.Clone(r.Context())
-	if r.GetBody != nil {
-		body, bodyErr := r.GetBody()
+	if getBody != nil {
+		body, bodyErr := getBody()
 		if bodyErr != nil {
 			return nil, err
 		}
@@ -69,11 +72,12 @@ func (u *unsentTrace) trace() *httptrace.ClientTrace {
 	}
 }
 
-// isSure reports whether the server cannot have received the request that failed with
-// err. net/http's error for a connection that the server closed before the request has
-// a text and no type.
+// isSure reports whether the server cannot have received the whole request that failed
+// with err: writing it failed, or the server closed the connection before. net/http's
+// error for the latter has a text and no type.
 func (u *unsentTrace) isSure(err error) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.reused && (u.failed || strings.HasSuffix(err.Error(), "server closed idle connection"))
+	op, ok := errors.AsType[*net.OpError](err)
+	return u.reused && (u.failed || ok && op.Op == "write" || strings.HasSuffix(err.Error(), "server closed idle connection"))
 }

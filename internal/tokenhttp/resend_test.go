@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -25,6 +26,8 @@ func TestResend(t *testing.T) {
 	}{
 		{"an answer", true, nil, nil, 1},
 		{"broken while writing, on an idle connection", true, syscall.EPIPE, syscall.EPIPE, 2},
+		{"broken while flushing, on an idle connection", true, nil, &net.OpError{Op: "write", Err: syscall.EPIPE}, 2},
+		{"reset while reading", true, nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}, 1},
 		{"closed before writing", true, nil, closedIdle, 2},
 		{"broken while writing, on a new connection", false, syscall.EPIPE, syscall.EPIPE, 1},
 		{"written, then no answer", true, nil, io.ErrUnexpectedEOF, 1},
@@ -35,6 +38,9 @@ func TestResend(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				var bodies []string
 				send := func(r *http.Request) (*http.Response, error) {
+					if r.GetBody != nil {
+						t.Error("GetBody is set: a client could follow a redirect with the body")
+					}
 					body, err := io.ReadAll(r.Body)
 					if err != nil {
 						t.Error(err)

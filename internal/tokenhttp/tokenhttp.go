@@ -189,9 +189,9 @@ func checkHead(resp *http.Response, accept string) (kind Kind, reason string) {
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
 		return Redirect, "a redirect is never followed"
 	case resp.StatusCode < 200 || resp.StatusCode > 599:
-		return Malformed, "the status is none of a final answer"
+		return Malformed, "the status is not that of a final answer"
 	case resp.Uncompressed || !identity(resp.Header.Values("Content-Encoding")):
-		return Encoding, "the answer is compressed, which was not asked for"
+		return Encoding, "the answer is compressed without a request"
 	case resp.StatusCode <= 299 && !isType(resp.Header.Values("Content-Type"), accept):
 		return ContentType, "the answer is not " + accept
 	}

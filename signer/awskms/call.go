@@ -54,7 +54,7 @@ func checkClient(client *kms.Client) error {
 		return configError("client", "is required")
 	case client.Options().ClientLogMode.IsSigning():
 		// The SDK reads that when it makes a client, and no more.
-		return configError("client", "logs what it signs, session tokens too: leave LogSigning out of its ClientLogMode")
+		return configError("client", "logs the signed request with session tokens: leave LogSigning out of its ClientLogMode")
 	}
 	return nil
 }

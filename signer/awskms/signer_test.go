@@ -86,7 +86,7 @@ func TestNewRefusesID(t *testing.T) {
 	}{
 		{"no client", nil, "x", oidctoken.ConfigError{Package: "awskms", Field: "client", Reason: "is required"}},
 		{"a client that logs", s.client(t, func(o *kms.Options) { o.ClientLogMode = aws.LogSigning }), "x",
-			oidctoken.ConfigError{Package: "awskms", Field: "client", Reason: "logs what it signs, session tokens too: leave LogSigning out of its ClientLogMode"}},
+			oidctoken.ConfigError{Package: "awskms", Field: "client", Reason: "logs the signed request with session tokens: leave LogSigning out of its ClientLogMode"}},
 		{"empty", client, "", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: "is required"}},
 		{"alias", client, "alias/ci", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: alias}},
 		{"alias of AWS", client, "alias/aws/s3", oidctoken.ConfigError{Package: "awskms", Field: "keyID", Reason: alias}},
