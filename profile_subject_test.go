@@ -61,7 +61,7 @@ const (
 	ambiguous   = "has a claim that is not followed by a label which begins with a delimiter, such as : or /"
 	alike       = "has brackets whose label is the beginning of the text that may follow them"
 	noLabel     = "has brackets that do not contain a label and then a claim"
-	twoClaims   = "has brackets with claims of two entities: give each entity brackets of its own"
+	twoClaims   = "has brackets with claims of two entities: give each entity its own brackets"
 	noAccount   = "does not name {account_id} or {account_uid} outside brackets: accounts would share subjects"
 	outOfPlace  = "has a bracket out of place"
 	badInLabel  = "has a character that a label cannot have"

@@ -21,7 +21,7 @@ var (
 	errToken       = errors.New("its SessionToken is not of visible ASCII, of at most 16 KiB")
 	errExpiration  = errors.New("its Expiration is not a time of RFC 3339")
 	errExpired     = errors.New("the session is over already")
-	errTooLong     = errors.New("the session claims to live longer than was asked for")
+	errTooLong     = errors.New("the session claims to live longer than requested")
 )
 
 const (

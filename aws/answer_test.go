@@ -27,7 +27,7 @@ func TestAnswerRefused(t *testing.T) {
 		badToken = "its SessionToken is not of visible ASCII, of at most 16 KiB"
 		badTime  = "its Expiration is not a time of RFC 3339"
 		over     = "the session is over already"
-		tooLong  = "the session claims to live longer than was asked for"
+		tooLong  = "the session claims to live longer than requested"
 	)
 	text := good(now.Add(time.Hour)).body
 	with := func(old, new string) string {

@@ -48,7 +48,7 @@ var throttled = []string{"Throttling", "ThrottlingException", "ThrottledExceptio
 func malformed(err error) *exchange.Error {
 	return &exchange.Error{
 		Provider: provider, Op: op, Status: http.StatusOK, Err: err,
-		Hint: "check that the configured endpoint is that of AWS STS, and what proxies stand between",
+		Hint: "check that the configured endpoint is AWS STS, and the proxies between",
 	}
 }
 
@@ -181,7 +181,7 @@ func (e *Exchanger) hint(code, message string, j *jwt) string {
 
 const reachable = "AWS must reach the issuer's discovery document and JWK Set from the Internet, over https, and get an answer in less than 5 seconds"
 
-const clockAhead = "the JWT is not valid yet for AWS: this machine's clock, or that of whoever minted the JWT, runs ahead; set it by NTP"
+const clockAhead = "the JWT is not valid yet for AWS: the clock of this machine, or of the issuer's machine, runs ahead; set it by NTP"
 
 // shown makes a claim fit for a hint. Claims are public.
 func shown(claim string) string { return tokenhttp.Printable(claim, 255) }
@@ -193,7 +193,7 @@ func (e *Exchanger) hintInvalidToken(message string, j *jwt) string {
 	case says(message, "provider found"):
 		return "create an IAM OIDC identity provider in account " + e.role.account + " whose URL equals the JWT's iss byte for byte, with its path and without a slash more or less: " + shown(j.claims.Iss)
 	case says(message, "thumbprint"):
-		return "remove the thumbprints of the IAM OIDC identity provider, or add that of the issuer's certificate authority"
+		return "remove the thumbprints of the IAM OIDC identity provider, or add the thumbprint of the issuer's certificate authority"
 	case says(message, noKey):
 		return reachable
 	}

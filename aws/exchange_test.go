@@ -154,11 +154,11 @@ func TestExchangeRefusesRequest(t *testing.T) {
 // EdDSA.
 func TestExchangeRefusesJWT(t *testing.T) {
 	const (
-		notJWT   = "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat, nbf and exp"
+		notJWT   = "did not return a compact JWT with a string for iss, sub and aud and an integer for iat, nbf and exp"
 		notSize  = "returned a JWT that is not of 4 to 20000 bytes"
-		notAlg   = "returned a JWT that is signed with none of ES256, RS256, ES384, ES512, RS384, RS512"
+		notAlg   = "returned a JWT that is not signed with one of ES256, RS256, ES384, ES512, RS384, RS512"
 		noClaim  = "returned a JWT without iss, sub, iat or exp"
-		otherAud = "returned a JWT for another audience than it was asked for"
+		otherAud = "returned a JWT for another audience than the requested one"
 		noRole   = "returned a JWT that is not pinned to RoleARN: mint it with the Claims of Exchanger.Profile"
 		badRole  = "returned a JWT that is pinned to another role than RoleARN"
 		oddRole  = "returned a JWT whose roles claim is neither a string nor a list of strings"

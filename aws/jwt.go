@@ -44,15 +44,15 @@ func (e *Exchanger) checkJWT(s string) (j jwt, reason string) {
 	j, ok := decodeJWT(s)
 	switch {
 	case !ok:
-		return jwt{}, "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat, nbf and exp"
+		return jwt{}, "did not return a compact JWT with a string for iss, sub and aud and an integer for iat, nbf and exp"
 	case !slices.Contains(algorithms, j.header.Alg):
-		return jwt{}, "returned a JWT that is signed with none of " + strings.Join(algorithms, ", ")
+		return jwt{}, "returned a JWT that is not signed with one of " + strings.Join(algorithms, ", ")
 	case j.claims.Iss == "" || j.claims.Sub == "" || j.claims.Iat <= 0 || j.claims.Exp <= 0:
 		return jwt{}, "returned a JWT without iss, sub, iat or exp"
 	case j.claims.Exp <= j.claims.Iat:
 		return jwt{}, "returned a JWT that ends before it begins"
 	case j.claims.Aud != e.config.Audience:
-		return jwt{}, "returned a JWT for another audience than it was asked for"
+		return jwt{}, "returned a JWT for another audience than the requested one"
 	}
 	return j, e.checkRoles(j.claims.Roles)
 }

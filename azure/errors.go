@@ -57,7 +57,7 @@ var (
 func malformed(err error) *exchange.Error {
 	return &exchange.Error{
 		Provider: provider, Op: op, Status: http.StatusOK, Err: err,
-		Hint: "check that Config.AuthorityHost is the address of Entra, and what proxies stand between",
+		Hint: "check that Config.AuthorityHost is the address of Entra, and the proxies between",
 	}
 }
 
@@ -197,7 +197,7 @@ func (e *Exchanger) hint(code int, j *jwt) string {
 			" and the audience " + j.claims.Aud + ", byte for byte" + propagation
 	case codeNoIssuer:
 		return application + " has no federated credential whose issuer is " + j.claims.Iss +
-			", byte for byte: neither with nor without a slash at the end besides" + propagation
+			", byte for byte, also in a slash at the end" + propagation
 	case codeNoAudience:
 		return application + " has no federated credential for this issuer whose audience is " + j.claims.Aud +
 			": change that, or Config.Audience" + propagation
@@ -205,7 +205,7 @@ func (e *Exchanger) hint(code int, j *jwt) string {
 		return application + " has no federated credential for this issuer whose subject is " + j.claims.Sub +
 			", byte for byte: there are no wildcards" + propagation
 	case codeSubjectCase:
-		return "the trust policy's subject differs only by letter case: make that of " + application +
+		return "the trust policy's subject differs only by letter case: correct the subject of " + application +
 			"'s federated credential " + j.claims.Sub + propagation
 	case codeExpired:
 		return "the JWT was not valid when Entra saw it: check this machine's clock, and raise the JWT's lifetime (oidctoken.Profile.Lifetime)"
@@ -232,7 +232,7 @@ func (e *Exchanger) hintElsewhere(code int, j *jwt, application string) string {
 	case codeAlgorithm:
 		return "Entra takes no algorithm but RS256: mint the JWT with Exchanger.Profile"
 	case codeBadJWT:
-		return "Entra cannot read the JWT: check what stands between this machine and " + e.config.AuthorityHost
+		return "Entra cannot read the JWT: check the proxies between this machine and " + e.config.AuthorityHost
 	case codeNoClient:
 		return "check that " + application + " exists in tenant " + e.config.TenantID +
 			": ClientID is the application (client) id, not the object id"

@@ -140,7 +140,7 @@ func (e *Exchanger) token(ctx context.Context, call *tokenhttp.Call, subject exc
 	// A JWT that Entra would refuse is not sent: the host gets the reason at once.
 	j, ok := decodeJWT(text)
 	if !ok {
-		return token{}, configError("Request.Subject", "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp")
+		return token{}, configError("Request.Subject", "did not return a compact JWT with a string for iss, sub and aud and an integer for iat and exp")
 	}
 	if reason := j.check(e.config.Audience); reason != "" {
 		return token{}, configError("Request.Subject", reason)

@@ -133,11 +133,11 @@ func TestExchangeRefusesRequest(t *testing.T) {
 // T05 X11: a JWT that Entra would refuse is never sent.
 func TestExchangeRefusesJWT(t *testing.T) {
 	const (
-		notJWT   = "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
+		notJWT   = "did not return a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
 		notAlg   = "returned a JWT that is not signed with RS256, and Entra takes no other: mint it with Exchanger.Profile"
 		noKid    = "returned a JWT without kid, or with one that is not printable ASCII"
 		noClaim  = "returned a JWT without iss, sub, iat or exp"
-		otherAud = "returned a JWT for another audience than it was asked for"
+		otherAud = "returned a JWT for another audience than the requested one"
 		ended    = "returned a JWT that ends before it begins"
 		noMatch  = "returned a JWT whose iss or sub no federated credential can have: at most 600 printable ASCII characters without spaces"
 	)

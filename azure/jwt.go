@@ -41,7 +41,7 @@ func (j *jwt) check(audience string) (reason string) {
 	case c.Iss == "" || c.Sub == "" || c.Iat <= 0 || c.Exp <= 0:
 		return "returned a JWT without iss, sub, iat or exp"
 	case c.Aud != audience:
-		return "returned a JWT for another audience than it was asked for"
+		return "returned a JWT for another audience than the requested one"
 	case c.Exp <= c.Iat:
 		return "returned a JWT that ends before it begins"
 	case !matchable(c.Iss) || !matchable(c.Sub):

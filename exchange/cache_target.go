@@ -47,7 +47,7 @@ type cacheKey struct {
 	rest      [sha256.Size]byte // over claims, Scope, session name and scopes
 }
 
-var errAudience = errors.New("exchange: the Exchanger asked for a token for another audience than its Audience")
+var errAudience = errors.New("exchange: the Exchanger requested a token for another audience than its Audience")
 
 // Lease returns the lease of the credential for t, without minting or
 // exchanging anything yet. Leases share a credential if everything in their

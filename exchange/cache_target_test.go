@@ -163,7 +163,7 @@ func TestBadTargets(t *testing.T) {
 	own.Scope.Audience = bankAudience
 	checkSerial(t, newLease(t, cache, own), 1)
 
-	const want = "exchange: the Exchanger asked for a token for another audience than its Audience"
+	const want = "exchange: the Exchanger requested a token for another audience than its Audience"
 	if got := serial(t.Context(), newLease(t, cache, target(issuer, &greedy{}, "acme"))); got != want {
 		t.Errorf("Get = %s, want %s", got, want)
 	}

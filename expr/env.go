@@ -134,7 +134,7 @@ func (b *binding) alias(path string) error {
 		return nil
 	}
 	if other, taken := b.aliases[spelled]; taken {
-		return fmt.Errorf("expr: Env.Functions[%q]: the snake_case spelling %s is also that of %s", path, spelled, other)
+		return fmt.Errorf("expr: Env.Functions[%q]: the snake_case spelling %s also belongs to %s", path, spelled, other)
 	}
 	b.aliases[spelled] = path
 	return nil

@@ -191,7 +191,7 @@ func TestSpellingsThatCollide(t *testing.T) {
 		t.Errorf("both are bound: %q, %v", got, err)
 	}
 	env = expr.Env{Functions: map[string]expr.Func{"a.getJWT": call(""), "a.getJwt": call("")}}
-	want := `expr: Env.Functions["a.getJwt"]: the snake_case spelling a.get_jwt is also that of a.getJWT`
+	want := `expr: Env.Functions["a.getJwt"]: the snake_case spelling a.get_jwt also belongs to a.getJWT`
 	if _, err := expr.Expand(t.Context(), "", env); err == nil || err.Error() != want {
 		t.Errorf("one spelling of two: %v, want %s", err, want)
 	}

@@ -55,9 +55,9 @@ func (s subjectTokenSupplier) SubjectToken(ctx context.Context, o externalaccoun
 	case s.subject == nil:
 		return "", configError("SubjectToken", "is required")
 	case o.Audience != s.e.resource():
-		return "", configError("SupplierOptions.Audience", "is not that of the Exchanger's provider")
+		return "", configError("SupplierOptions.Audience", "differs from the Exchanger's provider")
 	case o.SubjectTokenType != tokenTypeJWT && o.SubjectTokenType != tokenTypeID:
-		return "", configError("SupplierOptions.SubjectTokenType", "is not that of a JWT")
+		return "", configError("SupplierOptions.SubjectTokenType", "is not the type of a JWT")
 	}
 	text, _, err := s.e.subjectToken(ctx, s.subject)
 	return text, err

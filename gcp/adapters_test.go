@@ -124,8 +124,8 @@ func TestSubjectTokenSupplierRefuses(t *testing.T) {
 		want    oidctoken.ConfigError
 	}{
 		{"no subject", nil, good, oidctoken.ConfigError{Package: "gcp", Field: "SubjectToken", Reason: "is required"}},
-		{"other provider", m.subject, other, oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.Audience", Reason: "is not that of the Exchanger's provider"}},
-		{"SAML", m.subject, saml, oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.SubjectTokenType", Reason: "is not that of a JWT"}},
+		{"other provider", m.subject, other, oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.Audience", Reason: "differs from the Exchanger's provider"}},
+		{"SAML", m.subject, saml, oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.SubjectTokenType", Reason: "is not the type of a JWT"}},
 		{"bad JWT", (&minter{header: map[string]any{"alg": "PS256"}}).subject, good,
 			oidctoken.ConfigError{Package: "gcp", Field: "SubjectToken", Reason: "returned a JWT that is signed with neither ES256 nor RS256"}},
 	} {

@@ -22,11 +22,11 @@ func configError(field, reason string) *oidctoken.ConfigError {
 // Defects of an answer of status 200.
 var (
 	errTokenType       = errors.New("token_type is not Bearer")
-	errIssuedTokenType = errors.New("issued_token_type is not that of an access token")
+	errIssuedTokenType = errors.New("issued_token_type is not the type of an access token")
 	errExpireTime      = errors.New("expireTime is not a time of RFC 3339")
 	errIDToken         = errors.New("token is not an ID token for the audience")
 	errExpired         = errors.New("the token is over already")
-	errTooLong         = errors.New("the token claims to live longer than was asked for")
+	errTooLong         = errors.New("the token claims to live longer than requested")
 )
 
 // malformed refuses an answer. It is not retried: the server at that address is
@@ -34,7 +34,7 @@ var (
 func malformed(op string, err error) *exchange.Error {
 	return &exchange.Error{
 		Provider: "gcp", Op: op, Status: http.StatusOK, Err: err,
-		Hint: "check that the configured address is that of Google's API, and what proxies stand between",
+		Hint: "check that the configured address is Google's API, and the proxies between",
 	}
 }
 
@@ -139,7 +139,7 @@ func (t *exchangeCall) hint(op string, status int, code, description string) str
 	}
 	switch {
 	case says("127 bytes"):
-		return "shorten what the provider maps to google.subject, or Config.Subject: it may have 127 bytes"
+		return "shorten the provider's mapping to google.subject, or Config.Subject: a subject may have 127 bytes"
 	case says("must be of type STRING"):
 		return "the provider's attribute mapping reads a claim that the JWT does not have or that is not a string"
 	case says("credential's issuer"):

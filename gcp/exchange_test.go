@@ -134,10 +134,10 @@ func TestExchangeRefusesRequest(t *testing.T) {
 // T05: a JWT that Google would refuse is never sent.
 func TestExchangeRefusesJWT(t *testing.T) {
 	const (
-		notJWT   = "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
+		notJWT   = "did not return a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
 		notAlg   = "returned a JWT that is signed with neither ES256 nor RS256"
 		noClaim  = "returned a JWT without iss, sub, iat or exp"
-		otherAud = "returned a JWT for another audience than it was asked for"
+		otherAud = "returned a JWT for another audience than the requested one"
 		notShort = "returned a JWT that does not live for up to 24 hours"
 	)
 	fixed := func(change func(jwt string) string) exchange.SubjectToken {
@@ -249,9 +249,9 @@ func TestExchangeRefusesAnswer(t *testing.T) {
 		{"no token type", `{"access_token":"ya29.a","expires_in":900,"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`, "token_type is not Bearer"},
 		{"other token type", `{"access_token":"ya29.a","expires_in":900,"issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"MAC"}`,
 			"token_type is not Bearer"},
-		{"no issued type", `{"access_token":"ya29.a","expires_in":900,"token_type":"Bearer"}`, "issued_token_type is not that of an access token"},
+		{"no issued type", `{"access_token":"ya29.a","expires_in":900,"token_type":"Bearer"}`, "issued_token_type is not the type of an access token"},
 		{"other issued type", `{"access_token":"ya29.a","expires_in":900,"issued_token_type":"urn:ietf:params:oauth:token-type:jwt","token_type":"Bearer"}`,
-			"issued_token_type is not that of an access token"},
+			"issued_token_type is not the type of an access token"},
 		{"no expiry", `{"access_token":"ya29.a",` + good + `}`, "expires_in is missing"},
 		{"null expiry", `{"access_token":"ya29.a","expires_in":null,` + good + `}`, "expires_in is not a whole number of seconds"},
 		{"zero expiry", `{"access_token":"ya29.a","expires_in":0,` + good + `}`, "expires_in is not from 1 s to 24 h"},

@@ -101,8 +101,8 @@ func TestImpersonateAnswer(t *testing.T) {
 		{"expiry without zone", `{"accessToken":"ya29.a","expireTime":"2030-01-02T04:04:15"}`, 0, "expireTime is not a time of RFC 3339"},
 		{"over", `{"accessToken":"ya29.a","expireTime":"1999-01-01T00:00:00Z"}`, 0, "the token is over already"},
 		{"over now", `{"accessToken":"ya29.a","expireTime":"` + at(0) + `"}`, 0, "the token is over already"},
-		{"absurd", `{"accessToken":"ya29.a","expireTime":"9999-12-31T23:59:59Z"}`, 0, "the token claims to live longer than was asked for"},
-		{"longer than asked", `{"accessToken":"ya29.a","expireTime":"` + at(2*time.Hour) + `"}`, 0, "the token claims to live longer than was asked for"},
+		{"absurd", `{"accessToken":"ya29.a","expireTime":"9999-12-31T23:59:59Z"}`, 0, "the token claims to live longer than requested"},
+		{"longer than asked", `{"accessToken":"ya29.a","expireTime":"` + at(2*time.Hour) + `"}`, 0, "the token claims to live longer than requested"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := &google{answers: []answer{federated("ya29.federated", 899), {body: tt.body}}}
@@ -277,7 +277,7 @@ func TestIDTokenRefusesAnswer(t *testing.T) {
 		{"other audience", idToken(map[string]any{"aud": "https://other.example.com"}), notIDToken},
 		{"no expiry", idToken(map[string]any{"exp": nil}), "the token is over already"},
 		{"over", idToken(map[string]any{"exp": 1}), "the token is over already"},
-		{"absurd", idToken(map[string]any{"exp": 253402300799}), "the token claims to live longer than was asked for"},
+		{"absurd", idToken(map[string]any{"exp": 253402300799}), "the token claims to live longer than requested"},
 		{"overflow", idToken(map[string]any{"exp": int64(1<<63 - 1)}), "the token is over already"}, // wraps around
 	} {
 		t.Run(tt.name, func(t *testing.T) {

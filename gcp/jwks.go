@@ -55,7 +55,7 @@ func JWKSet(document []byte) ([]byte, error) {
 		kept.Keys = append(kept.Keys, k)
 	}
 	if len(kept.Keys) == 0 {
-		return nil, configError("keys", "has none for ES256 or RS256")
+		return nil, configError("keys", "has no key for ES256 or RS256")
 	}
 	b, err := json.Marshal(kept)
 	if err != nil {

@@ -36,7 +36,7 @@ func checkJWT(s, audience string) (j jwt, reason string) {
 	lifetime := j.claims.Exp - j.claims.Iat
 	switch {
 	case !ok:
-		return jwt{}, "returned what is not a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
+		return jwt{}, "did not return a compact JWT with a string for iss, sub and aud and an integer for iat and exp"
 	case j.header.Alg != "ES256" && j.header.Alg != "RS256":
 		return jwt{}, "returned a JWT that is signed with neither ES256 nor RS256"
 	case j.header.Kid == "":
@@ -44,7 +44,7 @@ func checkJWT(s, audience string) (j jwt, reason string) {
 	case j.claims.Iss == "" || j.claims.Sub == "" || j.claims.Iat <= 0 || j.claims.Exp <= 0:
 		return jwt{}, "returned a JWT without iss, sub, iat or exp"
 	case j.claims.Aud != audience:
-		return jwt{}, "returned a JWT for another audience than it was asked for"
+		return jwt{}, "returned a JWT for another audience than the requested one"
 	case lifetime <= 0 || lifetime > int64(24*time.Hour/time.Second):
 		return jwt{}, "returned a JWT that does not live for up to 24 hours"
 	}

@@ -111,11 +111,11 @@ func (d *dataKey) signer(ring string, k *record) (oidctoken.Signer, error) {
 	defer clear(private)
 	key, err := x509.ParsePKCS8PrivateKey(private)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the private key of %s is none", ErrCorrupt, k.ID)
+		return nil, fmt.Errorf("%w: the private key of %s is not a PKCS #8 key", ErrCorrupt, k.ID)
 	}
 	local, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("%w: the private key of %s is none that signs", ErrCorrupt, k.ID)
+		return nil, fmt.Errorf("%w: the private key of %s is not a PKCS #8 key that signs", ErrCorrupt, k.ID)
 	}
 	public, err := k.public()
 	if err != nil {

@@ -40,7 +40,7 @@ func (r *Ring) open(ctx context.Context, document []byte, known *snapshot) (*sna
 		case s.Generation < known.state.Generation:
 			return nil, fmt.Errorf("%w: generation %d, after %d", ErrOlder, s.Generation, known.state.Generation)
 		case s.Generation == known.state.Generation:
-			return nil, fmt.Errorf("%w: generation %d is there with other content", ErrOlder, s.Generation)
+			return nil, fmt.Errorf("%w: generation %d has another content", ErrOlder, s.Generation)
 		}
 	}
 	n.signers, err = r.signers(n, known)

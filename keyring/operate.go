@@ -110,7 +110,7 @@ func (s *state) rotate(o Rotation, now int64, p *policy) (k record, moved bool, 
 		}
 	}
 	if next == nil {
-		return record{}, false, fmt.Errorf("%w: there is no next one", ErrUnknownKey)
+		return record{}, false, fmt.Errorf("%w: there is no next key", ErrUnknownKey)
 	}
 	if s.published() >= maxPublished {
 		return record{}, false, ErrTooManyKeys

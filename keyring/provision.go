@@ -159,7 +159,7 @@ func (s *state) hasVersion(id string) bool {
 // retireVersion ends a version that nothing refers to any more.
 func (r *Ring) retireVersion(ctx context.Context, id string) error {
 	if r.config.Provisioner == nil {
-		return fmt.Errorf("%w: there is none to retire the version %.256q", ErrProvisioner, id)
+		return fmt.Errorf("%w: Config.Provisioner is nil, so the version %.256q cannot be retired", ErrProvisioner, id)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -135,7 +135,7 @@ func parseState(document []byte) (*state, error) {
 	}
 	var s state
 	if err := json.Unmarshal(document, &s); err != nil {
-		return nil, fmt.Errorf("%w: its members are not those of a ring", ErrCorrupt)
+		return nil, fmt.Errorf("%w: it does not have the members of a ring", ErrCorrupt)
 	}
 	if again, err := json.Marshal(&s); err != nil || !bytes.Equal(again, document) {
 		return nil, fmt.Errorf("%w: it is not in canonical form", ErrCorrupt)
@@ -169,7 +169,7 @@ func (s *state) check() error {
 	for i := range s.Keys {
 		k := &s.Keys[i]
 		if seen[k.ID] {
-			return fmt.Errorf("%w: the key %s is there twice", ErrCorrupt, k.ID)
+			return fmt.Errorf("%w: it has the key %s twice", ErrCorrupt, k.ID)
 		}
 		seen[k.ID] = true
 		public, err := k.public()

@@ -234,7 +234,7 @@ func (r *Ring) rewrap(ctx context.Context, n *snapshot) error {
 // create makes the material of the next key of alg.
 func (r *Ring) create(ctx context.Context, snap *snapshot, alg string) (record, oidctoken.Signer, error) {
 	if snap.state.published() >= maxPublished {
-		return record{}, nil, fmt.Errorf("%w: none for %s can be made", ErrTooManyKeys, alg)
+		return record{}, nil, fmt.Errorf("%w: no key for %s can be made", ErrTooManyKeys, alg)
 	}
 	if r.policy.provisioned {
 		return r.provision(ctx, snap.state, alg)

@@ -135,7 +135,7 @@ func (w *localWrapper) Unwrap(_ context.Context, wrapped, context []byte) ([]byt
 		if sealed, ok := bytes.CutPrefix(wrapped, k.id[:]); ok {
 			plaintext, err := k.aead().Open(nil, nil, sealed, context)
 			if err != nil {
-				return nil, fmt.Errorf("what the key %x wrapped was changed, or belongs to another ring: check Config.Store and Config.Name, or restore the stored document from a backup", k.id)
+				return nil, fmt.Errorf("the data key that the key %x wrapped was changed, or belongs to another ring: check Config.Store and Config.Name, or restore the stored document from a backup", k.id)
 			}
 			return plaintext, nil
 		}

@@ -29,10 +29,10 @@ func Algorithm(public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) (
 	switch o := opts.(type) {
 	case nil:
 	case *rsa.PSSOptions:
-		return "", errors.New("signer: algorithm: PSS is asked for: no algorithm of an issuer has it")
+		return "", errors.New("signer: algorithm: PSS is requested: no algorithm of an issuer uses it")
 	case *ed25519.Options:
 		if o.Context != "" {
-			return "", errors.New("signer: algorithm: Ed25519ctx is asked for: EdDSA has no context")
+			return "", errors.New("signer: algorithm: Ed25519ctx is requested: EdDSA has no context")
 		}
 		hash = o.Hash
 	default:

@@ -45,7 +45,7 @@ func (c credential) GetToken(ctx context.Context, o policy.TokenRequestOptions) 
 		return refuse("TokenRequestOptions.Claims", "holds a claims challenge, which this credential does not answer:"+
 			" look for a conditional access policy or a revocation that concerns the application")
 	case o.TenantID != "" && !strings.EqualFold(o.TenantID, tenant):
-		return refuse("TokenRequestOptions.TenantID", "is not that of the Exchanger: make another Exchanger for it")
+		return refuse("TokenRequestOptions.TenantID", "differs from the Exchanger's: make another Exchanger for it")
 	}
 	r := c.request
 	r.Scopes = o.Scopes

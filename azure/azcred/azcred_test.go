@@ -168,7 +168,7 @@ func TestGetTokenRefuses(t *testing.T) {
 			oidctoken.ConfigError{Package: "azure", Field: "TokenRequestOptions.Claims", Reason: "holds a claims challenge, which this credential does not answer:" +
 				" look for a conditional access policy or a revocation that concerns the application"}},
 		{"other tenant", good, policy.TokenRequestOptions{Scopes: scopes, TenantID: client},
-			oidctoken.ConfigError{Package: "azure", Field: "TokenRequestOptions.TenantID", Reason: "is not that of the Exchanger: make another Exchanger for it"}},
+			oidctoken.ConfigError{Package: "azure", Field: "TokenRequestOptions.TenantID", Reason: "differs from the Exchanger's: make another Exchanger for it"}},
 		{"scopes in the request", exchange.Request{Subject: good.Subject, Scopes: scopes}, policy.TokenRequestOptions{Scopes: scopes},
 			oidctoken.ConfigError{Package: "azure", Field: "Request.Scopes", Reason: "is not nil: each client of the SDK names its own"}},
 		{"no subject", exchange.Request{}, policy.TokenRequestOptions{Scopes: scopes}, oidctoken.ConfigError{Package: "azure", Field: "Request.Subject", Reason: "is required"}},

@@ -34,7 +34,7 @@ func TestBadFiles(t *testing.T) {
 		want       string
 	}{
 		{"YAML", "account: [\n", nil, "f.yaml:1: file: is not YAML: did not find expected node content"},
-		{"unknown key", listed("command: x"), nil, at + "command: is no key here"},
+		{"unknown key", listed("command: x"), nil, at + "command: is not a key here"},
 		{"unknown connector", listed("connectors: [account.gcp]\nrun: x"), nil, at + `connectors: unknown connector account.gcp: was "account.gcp_prod" meant?`},
 		{"unknown connector in an expression", listed(`run: <+secrets.getJWT("account.gcp")>`), nil, at + "run: " + expr + "secrets.getJWT: failed: broker: connector account.gcp: no such connector in account acme; did you mean account.gcp_prod?"},
 		{"another project's", listed(`run: <+secrets.getJWT("gcp_prod")>`), nil, at + "run: " + expr + "secrets.getJWT: failed: broker: connector gcp_prod: no such connector in project acme/payments/ledger; did you mean account.gcp_prod?"},

@@ -132,7 +132,7 @@ func printComparison(w io.Writer, uses []use) error {
 	for _, u := range stages {
 		header = append(header, u.Stage)
 	}
-	fmt.Fprint(w, "\nAnd what differs:\n\n")
+	fmt.Fprint(w, "\nThe differences:\n\n")
 	return printTable(w, append([][]string{header}, different...))
 }
 

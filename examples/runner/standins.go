@@ -154,9 +154,9 @@ func (s *standIns) admitGCP(c gcp.Config, audience string, trust *pipeline.Trust
 	provider := find(&s.googleConfig.Providers, func(p googletest.Provider) bool { return p.Name == c.Provider }, fresh)
 	switch {
 	case !maps.Equal(provider.AttributeMapping, trust.Mapping):
-		return &trustError{"mapping", "differs from that of another connector to the same provider"}
+		return &trustError{"mapping", "differs from the value of another connector to the same provider"}
 	case provider.AttributeCondition != trust.Condition:
-		return &trustError{"condition", "differs from that of another connector to the same provider"}
+		return &trustError{"condition", "differs from the value of another connector to the same provider"}
 	}
 	addOnce(&provider.AllowedAudiences, audience)
 	if c.ServiceAccount == "" {

@@ -67,9 +67,9 @@ func TestTrust(t *testing.T) {
 		{"azure, no subject", azureConnector + "\ntrust: {subject: 'two words'}", entra, 2, "f.yaml:8: connectors[account.x].trust.subject: is not of 1 to 600 characters"},
 		{"azure with a server of its own", strings.Replace(azureConnector, "}", ", authorityHost: 'http://127.0.0.1:1/'}", 1) + "\ntrust: {subject: x}", entra, 2, "trust: is for the stand-in, and azure.authorityHost leads to another server"},
 
-		{"oidc", "oidc: {audiences: [x]}\ntrust: {subject: x}", `getJWT("account.x")`, 2, "f.yaml:8: connectors[account.x].trust: is for the stand-in of a cloud, and oidc has none"},
+		{"oidc", "oidc: {audiences: [x]}\ntrust: {subject: x}", `getJWT("account.x")`, 2, "f.yaml:8: connectors[account.x].trust: is for the stand-in of a cloud, and oidc has no stand-in"},
 		{"empty", gcpConnector + "\ntrust: {}", google, 2, "f.yaml:8: connectors[account.x].trust: is empty"},
-		{"unknown key", gcpConnector + "\ntrust: {conditions: x}", google, 2, `trust.conditions: is no key here: was "condition" meant?`},
+		{"unknown key", gcpConnector + "\ntrust: {conditions: x}", google, 2, `trust.conditions: is not a key here: was "condition" meant?`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := run(t, trustFile(tt.connector, tt.expression))
@@ -85,7 +85,7 @@ func TestTrustOfOneProvider(t *testing.T) {
 	file := trustFile(gcpConnector+"\ntrust: {condition: assertion.project_id == 'ledger'}", `getGCPAccessToken("account.x")`)
 	other := "- id: other\n" + indent(gcpConnector) + "\n"
 	r := run(t, strings.Replace(file, "stages:", other+"stages:", 1))
-	const want = "connectors[other].gcp: differs from that of another connector to the same provider"
+	const want = "connectors[other].gcp: differs from the value of another connector to the same provider"
 	if reasons := r.reasons(); r.code != 2 || len(reasons) != 1 || !strings.Contains(reasons[0], want) {
 		t.Errorf("%+v, want %q", r, want)
 	}

@@ -205,9 +205,9 @@ func TestSubjectTokenProviderRefuses(t *testing.T) {
 		want *oidctoken.ConfigError
 	}{
 		{"good", &externalaccount.RequestOptions{Audience: "//iam.googleapis.com/" + provider, SubjectTokenType: jwtType}, nil},
-		{"nil", nil, &oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.Audience", Reason: "is not that of the Exchanger's provider"}},
+		{"nil", nil, &oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.Audience", Reason: "differs from the Exchanger's provider"}},
 		{"SAML", &externalaccount.RequestOptions{Audience: "//iam.googleapis.com/" + provider, SubjectTokenType: "urn:ietf:params:oauth:token-type:saml2"},
-			&oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.SubjectTokenType", Reason: "is not that of a JWT"}},
+			&oidctoken.ConfigError{Package: "gcp", Field: "SupplierOptions.SubjectTokenType", Reason: "is not the type of a JWT"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			jwt, err := p.SubjectToken(t.Context(), tt.give)

@@ -160,7 +160,7 @@ func (s *Store) Load(ctx context.Context) ([]byte, error) {
 // [keyring.ErrNotMigrated] if the table is not there.
 func (s *Store) CompareAndSwap(ctx context.Context, old, replacement []byte) error {
 	if bytes.Equal(old, replacement) && old != nil {
-		return fmt.Errorf("sqlstore: swap %s: the replacement is what it replaces", s.name)
+		return fmt.Errorf("sqlstore: swap %s: the replacement equals the old document", s.name)
 	}
 	statement, args := s.statements.update, []any{replacement, s.name, old}
 	if old == nil {

@@ -111,9 +111,9 @@ func (id keyID) echoed(kid *azkeys.ID) error {
 	}
 	switch got, err := parseKeyID(string(*kid)); {
 	case err != nil || got.vault != id.vault:
-		return problem(signer.Malformed, "the answer is that of another key, not of %s", id)
+		return problem(signer.Malformed, "the answer belongs to another key, not to %s", id)
 	case !id.is(got):
-		return problem(signer.Malformed, "the answer is that of another key: %.200q, not %s", got.String(), id)
+		return problem(signer.Malformed, "the answer belongs to another key: %.200q, not %s", got.String(), id)
 	}
 	return nil
 }

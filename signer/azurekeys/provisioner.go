@@ -202,7 +202,7 @@ func nextPage(ctx context.Context, pager *runtime.Pager[azkeys.ListKeyProperties
 		}
 		id, err := pinned(string(*v.KID))
 		if of := (keyID{id.vault, id.name, ""}); err != nil || !of.is(key) {
-			return nil, problem(signer.Malformed, "%.200q is listed, which is no version of %s", string(*v.KID), key)
+			return nil, problem(signer.Malformed, "%.200q is listed, which is not a version of %s", string(*v.KID), key)
 		}
 		id.name = key.name
 		if v.Attributes == nil || v.Attributes.Enabled == nil {

@@ -106,7 +106,7 @@ func (s *Signer) signature(raw []byte) ([]byte, error) {
 		}
 		return der, nil
 	}
-	return nil, problem(signer.Malformed, "there is no signature of a %T", s.public) // never: publicKey makes no other
+	return nil, problem(signer.Malformed, "a %T cannot sign", s.public) // never: publicKey makes no other
 }
 
 // Format shows the version's identifier.

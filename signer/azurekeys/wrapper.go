@@ -49,7 +49,7 @@ func NewWrapper(ctx context.Context, client *azkeys.Client, keyID string, guard 
 	case azkeys.KeyTypeOctHSM:
 		return w, nil
 	case azkeys.KeyTypeRSA, azkeys.KeyTypeRSAHSM:
-		return nil, misuse("NewWrapper", fmt.Errorf("%s is an RSA key: what it wraps proves nothing, since anybody can encrypt to its public half; an oct-HSM key of a Managed HSM is needed", id))
+		return nil, misuse("NewWrapper", fmt.Errorf("%s is an RSA key: its ciphertext proves nothing, because every reader of the public key can encrypt; use an oct-HSM key of a Managed HSM", id))
 	}
 	return nil, misuse("NewWrapper", fmt.Errorf("%s has kty %.20q, not oct-HSM", id, *key.Kty))
 }

@@ -147,8 +147,8 @@ func TestNewWrapperRefuses(t *testing.T) {
 		want                   signer.Error
 		text                   string
 	}{
-		{"RSA", vaultURL, "RSA", "2048", []string{"encrypt", "decrypt"}, signer.Error{Op: "NewWrapper"}, "anybody can encrypt"},
-		{"RSA of an HSM", hsmURL, "RSA-HSM", "2048", []string{"encrypt", "decrypt"}, signer.Error{Op: "NewWrapper"}, "anybody can encrypt"},
+		{"RSA", vaultURL, "RSA", "2048", []string{"encrypt", "decrypt"}, signer.Error{Op: "NewWrapper"}, "every reader of the public key can encrypt"},
+		{"RSA of an HSM", hsmURL, "RSA-HSM", "2048", []string{"encrypt", "decrypt"}, signer.Error{Op: "NewWrapper"}, "every reader of the public key can encrypt"},
 		{"EC", hsmURL, "EC-HSM", "P-256", []string{"encrypt", "decrypt"}, signer.Error{Op: "NewWrapper"}, "not oct-HSM"},
 		{"AES that cannot encrypt", hsmURL, "oct-HSM", "256", []string{"decrypt"}, signer.Error{Op: "GetKey"}, "key_ops"},
 		{"AES that cannot decrypt", hsmURL, "oct-HSM", "256", []string{"encrypt"}, signer.Error{Op: "GetKey"}, "key_ops"},

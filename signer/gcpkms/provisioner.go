@@ -158,7 +158,7 @@ func (p *Provisioner) list(ctx context.Context, alg, state string) ([]*cloudkms.
 		}
 		for _, v := range page.CryptoKeyVersions {
 			if v == nil || !isNamed(v.Name, keyVersion) || keyOf(v.Name) != key {
-				return nil, malformed(op, "it has a version that is none of %s", key)
+				return nil, malformed(op, "it has a version that does not belong to %s", key)
 			}
 			// The filter is the service's to apply; what counts is the state.
 			if a, ok := algorithmNamed(v.Algorithm); ok && a.jws == alg && v.State == state {
@@ -186,7 +186,7 @@ func (p *Provisioner) Retire(ctx context.Context, id string) error {
 		return refused(op, err)
 	}
 	if !p.owns(keyOf(id)) {
-		return refused(op, fmt.Errorf("%s is none of %s", id, p.key("*")))
+		return refused(op, fmt.Errorf("%s does not belong to %s", id, p.key("*")))
 	}
 	got, err := call(ctx, p.caller.forKey(), op, func(ctx context.Context) (*cloudkms.CryptoKeyVersion, error) {
 		return p.caller.keys().CryptoKeyVersions.Destroy(id, new(cloudkms.DestroyCryptoKeyVersionRequest)).Context(ctx).Do()

@@ -69,7 +69,7 @@ func (c caller) signer(ctx context.Context, version string) (*Signer, error) {
 	}
 	a, ok := algorithmNamed(got.Algorithm)
 	if !ok {
-		return nil, refused(op, fmt.Errorf("the algorithm %q of %s is none that tokens are signed with", constant(got.Algorithm), version))
+		return nil, refused(op, fmt.Errorf("the algorithm %q of %s cannot sign tokens", constant(got.Algorithm), version))
 	}
 	public, err := signer.PublicKey([]byte(got.Pem))
 	if err != nil {
@@ -157,7 +157,7 @@ func (s *Signer) checked(got *cloudkms.AsymmetricSignResponse) ([]byte, error) {
 		return nil, fmt.Errorf("it is of %s, not %s", shown(got.Name, keyVersion), s.version)
 	}
 	if !verified {
-		return nil, errors.New("the service has not verified the checksum of what it signed")
+		return nil, errors.New("the service has not verified the checksum of the request")
 	}
 	signature, err := decode(got.Signature, got.SignatureCrc32c)
 	if err != nil {

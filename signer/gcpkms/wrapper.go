@@ -73,7 +73,7 @@ func (w *Wrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, er
 		return nil, malformed(op, "it is of %s, no version of %s", shown(got.Name, keyVersion), w.key)
 	}
 	if !got.VerifiedPlaintextCrc32c || !got.VerifiedAdditionalAuthenticatedDataCrc32c {
-		return nil, malformed(op, "the service has not verified the checksums of what it encrypted")
+		return nil, malformed(op, "the service has not verified the checksums of the request")
 	}
 	ciphertext, err := decode(got.Ciphertext, got.CiphertextCrc32c)
 	if err != nil {

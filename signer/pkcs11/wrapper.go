@@ -74,7 +74,7 @@ func (w *wrapper) Current(wrapped []byte) bool {
 func (w *wrapper) Wrap(ctx context.Context, plaintext, additional []byte) ([]byte, error) {
 	id := w.ids[0]
 	if len(plaintext) == 0 || len(plaintext) > maxWrapped-2-maxID-ivSize-tagSize {
-		return nil, fmt.Errorf("pkcs11: what is to be wrapped has %d bytes", len(plaintext))
+		return nil, fmt.Errorf("pkcs11: the plaintext has %d bytes", len(plaintext))
 	}
 	plaintext, additional = bytes.Clone(plaintext), bytes.Clone(additional) // a call that hangs would keep them
 	var wrapped []byte
@@ -101,7 +101,7 @@ func (w *wrapper) Wrap(ctx context.Context, plaintext, additional []byte) ([]byt
 			}
 			defer clear(opened)
 			if subtle.ConstantTimeCompare(opened, plaintext) != 1 {
-				return problem("C_Encrypt", signer.Malformed, "the token does not decrypt what it has encrypted")
+				return problem("C_Encrypt", signer.Malformed, "the token does not decrypt its own ciphertext")
 			}
 			wrapped = slices.Concat([]byte{wrapVersion, byte(len(id))}, []byte(id), iv, sealed)
 			return nil

@@ -128,7 +128,7 @@ func (c *Client) newRequest(ctx context.Context, r *request, body []byte) (*http
 		return nil, &signer.Error{Service: service, Op: r.op, Kind: signer.Unavailable, Err: fmt.Errorf("no token: %w", err)}
 	}
 	if err := tokenhttp.CheckToken(token); err != nil {
-		return nil, r.fail(signer.Refused, "", "Token returned none that can be sent: "+err.Error())
+		return nil, r.fail(signer.Refused, "", "Token returned a token that cannot be sent: "+err.Error())
 	}
 	req.Header.Set("X-Vault-Token", token)
 	return req, nil
@@ -184,9 +184,9 @@ func (r *request) checkHead(resp *http.Response) error {
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
 		return r.fail(signer.Refused, code, "a redirect is never followed")
 	case resp.StatusCode < 200 || resp.StatusCode > 599:
-		return r.fail(signer.Malformed, code, "the status is none of a final answer")
+		return r.fail(signer.Malformed, code, "the status is not that of a final answer")
 	case resp.Uncompressed || resp.Header.Get("Content-Encoding") != "":
-		return r.fail(signer.Malformed, code, "the answer is compressed, which was not asked for")
+		return r.fail(signer.Malformed, code, "the answer is compressed without a request")
 	}
 	return nil
 }
@@ -232,7 +232,7 @@ func (r *request) refused(resp *http.Response, text []byte, secrets []string) er
 	shown := tokenhttp.Redact(strings.Join(strings.Fields(said), " "), secrets...)
 	switch {
 	case !known:
-		shown = "the answer is none of Vault's"
+		shown = "the answer does not come from Vault"
 	case said == "":
 		shown = "without a reason"
 	}

@@ -122,7 +122,7 @@ func TestToken(t *testing.T) {
 	}
 	asked := v.count("GET", "")
 	for _, token = range []string{"", "hvs.a\r\nX-Vault-Namespace: b", "hvs. a", strings.Repeat("a", 16<<10+1)} {
-		if diff := diffFailure(failure{Op: "read key", Kind: signer.Refused}, "Token returned none that can be sent", newSigner()); diff != "" {
+		if diff := diffFailure(failure{Op: "read key", Kind: signer.Refused}, "Token returned a token that cannot be sent", newSigner()); diff != "" {
 			t.Errorf("New with the token %.20q (-want +got):\n%s", token, diff)
 		}
 	}

@@ -72,7 +72,7 @@ func ExampleNew() {
 	fmt.Println(errors.As(err, &failure) && failure.Kind == signer.Gone, err)
 	// Output:
 	// vaulttransit.Signer(transit/ci, version 1) has signed: true
-	// true vaulttransit: read key: gone: there is no such version, or it may not sign any more
+	// true vaulttransit: read key: gone: the version is missing, or may no longer sign
 }
 
 // A ring whose keys are made in Vault, and never leave it.

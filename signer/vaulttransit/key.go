@@ -30,7 +30,7 @@ type key struct {
 	Keys                 map[string]json.RawMessage `json:"keys"`                   // by version, those that are not archived
 }
 
-var errNoVersion = errors.New("there is no such version, or it may not sign any more")
+var errNoVersion = errors.New("the version is missing, or may no longer sign")
 
 func readRequest(name string) request {
 	return request{op: "read key", method: http.MethodGet, path: "keys/" + name}
@@ -61,7 +61,7 @@ func (k *key) publicKey(version int) (crypto.PublicKey, error) {
 	case !isSigning(k.Type):
 		return nil, r.fail(signer.Refused, "", fmt.Sprintf("a key of type %s cannot sign here", tokenhttp.Printable(k.Type, 40)))
 	case k.Derived:
-		return nil, r.fail(signer.Refused, "", "the key is derived: it has no public half of its own")
+		return nil, r.fail(signer.Refused, "", "the key is derived: it has no public key")
 	case !found || version < k.MinEncryptionVersion:
 		return nil, &signer.Error{Service: service, Op: r.op, Kind: signer.Gone, Err: errNoVersion}
 	}

@@ -142,7 +142,7 @@ func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Ver
 	r := request{op: "create key", method: http.MethodPost, path: "keys/" + name}
 	kind := typeFor(algorithm)
 	if kind == "" {
-		return keyring.Version{}, r.fail(signer.Refused, "", "there is no type of key for the algorithm "+tokenhttp.Printable(algorithm, 40))
+		return keyring.Version{}, r.fail(signer.Refused, "", "Vault has no key type for the algorithm "+tokenhttp.Printable(algorithm, 40))
 	}
 	r.body = map[string]string{"type": kind}
 	if err := p.client.do(ctx, p.guard.ForKey(), r, nil); err != nil { // the key itself is in later versions' answers only
@@ -158,7 +158,7 @@ func (p *provisioner) Create(ctx context.Context, algorithm string) (keyring.Ver
 func (p *provisioner) Retire(ctx context.Context, id string) error {
 	r := request{op: "delete key", method: http.MethodDelete, path: "keys/" + id}
 	if p.algorithmOf(id) == "" {
-		return r.fail(signer.Refused, "", "the version is none that this Provisioner makes")
+		return r.fail(signer.Refused, "", "this Provisioner does not make such versions")
 	}
 	allow := request{op: "update key configuration", method: http.MethodPost, path: "keys/" + id + "/config",
 		body: map[string]bool{"deletion_allowed": true}}

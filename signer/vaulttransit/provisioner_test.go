@@ -123,7 +123,7 @@ func TestOthersKeys(t *testing.T) {
 		t.Errorf("Versions (-want +got):\n%s", diff)
 	}
 	for _, name := range append(others, "", "../sys/seal", "ring-es256-../../sys/"+random[:20]) {
-		if diff := diffFailure(failure{Op: "delete key", Kind: signer.Refused}, "none that this Provisioner makes", p.Retire(t.Context(), name)); diff != "" {
+		if diff := diffFailure(failure{Op: "delete key", Kind: signer.Refused}, "this Provisioner does not make such versions", p.Retire(t.Context(), name)); diff != "" {
 			t.Errorf("Retire of %q (-want +got):\n%s", name, diff)
 		}
 	}
@@ -229,7 +229,7 @@ func TestProvisionerFails(t *testing.T) {
 	}
 	v := startVault(t)
 	_, err := newProvisioner(t, v).Create(t.Context(), "PS256")
-	if diff := diffFailure(failure{Op: "create key", Kind: signer.Refused}, "no type of key for the algorithm PS256", err); diff != "" {
+	if diff := diffFailure(failure{Op: "create key", Kind: signer.Refused}, "no key type for the algorithm PS256", err); diff != "" {
 		t.Errorf("Create (-want +got):\n%s", diff)
 	}
 }

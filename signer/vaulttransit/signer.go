@@ -118,7 +118,7 @@ func (s *Signer) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts
 	case version != s.version || answer.KeyVersion != nil && *answer.KeyVersion != s.version:
 		return nil, r.malformed("the signature is one of another version")
 	case !hasForm(sig, s.public):
-		return nil, r.malformed(fmt.Sprintf("the signature has %d bytes, or a form, that none of the key has", len(sig)))
+		return nil, r.malformed(fmt.Sprintf("the signature has %d bytes, or a form, that does not fit the key", len(sig)))
 	}
 	return sig, nil
 }

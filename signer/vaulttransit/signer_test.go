@@ -131,9 +131,9 @@ func TestGone(t *testing.T) {
 		{"deleted", func(keys map[string]*transitKey) { delete(keys, "ci") },
 			gone(newOp, "404"), gone(signOp, "400"), "without a reason", "signing key not found"},
 		{"below min_encryption_version", func(keys map[string]*transitKey) { keys["ci"].minEncryption = 2 },
-			gone(newOp, ""), gone(signOp, "500"), "no such version", "less than the minimum"},
+			gone(newOp, ""), gone(signOp, "500"), "the version is missing", "less than the minimum"},
 		{"archived", func(keys map[string]*transitKey) { keys["ci"].minDecryption = 2 },
-			gone(newOp, ""), gone(signOp, "500"), "no such version", "no such key version"},
+			gone(newOp, ""), gone(signOp, "500"), "the version is missing", "no such key version"},
 		{"soft-deleted", func(keys map[string]*transitKey) { keys["ci"].softDeleted = true },
 			gone(newOp, ""), gone(signOp, "500"), "soft-deleted", "soft-deleted"},
 	} {

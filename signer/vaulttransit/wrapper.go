@@ -51,7 +51,7 @@ func NewWrapper(ctx context.Context, client *Client, key string, guard *signer.G
 	switch k.Type {
 	case "aes256-gcm96", "aes128-gcm96", "chacha20-poly1305", "xchacha20-poly1305":
 	default: // every caller can encrypt with an RSA key, so the ciphertext would prove nothing
-		return nil, r.fail(signer.Refused, "", fmt.Sprintf("a key of type %s does not authenticate what it encrypts", tokenhttp.Printable(k.Type, 40)))
+		return nil, r.fail(signer.Refused, "", fmt.Sprintf("a key of type %s does not authenticate its ciphertext", tokenhttp.Printable(k.Type, 40)))
 	}
 	if k.Derived {
 		return nil, r.fail(signer.Refused, "", "the key is derived")
@@ -102,7 +102,7 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, context []byte) ([]byte, 
 	r := request{op: "decrypt data", method: http.MethodPost, path: "decrypt/" + w.key, body: in}
 	version, _, err := parseVersioned(in.Ciphertext)
 	if err != nil {
-		return nil, r.fail(signer.Refused, "", "what is wrapped was not made by Vault: "+err.Error()+": use the Wrapper that made it, or restore the stored document from a backup")
+		return nil, r.fail(signer.Refused, "", "the wrapped key was not made by Vault: "+err.Error()+": use the Wrapper that made it, or restore the stored document from a backup")
 	}
 	var answer struct {
 		Plaintext string `json:"plaintext"`
@@ -112,11 +112,11 @@ func (w *wrapper) Unwrap(ctx context.Context, wrapped, context []byte) ([]byte, 
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(answer.Plaintext)
 	if err != nil || len(raw) < sha256.Size {
-		return nil, r.malformed("plaintext: it is not what was encrypted")
+		return nil, r.malformed("plaintext: it differs from the encrypted one")
 	}
 	plaintext := raw[sha256.Size:]
 	if subtle.ConstantTimeCompare(raw, sealed(plaintext, context)) != 1 {
-		return nil, r.fail(signer.Refused, "", "what is wrapped belongs to another ring: correct the ring's Store or Name")
+		return nil, r.fail(signer.Refused, "", "the wrapped key belongs to another ring: correct the ring's Store or Name")
 	}
 	return plaintext, nil
 }

@@ -179,9 +179,9 @@ func TestWrapperMalformed(t *testing.T) {
 		{"encrypt data", `{"ciphertext":""}`, "ciphertext: it is not"},
 		{"encrypt data", `{"ciphertext":"vault:v0:AAAA"}`, "ciphertext: its version"},
 		{"encrypt data", `{"ciphertext":"vault:v1:"}`, "ciphertext: it is not in base64"},
-		{"decrypt data", `{}`, "plaintext: it is not what was encrypted"},
-		{"decrypt data", `{"plaintext":"*"}`, "plaintext: it is not what was encrypted"},
-		{"decrypt data", `{"plaintext":"` + short + `"}`, "plaintext: it is not what was encrypted"},
+		{"decrypt data", `{}`, "plaintext: it differs from the encrypted one"},
+		{"decrypt data", `{"plaintext":"*"}`, "plaintext: it differs from the encrypted one"},
+		{"decrypt data", `{"plaintext":"` + short + `"}`, "plaintext: it differs from the encrypted one"},
 	} {
 		v := startVault(t)
 		v.addKey("wrap", "aes256-gcm96")

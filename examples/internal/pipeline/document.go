@@ -155,7 +155,7 @@ func (c *converter) convert(y *yaml.Node, path string, depth int) (*node, error)
 		case "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp":
 		case "!!merge": // a plain <<, which is a text like any other as a value
 		default:
-			return fail("has a tag of its own, %.40q", y.Tag)
+			return fail("has its own YAML tag, %.40q", y.Tag)
 		}
 		if strings.IndexByte(y.Value, 0) >= 0 {
 			return fail("has a NUL character")
@@ -163,7 +163,7 @@ func (c *converter) convert(y *yaml.Node, path string, depth int) (*node, error)
 	case yaml.SequenceNode:
 		n.kind = list
 		if y.ShortTag() != "!!seq" {
-			return fail("has a tag of its own, %.40q", y.Tag)
+			return fail("has its own YAML tag, %.40q", y.Tag)
 		}
 		for i, item := range y.Content {
 			converted, err := c.convert(item, path+"["+strconv.Itoa(i)+"]", depth+1)
@@ -175,7 +175,7 @@ func (c *converter) convert(y *yaml.Node, path string, depth int) (*node, error)
 	case yaml.MappingNode:
 		n.kind = mapping
 		if y.ShortTag() != "!!map" {
-			return fail("has a tag of its own, %.40q", y.Tag)
+			return fail("has its own YAML tag, %.40q", y.Tag)
 		}
 		return n, c.entries(n, y, path, depth)
 	default:

@@ -35,6 +35,6 @@ stages:
 	fmt.Println(stage.ID, stage.Steps[0].Run)
 
 	// Output:
-	// release.yaml:5: stages[build].environment: is no key here: it belongs to a stage of type Deployment or Custom
+	// release.yaml:5: stages[build].environment: is not a key here: it belongs to a stage of type Deployment or Custom
 	// deploy gcloud projects list
 }

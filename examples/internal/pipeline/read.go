@@ -241,9 +241,9 @@ func (r *reader) resolve(f *File) error {
 		at := "connectors" + selector(c.Ref)
 		switch {
 		case c.Level == oidctoken.OrganizationLevel && f.Organization.ID == "":
-			return r.fail(at, "is an organization's, and the file has none")
+			return r.fail(at, "refers to an organization, and the file has no organization")
 		case c.Level == oidctoken.ProjectLevel && f.Project.ID == "":
-			return r.fail(at, "is a project's, and the file has none: account. goes before the id of an account's")
+			return r.fail(at, "refers to a project, and the file has no project: put account. before the id of an account's connector")
 		}
 		known = append(known, c.Ref)
 		clouds[c.Ref], _ = c.cloud()

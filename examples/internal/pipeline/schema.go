@@ -42,7 +42,7 @@ func (r *reader) mapping(n *node, path string, s schema, hint func(key string) s
 		i := s.find(e.key)
 		if i < 0 {
 			r.lines[at] = e.line
-			return r.fail(at, "is no key here%s", s.hint(e.key, hint))
+			return r.fail(at, "is not a key here%s", s.hint(e.key, hint))
 		}
 		// A value of -set replaces the file's value under any spelling of the key.
 		if other, ok := first[i]; ok && e.line != 0 {
@@ -147,7 +147,7 @@ func (r *reader) value(n *node, path string) (string, error) {
 	case n.null || n.text == "":
 		// An empty value must not mean "unknown": an organization that a script
 		// failed to fill in would move the run up to its account.
-		return "", r.fail(path, "is empty: leave the key out for what is unknown")
+		return "", r.fail(path, "is empty: leave the key out if the value is unknown")
 	case strings.IndexFunc(n.text, unicode.IsControl) >= 0:
 		return "", r.fail(path, "has a control character")
 	}

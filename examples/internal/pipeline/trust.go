@@ -33,7 +33,7 @@ func (r *reader) checkTrust(c *Connector, path, cloud string) error {
 	}
 	known := trustKeys[cloud]
 	if known == nil {
-		return r.fail(at, "is for the stand-in of a cloud, and %s has none", cloud)
+		return r.fail(at, "is for the stand-in of a cloud, and %s has no stand-in", cloud)
 	}
 	for _, keys := range trustKeys {
 		for _, key := range keys {
