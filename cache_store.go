@@ -116,13 +116,15 @@ func (c *cachedToken) dates() dates {
 // two fifths to half of its lifetime. Its random "jti" decides when in between, so that
 // tokens that were minted together are not renewed together. After half of the lifetime,
 // callers wait for the renewal, so each token is due at least renewalTime before that.
+// Only the time at which it is due is finer than a second.
 func (c *cachedToken) state(age time.Duration) lease.State {
 	life := time.Duration(c.life) * time.Second
 	spread := life/10 - min(renewalTime, life/20)
+	seconds := age.Truncate(time.Second)
 	switch {
-	case age >= life-min(longestMargin, life/4):
+	case seconds >= life-min(longestMargin, life/4):
 		return lease.None
-	case 2*age >= life:
+	case 2*seconds >= life:
 		return lease.Last
 	case age >= life*2/5+spread*time.Duration(c.jti[0])/256:
 		return lease.Due
