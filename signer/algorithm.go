@@ -17,8 +17,8 @@ import (
 )
 
 // Algorithm returns the JWS "alg" (RFC 7518, section 3.1; RFC 8037) with which
-// a key signs a digest for opts, which are those of [oidctoken.Signer]; nil
-// opts mean no hash. It refuses a key that an issuer would refuse, a hash that
+// a key signs a digest. opts has the meaning that [oidctoken.Signer] gives it;
+// nil means no hash. Algorithm refuses a key that an issuer would refuse, a hash that
 // does not fit the key (P-256 fits SHA-256 only), another scheme than that of
 // the "alg" (such as PSS), and a digest of another length than the hash's.
 func Algorithm(public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) (string, error) {

@@ -47,8 +47,8 @@ func (b *breaker) wait(now time.Time) time.Duration {
 	return max(0, b.next.Sub(now))
 }
 
-// heard records the result of a call.
-func (b *breaker) heard(now time.Time, err error) {
+// record records the result of a call.
+func (b *breaker) record(now time.Time, err error) {
 	var failure *Error
 	switch {
 	case err == nil:

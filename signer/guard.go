@@ -120,7 +120,7 @@ func (g *Guard) Do(ctx context.Context, service, op string, f func(ctx context.C
 		}
 		return c.unavailable(ctx, "no answer after %v", took.Round(time.Millisecond))
 	}
-	g.breaker.heard(now, err)
+	g.breaker.record(now, err)
 	return err
 }
 
@@ -193,8 +193,8 @@ func (g *Guard) run(ctx context.Context, c call, f func(context.Context) error) 
 			if value := recover(); value != nil {
 				err = &Error{Service: c.service, Op: c.op, Kind: Malformed, Err: panicked(value)}
 			}
-			g.refusals.heard(c, time.Now(), err)
-			g.pacer.heard(began, time.Now(), err)
+			g.refusals.record(c, time.Now(), err)
+			g.pacer.record(began, time.Now(), err)
 			done <- err
 		}()
 		err = f(ctx)

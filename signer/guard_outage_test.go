@@ -82,7 +82,7 @@ func TestOutageOfWrapper(t *testing.T) {
 				if err := ring.Err(); err != nil {
 					t.Errorf("Err of the ring: %v", err)
 				}
-				service.set(none)
+				service.set(noOutage)
 			})
 		})
 	}
@@ -123,9 +123,10 @@ func TestOperationsOfWrapper(t *testing.T) {
 	})
 }
 
-// With keys in the service, a day without it fails every mint, typed and in
-// time, and of callers who come together one asks it. A second after it is back, and what
-// a call takes, there are tokens again: P7 X07
+// While a service that holds the keys is away for a day, every Mint fails in time
+// with a typed error, and one of several concurrent callers calls the service.
+// Tokens are signed again one second, and the time of a call, after the service
+// is back. P7 X07
 func TestOutageOfSigner(t *testing.T) {
 	const deadline = 2 * time.Second
 	for name, outage := range map[string]outage{"refused": refused, "hanging": hanging, "stuck": stuck} {
@@ -154,7 +155,7 @@ func TestOutageOfSigner(t *testing.T) {
 				if after, _ := service.count(""); after-before > rounds+10 {
 					t.Errorf("%d operations of the service in %d rounds of 3 callers without it", after-before, rounds)
 				}
-				service.set(none)
+				service.set(noOutage)
 				back := time.Now()
 				for {
 					ctx, cancel := context.WithTimeout(t.Context(), deadline)

@@ -24,10 +24,10 @@ import (
 type outage int
 
 const (
-	none    outage = iota
-	refused        // its host refuses connections
-	hanging        // it takes requests and does not answer, until the client goes
-	stuck          // the same, and the client does not notice that ctx has ended
+	noOutage outage = iota
+	refused         // its host refuses connections
+	hanging         // it takes requests and does not answer, until the client goes
+	stuck           // the same, and the client does not notice that ctx has ended
 )
 
 const (
@@ -58,7 +58,7 @@ func newKMS() *kms {
 func (k *kms) set(o outage) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.outage != none {
+	if k.outage != noOutage {
 		close(k.back)
 		k.back = make(chan struct{})
 	}

@@ -163,10 +163,10 @@ func (p *pacer) recover(now time.Time) {
 	}
 }
 
-// heard slows down if a call that began at began was throttled. A call that
+// record slows down if a call that began at began was throttled. A call that
 // began less than a second after the rate was halved says nothing about the new
 // rate.
-func (p *pacer) heard(began, now time.Time, err error) {
+func (p *pacer) record(began, now time.Time, err error) {
 	var failure *Error
 	if !errors.As(err, &failure) || !failure.Throttled() {
 		return

@@ -53,8 +53,8 @@ func (r *refusals) admit(c call, now time.Time) error {
 	return nil
 }
 
-// heard counts a refusal and forgets all after any other outcome.
-func (r *refusals) heard(c call, now time.Time, err error) {
+// record counts a refusal of c. Any other outcome clears the count.
+func (r *refusals) record(c call, now time.Time, err error) {
 	var failure *Error
 	refused := errors.As(err, &failure) && (failure.Kind == Refused || failure.Kind == Gone) && failure.Code != ""
 	r.mu.Lock()

@@ -136,7 +136,7 @@ func TestNewRefusesKey(t *testing.T) {
 		{"another key's ARN", func(out map[string]any) { out["KeyId"] = "arn:aws:kms:eu-west-1:111122223333:key/other" }, signer.Malformed, "key/other"},
 		{"no ARN", func(out map[string]any) { delete(out, "KeyId") }, signer.Malformed, "of another key"},
 		{"an ID", func(out map[string]any) { out["KeyId"] = "00000001-12ab-34cd-56ef-1234567890ab" }, signer.Malformed, "of another key"},
-		{"a name that is none", func(out map[string]any) { out["KeyId"] = strings.Repeat("a\n", 4096) }, signer.Malformed, "of another key"},
+		{"an invalid key ID", func(out map[string]any) { out["KeyId"] = strings.Repeat("a\n", 4096) }, signer.Malformed, "of another key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newStandin(t)

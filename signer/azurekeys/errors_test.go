@@ -80,7 +80,7 @@ func TestErrors(t *testing.T) {
 		{"key disabled, by parameter", failing(400, "BadParameter", "KeyDisabled"), signer.Error{Kind: signer.Gone, Code: "KeyDisabled"}},
 		{"key gone", failing(404, "KeyNotFound", ""), signer.Error{Kind: signer.Gone, Code: "KeyNotFound"}},
 		{"a proxy's not found", answering(404, "", "", "<html>not found</html>"), signer.Error{Kind: signer.Malformed}},
-		{"a code that is none", answering(404, "", "", `{"error":{"code":"<b>\u0000"}}`), signer.Error{Kind: signer.Malformed}},
+		{"a code of unprintable characters", answering(404, "", "", `{"error":{"code":"<b>\u0000"}}`), signer.Error{Kind: signer.Malformed}},
 		{"another page", answering(200, "Content-Type", "text/html", "<html>"), signer.Error{Kind: signer.Malformed}},
 		{"nothing", answering(200, "", "", ""), signer.Error{Kind: signer.Malformed}},
 		{"null", answering(200, "", "", "null"), signer.Error{Kind: signer.Malformed}},

@@ -49,7 +49,8 @@ func listed(t *testing.T, p keyring.Provisioner) []string {
 func TestProvisioner(t *testing.T) {
 	for _, tt := range []struct {
 		name, vault string
-		hsm, none   bool
+		hsm         bool
+		empty404    bool // of the stand-in
 		algorithms  []string
 	}{
 		{"Key Vault", vaultURL, false, false, []string{"RS256", "RS384", "RS512", "ES256", "ES256", "ES256", "ES384", "ES512"}},
@@ -57,7 +58,7 @@ func TestProvisioner(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := start(t)
-			s.empty404 = tt.none
+			s.empty404 = tt.empty404
 			one, two := newProvisioner(t, s, tt.vault, tt.hsm), newProvisioner(t, s, tt.vault, tt.hsm)
 			if got := listed(t, one); got != nil {
 				t.Errorf("Versions of nothing: %v", got)
@@ -193,7 +194,7 @@ func TestProvisionerChecksAnswers(t *testing.T) {
 	}{
 		{"a link to another host", "ListKeyPropertiesVersions", func(a map[string]any) { a["nextLink"] = "https://eve.vault.azure.net/keys/tokens-es256/versions" }, signer.Malformed},
 		{"a link without TLS", "ListKeyPropertiesVersions", func(a map[string]any) { a["nextLink"] = "http://ci.vault.azure.net/keys/tokens-es256/versions" }, signer.Malformed},
-		{"a link that is none", "ListKeyPropertiesVersions", func(a map[string]any) { a["nextLink"] = "://" }, signer.Malformed},
+		{"a link that is not a URL", "ListKeyPropertiesVersions", func(a map[string]any) { a["nextLink"] = "://" }, signer.Malformed},
 		{"a version of another key", "ListKeyPropertiesVersions", func(a map[string]any) { first(a)["kid"] = other }, signer.Malformed},
 		{"a key without version", "ListKeyPropertiesVersions", func(a map[string]any) { first(a)["kid"] = vaultURL + "/keys/tokens-es256" }, signer.Malformed},
 		{"no kid", "ListKeyPropertiesVersions", func(a map[string]any) { delete(first(a), "kid") }, signer.Malformed},

@@ -16,10 +16,10 @@ import (
 // none, and returns when the service has generated the version: for RSA that
 // may take minutes. It waits until ctx ends.
 //
-// A version that is still being generated because the replica that asked for it
-// has ended is waited for, instead of making another. In the hour after the
-// service could not generate one, none is made, and Create fails at once: a
-// version that has failed stays there for good.
+// If a replica ended while the service generated a version, Create waits for that
+// version and makes no other. For an hour after the service failed to generate a
+// version, Create fails at once and makes none, because the service keeps failed
+// versions for good.
 func (p *Provisioner) Create(ctx context.Context, alg string) (keyring.Version, error) {
 	want, err := algorithmFor(alg, p.config.RSABits)
 	if err != nil {

@@ -148,7 +148,7 @@ func TestSignChecksAnswer(t *testing.T) {
 		{"verified something else", func(a map[string]any) { delete(a, "verifiedDigestCrc32c"); a["verifiedDataCrc32c"] = true }, "not verified"},
 		{"wrong checksum", func(a map[string]any) { a["signatureCrc32c"] = "1" }, "another checksum"},
 		{"no checksum", func(a map[string]any) { delete(a, "signatureCrc32c") }, "another checksum"},
-		{"checksum beyond 32 bits", func(a map[string]any) { a["signatureCrc32c"] = "9223372036854775807" }, "another checksum"},
+		{"checksum of more than 32 bits", func(a map[string]any) { a["signatureCrc32c"] = "9223372036854775807" }, "another checksum"},
 		{"checksum of another type", func(a map[string]any) { a["signatureCrc32c"] = []int{1} }, "not the JSON"},
 		{"another signature of the checksum", func(a map[string]any) { a["signature"] = []byte("short") }, "another checksum"},
 		{"no signature", func(a map[string]any) { a["signature"], a["signatureCrc32c"] = nil, "0" }, "has 0 bytes"},

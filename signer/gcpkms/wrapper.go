@@ -82,7 +82,7 @@ func (w *Wrapper) Wrap(ctx context.Context, plaintext, bound []byte) ([]byte, er
 	if len(ciphertext) <= len(plaintext) {
 		return nil, malformed(op, "the ciphertext has %d bytes for a plaintext of %d", len(ciphertext), len(plaintext))
 	}
-	w.heard(got.Name, true)
+	w.record(got.Name, true)
 	return append([]byte(got.Name+separator), ciphertext...), nil
 }
 
@@ -111,7 +111,7 @@ func (w *Wrapper) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, er
 	if err != nil {
 		return nil, malformed(op, "the plaintext %w", err)
 	}
-	w.heard(version, got.UsedPrimary)
+	w.record(version, got.UsedPrimary)
 	return plaintext, nil
 }
 
@@ -125,7 +125,8 @@ func (w *Wrapper) Current(wrapped []byte) bool {
 	return err == nil && version != w.old && (w.primary == "" || version == w.primary)
 }
 
-func (w *Wrapper) heard(version string, isPrimary bool) {
+// record stores the version that the service used, for Current.
+func (w *Wrapper) record(version string, isPrimary bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if isPrimary {

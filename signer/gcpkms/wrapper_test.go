@@ -155,9 +155,9 @@ func TestWrapperCurrent(t *testing.T) {
 	if next.Current(two) || !next.Current(one) {
 		t.Errorf("set back: Current = %v for the second, %v for the first", next.Current(two), next.Current(one))
 	}
-	for _, none := range [][]byte{nil, []byte("x"), []byte("x\ny"), bytes.Replace(one, []byte("wrapping"), []byte("other"), 1)} {
-		if next.Current(none) {
-			t.Errorf("%.20q is current", none)
+	for _, other := range [][]byte{nil, []byte("x"), []byte("x\ny"), bytes.Replace(one, []byte("wrapping"), []byte("other"), 1)} {
+		if next.Current(other) {
+			t.Errorf("%.20q is current", other)
 		}
 	}
 }

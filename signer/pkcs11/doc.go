@@ -15,8 +15,9 @@
 // before it is returned, because the handle of a deleted object may now belong
 // to another key.
 //
-// A call into the library cannot be cancelled. The caller does not wait for
-// it beyond ctx; its session is not used again until it has returned.
+// A call into the library cannot be cancelled. When ctx
+// ends, the caller returns. The session is not used again until the call has
+// returned.
 //
 // The library is called through cgo. Without cgo, the package builds, and
 // OpenModule fails with an error that is [errors.ErrUnsupported].

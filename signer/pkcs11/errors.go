@@ -101,7 +101,7 @@ func failed(op string, err error) error {
 	return &signer.Error{Service: service, Op: op, Kind: kind, Code: r.name(), Err: r}
 }
 
-// problem returns the error of what we found ourselves.
+// problem returns an error that this package detected, not the library.
 func problem(op string, kind signer.Kind, format string, values ...any) error {
 	return &signer.Error{Service: service, Op: op, Kind: kind, Err: fmt.Errorf(format, values...)}
 }
@@ -111,7 +111,7 @@ type lost struct{ error }
 
 func (l lost) Unwrap() error { return l.error }
 
-// plain returns the error without the mark, for those who cannot open a session.
+// plain returns err without the mark, for callers that cannot open a session.
 func plain(err error) error {
 	if l, ok := err.(lost); ok {
 		return l.error
@@ -119,7 +119,8 @@ func plain(err error) error {
 	return err
 }
 
-// also adds to an error why what would have helped was not done.
+// also adds why, the error of a failed recovery or cleanup, to err. It returns err
+// itself if why is nil.
 func also(err, why error) error {
 	var e *signer.Error
 	if why == nil || !errors.As(err, &e) {

@@ -126,7 +126,7 @@ func testProvisioner(t *testing.T, token *pkcs11.Token) {
 	_, err = p.Create(t.Context(), "PS256")
 	fails(t, err, signer.Refused, "")
 	if err := p.Retire(t.Context(), "no hexadecimal"); err == nil {
-		t.Error("Retire takes an ID that is none")
+		t.Error("Retire accepts an invalid ID")
 	}
 }
 

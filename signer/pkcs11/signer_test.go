@@ -78,7 +78,7 @@ func faults(f *fixture, key crypto.Signer) oidctokentest.SignerFaults {
 			})()
 		},
 		Garbage: map[string]func(){
-			"an error that is none of its": answers(func([]byte, []byte, error) ([]byte, error) { return nil, errors.New("?") }),
+			"an error that is not a CK_RV": answers(func([]byte, []byte, error) ([]byte, error) { return nil, errors.New("?") }),
 			"a panic":                      answers(func([]byte, []byte, error) ([]byte, error) { panic("?") }),
 		},
 		Temporary: map[string]func(){

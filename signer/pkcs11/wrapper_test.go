@@ -134,10 +134,10 @@ func TestNewWrapperRefuses(t *testing.T) {
 		t.Error("NewWrapper takes no Token")
 	}
 	if _, err := pkcs11.NewWrapper(f.token, "xyz", nil); err == nil {
-		t.Error("NewWrapper takes an ID that is none")
+		t.Error("NewWrapper accepts an invalid ID")
 	}
 	if _, err := pkcs11.NewWrapper(f.token, aesID, nil, ""); err == nil {
-		t.Error("NewWrapper takes an old ID that is none")
+		t.Error("NewWrapper accepts an invalid old ID")
 	}
 }
 

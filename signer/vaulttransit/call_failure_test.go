@@ -73,7 +73,7 @@ func TestRefusals(t *testing.T) {
 		{"errors of another shape", 400, nil, `{"errors":"signing key not found"}`, kind(signer.Refused, "400"), "does not come from Vault"},
 		{"errors twice", 400, nil, `{"errors":[],"errors":["signing key not found"]}`, kind(signer.Refused, "400"), "does not come from Vault"},
 		{"a very long error", 403, nil, errorsBody(strings.Repeat("x", 1<<20)), kind(signer.Refused, "403"), "does not come from Vault"},
-		{"status beyond", 999, nil, "", kind(signer.Malformed, "999"), "not that of a final answer"},
+		{"status out of range", 999, nil, "", kind(signer.Malformed, "999"), "not that of a final answer"},
 		{"permanent redirect", 301, http.Header{"Location": {"https://example.com"}}, "", kind(signer.Refused, "301"), "never followed"},
 		{"negative Retry-After", 429, http.Header{"Retry-After": {"-7"}}, errorsBody("x"), kind(signer.Unavailable, "429"), "x"},
 	} {
@@ -120,7 +120,7 @@ func TestMalformed(t *testing.T) {
 		{"version 01", data("vault:v01:" + der), "version is not a number"},
 		{"version -1", data("vault:v-1:" + der), "version is not a number"},
 		{"version 0", data("vault:v0:" + der), "version is not a number"},
-		{"version beyond", data("vault:v99999999999999999999:" + der), "version is not a number"},
+		{"version out of range", data("vault:v99999999999999999999:" + der), "version is not a number"},
 		{"no text", data("vault:v1:"), "not in base64"},
 		{"URL alphabet", data("vault:v1:MEQ-_w"), "not in base64"},
 		{"line in base64", data("vault:v1:" + der[:8] + "\n" + der[8:]), "not in base64"},

@@ -49,7 +49,7 @@ func TestGarbageOnTheWire(t *testing.T) {
 		{"another protocol", "http", "SSH-2.0-OpenSSH_9.9\r\n"},
 		{"no status", "http", "HTTP/1.1 OK\r\n\r\n"},
 		{"no version", "http", "HTTP/x 200 OK\r\n\r\n"},
-		{"a header that is none", "http", head + "no colon\r\n\r\n"},
+		{"a malformed header line", "http", head + "no colon\r\n\r\n"},
 		{"no length", "http", head + "Content-Length: x\r\n\r\n"},
 		{"an empty length", "http", head + "Content-Length: \r\n\r\n"},
 		{"another encoding", "http", head + "Transfer-Encoding: br\r\n\r\n"},

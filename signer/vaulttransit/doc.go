@@ -36,7 +36,6 @@
 //
 // # Errors
 //
-// A setting that cannot work is a [*oidctoken.ConfigError]; a failure of Vault, or of the way to it, is a
 // A setting that cannot work is a [*oidctoken.ConfigError]. A failure of Vault,
 // or of the way to it, is a *signer.Error. Vault has no error codes: Code is
 // the HTTP status. Vault reports a version that may not sign, or is missing, as

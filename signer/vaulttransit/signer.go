@@ -34,8 +34,8 @@ type Signer struct {
 //
 // The key may be rotated, by hand or by auto_rotate_period: the version stays
 // the same. It must not be derived. Vault keeps on listing the versions that
-// were not archived (min_decryption_version); beyond some 200 of them the
-// answer is refused as too large.
+// were not archived (min_decryption_version). An answer
+// with more than some 200 versions is refused as too large.
 //
 // New fails with a [*oidctoken.ConfigError], or with a *signer.Error: of kind Gone if
 // there is no such version, or it is below min_encryption_version.
