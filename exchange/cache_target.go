@@ -55,7 +55,8 @@ var errAudience = errors.New("exchange: the Exchanger requested a token for anot
 // points to has no effect.
 //
 // It fails with [oidctoken.ErrDenied] when policy refuses, with a
-// *[oidctoken.ScopeError] as [oidctoken.Issuer.Prepare] does, and when a required field is missing or the Exchanger cannot be compared.
+// *[oidctoken.ScopeError] as [oidctoken.Issuer.Prepare] does, and when a required
+// field is missing or the Exchanger cannot be compared.
 func (c *Cache) Lease(ctx context.Context, t Target) (*Lease, error) {
 	switch {
 	case t.Issuer == nil:

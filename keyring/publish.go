@@ -141,7 +141,7 @@ func writePublic(path string, document []byte) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
-// Probe looks at what an issuer's public address serves, as a verifier would.
+// Probe reads the public documents of an issuer as a verifier would.
 // The zero value of a field is its default.
 type Probe struct {
 	// Issuer is the issuer identifier. Required.

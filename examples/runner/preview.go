@@ -15,7 +15,7 @@ import (
 	"github.com/oidctoken/oidctoken/examples/internal/pipeline"
 )
 
-// use is a token that a step would be given.
+// use is a token that a step would get.
 type use struct {
 	Stage     string            `json:"stage"`
 	Step      string            `json:"step"`

@@ -112,7 +112,7 @@ type entraRefusal struct {
 	Code   int
 }
 
-// refusalOf reads a refusal of Entra, all of which must agree with itself.
+// refusalOf reads a refusal of Entra. Its status, its code and its text must agree.
 func refusalOf(t testing.TB, answer *httptest.ResponseRecorder) (r entraRefusal, description string) {
 	t.Helper()
 	var a struct {

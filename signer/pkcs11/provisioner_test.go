@@ -210,8 +210,8 @@ func (f *fixture) failAfterMaking(failures int) (generated *int) {
 	return generated
 }
 
-// A key that can be read out of the token, and that a Create has left which did
-// not come to check it, is no version of the ring, and stops no other.
+// A Create that ended before it checked its key may leave an extractable one. Such a
+// key is not a version of the ring, and does not stop the others.
 func TestVersionsLeavesOutUnguarded(t *testing.T) {
 	f := newFixture(t, nil)
 	p := newProvisioner(t, f.token, "ring")
